@@ -1,0 +1,153 @@
+"""The configuration: its schema, made of the parts' own dataclasses, and how a composed config becomes objects.
+
+Here `DictConfig` ends: everything below takes plain arguments.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
+
+from nettrain.app.messages import nearest
+from nettrain.data import sources
+from nettrain.errors import ConfigError
+from nettrain.parts import activations, heads, models, rules, schedules
+from nettrain.parts.option import check, option
+from nettrain.run.settings import Settings
+
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "data": (sources,),
+    "model": (models,),
+    "activation": (activations,),
+    "head": (heads,),
+    "optimizer": (rules,),
+    "schedule": (schedules,),
+}
+
+
+@dataclass
+class Config(Settings):
+    """The whole configuration of a run: a part for each group, and the loop's settings."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    activation: Any = MISSING
+    head: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+
+
+def config_folder() -> Path:
+    """Where the shipped configs lie: in the installed package, or at the top of a checkout."""
+    installed = Path(__file__).parent.parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
+
+
+@cache
+def parts(group: str) -> dict[str, type]:
+    """The parts of a group by name: the dataclasses of its modules, and their public functions made dataclasses."""
+    found: dict[str, type] = {}
+    for module in GROUPS[group]:
+        for part in vars(module).values():
+            if getattr(part, "__module__", None) != module.__name__:
+                continue
+            if dataclasses.is_dataclass(part) and isinstance(part, type) and hasattr(part, "name"):
+                found[part.name] = part
+            elif group == "activation" and inspect.isfunction(part) and not part.__name__.startswith("_"):
+                found[part.__name__] = _function_part(part)
+    return found
+
+
+def _function_part(function: Callable[..., Any]) -> type:
+    """A dataclass with the function's keyword arguments as fields, whose instances call the function with them."""
+    arguments = list(inspect.signature(function).parameters.values())[1:]
+    fields: list[Any] = [("name", str, dataclasses.field(default=function.__name__))]
+    fields += [(a.name, a.annotation, option(a.default, f"{a.name} of the formula")) for a in arguments]
+
+    def call(self: Any, x: Any) -> Any:
+        return function(x, **{a.name: getattr(self, a.name) for a in arguments})
+
+    namespace = {"__call__": call, "__doc__": function.__doc__}
+    return dataclasses.make_dataclass(function.__name__, fields, namespace=namespace, frozen=False, unsafe_hash=True)
+
+
+def register() -> None:
+    """Put the schema of the root and of every part into Hydra's store, the parts under `schema/<group>/<name>`."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group in GROUPS:
+        for name, part in parts(group).items():
+            store.store(group=f"schema/{group}", name=name, node=part)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """A composed config as checked objects. Raises `ConfigError` for a value that is missing or out of range."""
+    try:
+        config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key or 'config'}: a value has to be given.") from error
+    _check_keys(config, "")
+    config.batch_size(1)
+    check(config)
+    return config
+
+
+def load_config(container: dict[str, Any]) -> Config:
+    """The objects of a config that was saved as plain containers."""
+    root = OmegaConf.structured(Config)
+    for key, value in container.items():
+        if key in GROUPS:
+            known = parts(key)
+            if value.get("name") not in known:
+                raise ConfigError(f"{key}={value.get('name')}: there is no such {key}; known are {', '.join(known)}.")
+            schema = OmegaConf.structured(known[value["name"]])
+            OmegaConf.set_struct(schema, False)
+            value = OmegaConf.merge(schema, value)
+        root[key] = value
+    return to_config(root)
+
+
+def to_container(config: Config) -> dict[str, Any]:
+    """The config as plain containers, which `load_config` takes back."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def flat(container: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested containers as one dictionary with dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in container.items():
+        result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return result
+
+
+def known_keys() -> list[str]:
+    """Every key that some choice of parts has, with dots."""
+    keys = [*flat(_plain(Settings())), *GROUPS, "experiment"]
+    for group in GROUPS:
+        for part in parts(group).values():
+            keys += [f"{group}.{field.name}" for field in dataclasses.fields(part) if field.name != "name"]
+    return sorted(set(keys))
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as a dictionary, what was added to it beside its fields included."""
+    return {k: _plain(v) for k, v in vars(value).items()} if dataclasses.is_dataclass(value) else value
+
+
+def _check_keys(part: Any, path: str) -> None:
+    """Raise `ConfigError` for a key that was added to a node whose part does not know it, and for a changed name."""
+    names = [field.name for field in dataclasses.fields(part)]
+    for name, value in vars(part).items():
+        if name not in names and not isinstance(part, models.Module | schedules.Schedule):
+            raise ConfigError(f"{path}{name}: there is no such key{nearest(path + name, known_keys())}")
+        if name == "name" and value != type(part).name:
+            raise ConfigError(f"{path}name={value}: choose a part by its group, {path.rstrip('.')}={value}.")
+        if dataclasses.is_dataclass(value):
+            _check_keys(value, f"{path}{name}.")

@@ -1,0 +1,58 @@
+"""What went wrong while Hydra composed a config, in one sentence that names the key and what would do."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from nettrain.errors import ConfigError
+
+
+_OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean x?` for the known word nearest to a mistyped one, comparing last parts too; else a full stop."""
+    known = list(known)
+    end = word.rpartition(".")[2]
+    by_end = {key.rpartition(".")[2]: key for key in reversed(known)}
+    match = [_OTHER_NAMES[end]] if end in _OTHER_NAMES else difflib.get_close_matches(word, known, 1, 0.75)
+    if not match:
+        match = [by_end[name] for name in difflib.get_close_matches(end, by_end, 1, 0.8)]
+    return f"; did you mean {match[0]}?" if match else "."
+
+
+def explain(error: HydraException | OmegaConfBaseException, known: list[str]) -> ConfigError:
+    """The sentence for an error of Hydra's or OmegaConf's; `known` are the keys that exist."""
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    if isinstance(error, OverrideParseException):
+        return ConfigError(f"{error.override}: it cannot be read as an override of the form key=value.")
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        options = error.options or []
+        hint = nearest(name, options)
+        return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        key = cause.full_key or str(cause.key)
+        return ConfigError(f"{key}: there is no such key{nearest(key, known)}")
+    if isinstance(cause, ValidationError):
+        return ConfigError(_wrong_type(cause))
+    return ConfigError(re.sub(r"\s*\n\s*", " ", str(error)).strip())
+
+
+_TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}
+
+
+def _wrong_type(error: ValidationError) -> str:
+    key, text = error.full_key, str(error.msg or error).splitlines()[0]
+    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
+        return f"{key}={match[1]}: {key} has to be {_TYPES.get(match[2], match[2])}."
+    if match := re.match(r"Value '(.*)' of type '\w+' is not a valid (?:boolean|bool)", text):
+        return f"{key}={match[1]}: {key} has to be true or false."
+    if match := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint 'Union\[int, str\]'", text):
+        return f"{key}={match[1]}: {key} has to be a positive integer, or full for the whole training split."
+    if "is not a ListConfig" in text:
+        return f"{key}: it has to be a list, such as {key}=[64,32]."
+    return f"{key}: {text[0].lower()}{text[1:].rstrip('.')}."

@@ -1,0 +1,107 @@
+"""From a checked config to a run that is ready to train: whatever a person can get wrong comes to light here."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nettrain import data
+from nettrain.app.config import Config, flat, parts, to_container
+from nettrain.data.encoding import Encoder
+from nettrain.errors import ConfigError
+from nettrain.parts.heads import Auto, Head
+from nettrain.parts.models import DenseNetwork, RowModule
+from nettrain.parts.random import seeded
+from nettrain.run.setup import Setup
+
+
+def prepare(config: Config, folder: Path) -> Setup:
+    """Read the data and build the parts of a run that will write into `folder`; nothing is written yet.
+
+    Raises `ConfigError` or `DataError` for anything that would keep the run from training.
+    """
+    loaded = data.load(config.data, config.seed)
+    head = choose_head(config.head, loaded.encoder)
+    with seeded(config.seed):
+        model = build_model(config, loaded.encoder, head)
+    container = to_container(config)
+    container["head"] = {"name": head.name}
+    setup = Setup(
+        folder=folder,
+        settings=config,
+        data=loaded,
+        model=model,
+        head=head,
+        rule=config.optimizer,
+        schedule=config.schedule,
+        config=container,
+        hparams=hparams(container),
+        notes=[*loaded.table.notes, *_notes(config, model)],
+    )
+    setup.settings.batch_size(setup.n_train)
+    return setup
+
+
+def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
+    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target."""
+    fitting: list[Any] = [part for part in parts("head").values() if encoder.task in getattr(part, "tasks", ())]
+    if isinstance(head, Auto):
+        return next(part() for part in fitting if part.tasks[0] == encoder.task)
+    if encoder.task not in head.tasks:
+        what = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
+        names = " or ".join(f"head={part.name}" for part in fitting)
+        raise ConfigError(
+            f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use {names}."
+        )
+    return head
+
+
+def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
+    """The model for these features and this head, in float32; a foreign module is tried on a few rows."""
+    inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
+    model: nn.Module = config.model.build(inputs, outputs, config.activation)
+    if not isinstance(model, RowModule):
+        _try(model, inputs, outputs, config.model._target_)
+    return model
+
+
+def _try(model: nn.Module, inputs: int, outputs: int, target: str) -> None:
+    if not any(True for _ in model.parameters()):
+        raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
+    model.eval()
+    try:
+        with torch.no_grad():
+            z = model(torch.zeros(2, inputs))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {reason}"
+        ) from error
+    if not isinstance(z, Tensor) or z.shape != (2, outputs):
+        found = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+        raise ConfigError(
+            f"model._target_={target}: for a batch of 2 rows it gave {found}, the head needs the shape (2, {outputs})."
+        )
+
+
+def hparams(container: dict[str, Any]) -> dict[str, Any]:
+    """The config as flat keys for TensorBoard: a part's name under its group, and only single values."""
+    values = {key.removesuffix(".name"): value for key, value in flat(container).items()}
+    return {key: str(value) if isinstance(value, list) else value for key, value in values.items() if value is not None}
+
+
+def _notes(config: Config, model: nn.Module) -> list[str]:
+    if isinstance(model, DenseNetwork) and len(model.layers) > 1 and _is_flat(config.activation):
+        return [
+            f"activation={config.activation.name}: its derivative is 0 everywhere, so optimizer={config.optimizer.name} "
+            "trains nothing but the last layer."
+        ]
+    return []
+
+
+def _is_flat(activation: Any) -> bool:
+    """Whether no gradient passes an activation function anywhere."""
+    x = torch.linspace(-8, 8, 1001, requires_grad=True)
+    (derivative,) = torch.autograd.grad(activation(x).sum(), x)
+    return not derivative.any()

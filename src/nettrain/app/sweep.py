@@ -1,0 +1,105 @@
+"""A sweep's result: results.csv with a row per run, and the leaderboard that is printed at the end."""
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+_folder: Path | None = None  # of the sweep that this process runs
+
+
+class SweepFolder(Callback):
+    """Hydra's callback that tells where a sweep writes."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _folder
+        _folder = Path(config.hydra.sweep.dir)
+
+
+def finish() -> int:
+    """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for."""
+    if _folder is None or not _folder.is_dir():
+        return 0
+    runs = read_runs(_folder)
+    if not runs:
+        return 0
+    write_results(_folder / "results.csv", runs)
+    print(leaderboard(runs), flush=True)
+    print(f"folder       {_folder}", flush=True)
+    return max((run.get("exit_code", 0) for run in runs), default=0)
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """One dictionary per run of a sweep, by number: its number, its overrides and its summary."""
+    runs = []
+    for path in sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
+        overrides = path.parent / ".hydra" / "overrides.yaml"
+        given = OmegaConf.load(overrides) if overrides.exists() else []
+        pairs = dict(str(text).lstrip("+~").split("=", 1) for text in given if "=" in str(text))
+        runs.append({"run": path.parent.name, **pairs, **json.loads(path.read_text())})
+    return runs
+
+
+def write_results(path: Path, runs: list[dict[str, Any]]) -> None:
+    """A row per run; the columns are all overrides and all entries of the summaries."""
+    import csv
+
+    columns = list(dict.fromkeys(key for run in runs for key in run))
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(runs)
+
+
+def leaderboard(runs: list[dict[str, Any]], width: int = 80, most: int = 20) -> str:
+    """A table of the sweep's choices, best first: mean and standard deviation over the seeds of each.
+
+    Choices are ranked by the mean of the best validation loss; runs that diverged or failed count as the worst.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        overrides = _overrides(run)
+        varied = {key for key in overrides if len({other.get(key) for other in runs}) > 1}
+        groups.setdefault(" ".join(f"{k}={overrides[k]}" for k in overrides if k in varied) or "all", []).append(run)
+    metric = next((name for name in ("test_accuracy", "test_r2", "test_loss") if any(name in run for run in runs)), None)
+    columns = ["best_val_loss", *([metric] if metric else [])]
+    ranked = sorted(groups.items(), key=lambda group: (_missing(group[1]), _mean(group[1], columns[0])))
+    label = width - 5 - 6 - 20 * len(columns)
+    lines = [f"{len(runs)} runs", f"{'':{label}}{'runs':>5}{'bad':>6}" + "".join(f"{name:>20}" for name in columns)]
+    for name, group in ranked[:most]:
+        short = name if len(name) < label else name[: label - 2] + "…"
+        cells = "".join(f"{_spread(group, column):>20}" for column in columns)
+        lines.append(f"{short:{label}}{len(group):>5}{_missing(group):>6}{cells}")
+    if len(ranked) > most:
+        lines.append(f"... and {len(ranked) - most} more in results.csv")
+    return "\n".join(lines)
+
+
+def _overrides(run: dict[str, Any]) -> dict[str, Any]:
+    keys = list(run)
+    return {key: run[key] for key in keys[1 : keys.index("status")] if key != "seed"}
+
+
+def _values(group: list[dict[str, Any]], column: str) -> list[float]:
+    return [run[column] for run in group if run["status"] == "completed" and run.get(column) is not None]
+
+
+def _missing(group: list[dict[str, Any]]) -> int:
+    return sum(run["status"] != "completed" for run in group)
+
+
+def _mean(group: list[dict[str, Any]], column: str) -> float:
+    values = _values(group, column)
+    return statistics.fmean(values) if values else math.inf
+
+
+def _spread(group: list[dict[str, Any]], column: str) -> str:
+    values = _values(group, column)
+    if not values:
+        return "-"
+    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4g}{deviation}"

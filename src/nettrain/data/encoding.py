@@ -1,0 +1,157 @@
+"""`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nettrain.data.columns import numbers, texts
+from nettrain.data.files import TableLike, open_table
+from nettrain.data.table import Table
+from nettrain.data.target import class_indices, target_numbers
+from nettrain.data.wording import place
+from nettrain.errors import DataError
+
+
+@dataclass
+class Numeric:
+    """A column of numbers: missing ones become the `median`, then `(value - mean) / scale`.
+
+    With `indicator` a second feature is 1 where the number is missing, else 0.
+    """
+
+    name: str
+    median: float
+    mean: float
+    scale: float
+    indicator: bool
+
+    @classmethod
+    def fit(cls, name: str, values: np.ndarray, standardize: bool) -> "Numeric":
+        missing = np.isnan(values)
+        median = 0.0 if missing.all() else float(np.median(values[~missing]))
+        mean, scale = _mean_and_scale(np.where(missing, median, values)) if standardize else (0.0, 1.0)
+        return cls(name, median, mean, scale, bool(missing.any()))
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [self.name, f"{self.name} missing"] if self.indicator else [self.name]
+
+    def features(self, values: np.ndarray) -> np.ndarray:
+        missing = np.isnan(values)
+        scaled = (np.where(missing, self.median, values) - self.mean) / self.scale
+        return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
+
+
+@dataclass
+class Categorical:
+    """A column of categories, one 0/1 feature for each; all are 0 for a category that was not seen in training.
+
+    None among the `categories` is the missing value.
+    """
+
+    name: str
+    categories: list[str | None]
+
+    @classmethod
+    def fit(cls, name: str, values: np.ndarray) -> "Categorical":
+        seen = set(values)
+        return cls(name, [*sorted(seen - {None}), *(seen & {None})])
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"{self.name} missing" if text is None else f"{self.name}={text}" for text in self.categories]
+
+    def features(self, values: np.ndarray) -> np.ndarray:
+        position = {category: i for i, category in enumerate(self.categories)}
+        codes = np.array([position.get(value, -1) for value in values], dtype=np.int64)
+        one_hot = np.zeros((len(values), len(self.categories)))
+        known = np.flatnonzero(codes >= 0)
+        one_hot[known, codes[known]] = 1.0
+        return one_hot
+
+
+@dataclass
+class Encoder:
+    """Features and target of a table, as `fit` learnt them from its training rows.
+
+    `task`, `target_name` and `classes` are the table's. A regression target is `(y - target_mean) / target_scale`
+    (0 and 1 for the other tasks).
+    """
+
+    columns: list[Numeric | Categorical]
+    task: str
+    target_name: str
+    classes: list[str]
+    target_mean: float
+    target_scale: float
+
+    @classmethod
+    def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
+        """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
+        columns: list[Numeric | Categorical] = []
+        for name, values in table.columns.items():
+            if values.dtype == object:
+                columns.append(Categorical.fit(name, values[rows]))
+            else:
+                columns.append(Numeric.fit(name, values[rows], standardize))
+        mean, scale = 0.0, 1.0
+        if table.task == "regression" and standardize and table.target is not None:
+            mean, scale = _mean_and_scale(table.target[rows])
+        return cls(columns, table.task, table.target_name, table.classes, mean, scale)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the D features: the column's, `column=category` and `column missing`."""
+        return [name for column in self.columns for name in column.feature_names]
+
+    def features(self, table: Table) -> np.ndarray:
+        """The features of each row, float64 of shape (n, D); `DataError` where a column is not in `table`."""
+        for column in self.columns:
+            if column.name not in table.columns:
+                raise DataError(f"{place(table.source, column=column.name)}: the model needs it, and it is not there.")
+        return np.concatenate([column.features(table.columns[column.name]) for column in self.columns], axis=1)
+
+    def encode_target(self, target: np.ndarray) -> np.ndarray:
+        """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
+        return (target - self.target_mean) / self.target_scale if self.task == "regression" else target
+
+    def read(self, table: TableLike, with_target: bool = False) -> Table:
+        """A new table (a path or a pandas DataFrame) as the kind of table that the model was trained on.
+
+        Columns are found by name; others are ignored. The target is read only `with_target`, and has to be there
+        then. Raises `DataError` with row and column for a missing column, a text where a number is needed,
+        and a missing or unknown label.
+        """
+        raw = open_table(table)
+        columns = {}
+        for column in self.columns:
+            raw.need(column.name, "which the model was trained with")
+            columns[column.name] = (numbers if isinstance(column, Numeric) else texts)(raw, column.name)
+        target = None
+        if with_target:
+            raw.need(self.target_name, "which is the target")
+            regression = self.task == "regression"
+            target = (
+                target_numbers(raw, self.target_name)
+                if regression
+                else class_indices(raw, self.target_name, self.classes)
+            )
+        return Table(columns, target, self.target_name, self.task, self.classes, raw.source, raw.notes)
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as dicts, lists, floats, texts, bools and None: `torch.save` and json keep it exactly."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Encoder":
+        """The encoder whose `state` this was."""
+        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in state["columns"]]
+        return cls(**{**state, "columns": columns})
+
+
+def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+    # A constant's rounded mean may differ from it, and its deviation from 0.
+    if values.min() == values.max():
+        return float(values[0]), 1.0
+    return float(values.mean()), float(values.std())

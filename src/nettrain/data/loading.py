@@ -1,0 +1,38 @@
+"""`load`: from a data set's config to the arrays that a run trains on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nettrain.data.encoding import Encoder
+from nettrain.data.sources import Dataset
+from nettrain.data.splits import split
+from nettrain.data.table import Table
+
+
+@dataclass
+class Data:
+    """`x` of shape (n, D) float64; `y` of shape (n,), int64 classes or standardised float64; the rows of each split.
+
+    `splits` has the index arrays "train", "val" and "test", the last two empty where no rows are set aside.
+    `encoder` is fitted on the training rows; `table` is what was loaded.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    splits: dict[str, np.ndarray]
+    encoder: Encoder
+    table: Table
+
+
+def load(dataset: Dataset, seed: int) -> Data:
+    """Load, split and encode; `dataset.split_seed`, or else the run's `seed`, draws the split.
+
+    Raises `DataError` or `ConfigError` for a table or a split that cannot be used.
+    """
+    table = dataset.load(seed)
+    assert table.target is not None
+    split_seed = seed if dataset.split_seed is None else dataset.split_seed
+    splits = split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
+    encoder = Encoder.fit(table, splits["train"], dataset.standardize)
+    return Data(encoder.features(table), encoder.encode_target(table.target), splits, encoder, table)

@@ -1,0 +1,150 @@
+"""The data sets; each class is the config schema of its own `configs/data/<name>.yaml`.
+
+A new one is a subclass of `Dataset` with a field `name` and a method `load`, and its yaml.
+"""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+from omegaconf import MISSING
+
+from nettrain.data import bundled, toys
+from nettrain.data.reading import read_table
+from nettrain.data.table import Table
+from nettrain.data.target import TASKS
+from nettrain.parts.option import option
+
+
+@dataclass
+class Dataset:
+    """What all data sets have in common: how they are split and scaled."""
+
+    val_fraction: float = option(0.15, "share of the rows for validation", minimum=0, below=1)
+    test_fraction: float = option(0.15, "share of the rows for the test at the end", minimum=0, below=1)
+    split_seed: Optional[int] = option(None, "seed that draws the split; null: the run's seed", minimum=0)  # noqa: UP045
+    standardize: bool = option(True, "scale to mean 0 and standard deviation 1 on the training rows")
+
+    def load(self, seed: int) -> Table:
+        """The whole table; `seed` is the run's, for a data set that each run is to draw anew."""
+        raise NotImplementedError
+
+
+@dataclass
+class Digits(Dataset):
+    """1797 handwritten digits, 8 x 8 grey values, 10 classes (scikit-learn)."""
+
+    name: str = "digits"
+
+    def load(self, seed: int) -> Table:
+        return bundled.bundled_digits()
+
+
+@dataclass
+class Iris(Dataset):
+    """150 iris flowers, 4 measures, 3 species (scikit-learn)."""
+
+    name: str = "iris"
+
+    def load(self, seed: int) -> Table:
+        return bundled.bundled_classification(self.name, "iris.csv", bundled.IRIS_FEATURES)
+
+
+@dataclass
+class Wine(Dataset):
+    """178 Italian wines, 13 chemical measures, 3 growers (scikit-learn)."""
+
+    name: str = "wine"
+
+    def load(self, seed: int) -> Table:
+        return bundled.bundled_classification(self.name, "wine_data.csv", bundled.WINE_FEATURES)
+
+
+@dataclass
+class BreastCancer(Dataset):
+    """569 tumours, 30 measures, malignant or benign (scikit-learn)."""
+
+    name: str = "breast_cancer"
+
+    def load(self, seed: int) -> Table:
+        return bundled.bundled_classification(self.name, "breast_cancer.csv", bundled.BREAST_CANCER_FEATURES)
+
+
+@dataclass
+class Diabetes(Dataset):
+    """442 diabetes patients, 10 measures, progression after a year (regression, scikit-learn)."""
+
+    name: str = "diabetes"
+
+    def load(self, seed: int) -> Table:
+        return bundled.bundled_diabetes()
+
+
+@dataclass
+class Quadratic(Dataset):
+    """Noisy points of the parabola y = w1 x^2 + w2 x + w3, with x uniform in [-1, 1]."""
+
+    name: str = "quadratic"
+    w1: float = option(2.0, "factor of x^2")
+    w2: float = option(-3.0, "factor of x")
+    w3: float = option(1.0, "constant term")
+    noise: float = option(0.1, "standard deviation of the noise added to y", minimum=0)
+    samples: int = option(128, "number of points", minimum=4)
+    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
+    test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
+    standardize: bool = option(False, "scale to mean 0 and standard deviation 1 on the training rows")
+
+    def load(self, seed: int) -> Table:
+        generator = np.random.Generator(np.random.PCG64(self.data_seed))
+        x = generator.uniform(-1, 1, self.samples)
+        y = self.w1 * x**2 + self.w2 * x + self.w3 + self.noise * generator.standard_normal(self.samples)
+        return Table({"x": x}, y, "y", "regression", [], self.name)
+
+
+@dataclass
+class Moons(Dataset):
+    """Two interleaved half circles in the plane, two classes."""
+
+    name: str = "moons"
+    samples: int = option(500, "number of points", minimum=4)
+    noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", minimum=0)
+
+    def load(self, seed: int) -> Table:
+        points, classes = toys.moons(self.samples, self.noise, self.data_seed)
+        return _plane(points, classes, ["upper", "lower"], self.name)
+
+
+@dataclass
+class Spirals(Dataset):
+    """Two spirals around each other in the plane, two classes."""
+
+    name: str = "spirals"
+    samples: int = option(500, "number of points", minimum=4)
+    noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", minimum=0)
+
+    def load(self, seed: int) -> Table:
+        points, classes = toys.spirals(self.samples, self.noise, self.data_seed)
+        return _plane(points, classes, ["first", "second"], self.name)
+
+
+@dataclass
+class Csv(Dataset):
+    """A table of your own, in a CSV or Parquet file."""
+
+    name: str = "csv"
+    path: str = option(MISSING, "the file: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names")
+    target: str = option(MISSING, "name of the column to predict")
+    task: str = option("auto", "what the target is; auto: see the values", choices=TASKS)
+    categorical: list[str] = option([], "columns to treat as categories, whatever they hold")  # noqa: RUF009
+    drop: list[str] = option([], "columns to leave out")  # noqa: RUF009
+
+    def load(self, seed: int) -> Table:
+        splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
+        return read_table(self.path, self.target, self.task, self.categorical, self.drop, rows_per_class=splits)
+
+
+def _plane(points: np.ndarray, classes: np.ndarray, names: list[str], source: str) -> Table:
+    return Table({"x1": points[:, 0], "x2": points[:, 1]}, classes, "class", "binary", names, source)

@@ -1,0 +1,31 @@
+"""What can go wrong by somebody's mistake: one sentence for the reader, one exit code for the shell."""
+
+
+class Mistake(Exception):
+    """A mistake that a person can mend; its text is the whole message, its `exit_code` the program's."""
+
+    exit_code = 1
+
+
+class ConfigError(Mistake):
+    """The command line or a config file asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class DataError(Mistake):
+    """A table cannot be used as it is; the text names file, row and column."""
+
+    exit_code = 3
+
+
+class CheckpointError(Mistake):
+    """A checkpoint is damaged, or belongs to another model or format."""
+
+    exit_code = 5
+
+
+class StorageError(Mistake):
+    """The disk is full, or a folder cannot be written."""
+
+    exit_code = 6

@@ -1,0 +1,77 @@
+"""The objective: model + head + data as a function of the flat parameter vector, for one run or for K.
+
+Shapes: w (..., P), x (..., n, D), y (..., n), logits z (..., n, outputs), where `...` is nothing for one run and
+K for a stack of runs. Everything that optimizes sees only this.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from nettrain.parts.heads import Head
+from nettrain.parts.models import RowModule
+from nettrain.parts.random import Noise
+from nettrain.vector import Layout
+
+EVALUATION_ROWS = 16_384  # samples per forward pass without autograd: many enough to be fast, few enough for memory
+
+
+@dataclass
+class Objective:
+    """The mean negative log-likelihood of a head over a batch, as a function of `w`.
+
+    `target_mean` and `target_scale`, (..., 1), undo a regression target's standardisation before it is measured.
+    `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
+    """
+
+    model: nn.Module
+    head: Head
+    target_mean: Tensor | None = None
+    target_scale: Tensor | None = None
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.model)
+
+    def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
+        """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
+        parameters = self.layout.views(w)
+        if isinstance(self.model, RowModule):
+            return self.model.logits(parameters, x, noise)
+        self.model.train(noise is not None)
+        if noise is not None:
+            torch.manual_seed(int(noise.key))  # so that a foreign module's dropout, too, depends on the step alone
+        return functional_call(self.model, (parameters, self.buffers), (x,))
+
+    def value(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> Tensor:
+        """The mean loss over the batch, (...)."""
+        return self.head.loss(self.logits(w, x, noise), y).mean(-1)
+
+    def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+        """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix."""
+        w = w.detach().requires_grad_()
+        with torch.enable_grad():
+            z = self.logits(w, x, noise)
+            loss = self.head.loss(z, y).mean(-1).sum()  # the gradient of a sum over rows is each row's own
+        (g,) = torch.autograd.grad(loss, w)
+        return z.detach(), g
+
+    def measure(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units."""
+        loss = self.head.loss(z, y).double().mean(-1)
+        if self.target_mean is not None and self.target_scale is not None:
+            z = z * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)
+            y = y * self.target_scale + self.target_mean
+        return {"loss": loss, **self.head.metrics(z, y)}
+
+    @torch.no_grad()
+    def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """The mean loss and the metrics over a whole split, each (...)."""
+        return self.measure(self.predict_logits(w, x), y)
+
+    @torch.no_grad()
+    def predict_logits(self, w: Tensor, x: Tensor) -> Tensor:
+        """The logits of a whole split, in as few forward passes as memory allows."""
+        return torch.cat([self.logits(w, part) for part in x.split(EVALUATION_ROWS, dim=-2)], dim=-2)

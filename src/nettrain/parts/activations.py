@@ -1,0 +1,98 @@
+"""Activation functions: each is one function of a tensor, its parameters keyword arguments with defaults.
+
+Every function acts on each element and propagates NaN. `f'` is the derivative that autograd uses; where the
+mathematical one does not exist, the docstring says which value stands in for it.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def identity(x: Tensor) -> Tensor:
+    """f(x) = x, f'(x) = 1.
+
+    A network whose activations are all the identity is one linear map, whatever its depth.
+    """
+    return x
+
+
+def step(x: Tensor) -> Tensor:
+    """f(x) = 1 for x >= 0, else 0 (Heaviside, f(0) = 1); f'(x) = 0 everywhere.
+
+    The derivative is 0 for x != 0 and does not exist at 0, where 0 is used: no gradient passes a step unit, so a
+    gradient optimizer trains only the layers behind the last one.
+    """
+    return torch.where(x.isnan(), x, (x >= 0).to(x.dtype))
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """f(x) = 1 / (1 + exp(-x)), f'(x) = f(x) (1 - f(x)) <= 1/4.
+
+    Saturates for large |x|, and shrinks the gradient at least fourfold at every layer: deep stacks hardly learn.
+    """
+    return torch.sigmoid(x)
+
+
+def relu(x: Tensor) -> Tensor:
+    """f(x) = max(0, x); f'(x) = 1 for x > 0, 0 for x < 0, and 0 is used at x = 0.
+
+    A unit that is negative on all data gets no gradient any more ("dead"); a lower learning rate or leaky_relu helps.
+    """
+    return F.relu(x)
+
+
+def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
+    """f(x) = x for x > 0, else alpha x; f'(x) = 1 for x > 0, alpha for x < 0, and alpha is used at x = 0.
+
+    `alpha` is the slope for negative inputs. No unit can die; with alpha = 1 it is the identity.
+    """
+    return F.leaky_relu(x, alpha)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """f(x) = (e^x - e^-x) / (e^x + e^-x) = 2 sigmoid(2x) - 1, f'(x) = 1 - f(x)^2 <= 1.
+
+    A sigmoid with mean 0; it saturates for large |x| as well.
+    """
+    return torch.tanh(x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """f(x) = x Phi(x), f'(x) = Phi(x) + x phi(x), Phi and phi the standard normal distribution and density.
+
+    Smooth, not monotone: the minimum is -0.17 at x = -0.75 (Hendrycks and Gimpel, 2016).
+    """
+    return F.gelu(x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """f(x) = x sigmoid(x), f'(x) = s + x s (1 - s) with s = sigmoid(x).
+
+    Smooth, not monotone: the minimum is -0.28 at x = -1.28 (also called swish).
+    """
+    return F.silu(x)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """f(x) = x for x > 0, else alpha (e^x - 1); f'(x) = 1 for x > 0, alpha e^x for x < 0, and alpha is used at x = 0.
+
+    `alpha` is minus the limit at -infinity; the derivative jumps at 0 unless alpha = 1 (Clevert et al., 2016).
+    """
+    return F.elu(x, alpha)
+
+
+@cache
+def gain(activation: Callable[[Tensor], Tensor]) -> float:
+    """The factor that keeps the scale of signals: 1 / sqrt(E[f(Z)^2]) for Z standard normal.
+
+    It is sqrt(2) for ReLU, which gives He's initialisation, and 1 for the identity, which gives LeCun's; the
+    expectation is taken numerically, so that it suits any function (He et al., 2015; Kumar, 2017).
+    """
+    z = torch.linspace(-8, 8, 16_001, dtype=torch.float64)
+    density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return float((activation(z) ** 2 * density * (z[1] - z[0])).sum() ** -0.5)

@@ -1,0 +1,146 @@
+"""Output heads: a head is the family of distributions of Y given X.
+
+The network gives logits `z` of shape (..., n, outputs); the family says which link turns them into parameters of
+the distribution, which negative log-likelihood is the loss, what is predicted, and what is measured.
+Targets `y` have shape (..., n): class indices, or numbers.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nettrain.parts import metrics
+
+
+class Head(Protocol):
+    """What every head offers; `tasks` names the kinds of target that it fits."""
+
+    name: str
+    tasks: ClassVar[tuple[str, ...]]
+
+    def outputs(self, classes: int) -> int:
+        """How many numbers per sample the network has to give; `classes` is 0 for regression."""
+
+    def mean(self, z: Tensor) -> Tensor:
+        """The link: the distribution's mean, probabilities (..., n, C) for classes, (..., n) for numbers."""
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        """The negative log-likelihood of every sample, (..., n), up to constants."""
+
+    def predict(self, z: Tensor) -> Tensor:
+        """The most probable value of Y, (..., n): a class index, or a number."""
+
+    def metrics(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """What is measured beside the loss, each of shape (...)."""
+
+
+@dataclass
+class Auto:
+    """The natural head of the target: sigmoid_bce for two classes, softmax_ce for more, identity_mse for numbers.
+
+    It is the head whose `tasks` name the target's kind first.
+    """
+
+    name: str = "auto"
+
+
+@dataclass
+class SigmoidBCE:
+    """Y given x is Bernoulli(p), p = sigmoid(z).
+
+    -log p(y) = -y log sigmoid(z) - (1 - y) log(1 - sigmoid(z)) = max(z, 0) - z y + log(1 + exp(-|z|)),
+    binary cross-entropy, in the last form finite for every finite z.
+    """
+
+    name: str = "sigmoid_bce"
+    tasks: ClassVar[tuple[str, ...]] = ("binary",)
+
+    def outputs(self, classes: int) -> int:
+        return 1
+
+    def mean(self, z: Tensor) -> Tensor:
+        return torch.cat([torch.sigmoid(-z), torch.sigmoid(z)], dim=-1)
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        z = z.squeeze(-1)
+        return F.binary_cross_entropy_with_logits(z, y.to(z.dtype), reduction="none")
+
+    def predict(self, z: Tensor) -> Tensor:
+        return (z.squeeze(-1) > 0).long()
+
+    def metrics(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        predicted = self.predict(z)
+        confusion = metrics.confusion_matrix(predicted, y, 2)
+        return {
+            "accuracy": metrics.accuracy(predicted, y),
+            "balanced_accuracy": metrics.balanced_accuracy(confusion),
+            "f1": metrics.f1(confusion)[..., 1],
+            "auroc": metrics.auroc(z.squeeze(-1), y),
+        }
+
+
+@dataclass
+class SoftmaxCE:
+    """Y given x is Categorical(p), p_c = softmax(z)_c = exp(z_c) / sum_k exp(z_k).
+
+    -log p(y) = log sum_k exp(z_k) - z_y, cross-entropy, by log-sum-exp finite for every finite z.
+    """
+
+    name: str = "softmax_ce"
+    tasks: ClassVar[tuple[str, ...]] = ("multiclass", "binary")
+
+    def outputs(self, classes: int) -> int:
+        return classes
+
+    def mean(self, z: Tensor) -> Tensor:
+        return torch.softmax(z, dim=-1)
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return -torch.log_softmax(z, dim=-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+
+    def predict(self, z: Tensor) -> Tensor:
+        return z.argmax(-1)
+
+    def metrics(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        predicted = self.predict(z)
+        confusion = metrics.confusion_matrix(predicted, y, z.shape[-1])
+        return {
+            "accuracy": metrics.accuracy(predicted, y),
+            "balanced_accuracy": metrics.balanced_accuracy(confusion),
+            "f1": metrics.macro_f1(confusion),
+        }
+
+
+@dataclass
+class IdentityMSE:
+    """Y given x is Normal(mu, 1), mu = z.
+
+    -log p(y) = (y - z)^2 / 2 + log(2 pi) / 2; the loss is the squared error (y - z)^2, which is twice that but for
+    the constant, so that it is the field's MSE and agrees with `torch.nn.MSELoss`.
+    """
+
+    name: str = "identity_mse"
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+
+    def outputs(self, classes: int) -> int:
+        return 1
+
+    def mean(self, z: Tensor) -> Tensor:
+        return z.squeeze(-1)
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return (z.squeeze(-1) - y).square()
+
+    def predict(self, z: Tensor) -> Tensor:
+        return z.squeeze(-1)
+
+    def metrics(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        predicted = self.predict(z)
+        return {
+            "mse": metrics.mse(predicted, y),
+            "mae": metrics.mae(predicted, y),
+            "r2": metrics.r2(predicted, y),
+        }

@@ -1,0 +1,147 @@
+"""Models: each is a config (a dataclass) that builds an ordinary `torch.nn.Module`.
+
+Nettrain's own modules are `RowModule`s: their forward pass is a pure function of the parameters, which computes
+one run, or K runs by the same batched products.
+"""
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nettrain.errors import ConfigError
+from nettrain.parts.activations import gain, identity
+from nettrain.parts.option import option
+from nettrain.parts.random import Noise
+
+Activation = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Linear:
+    """One affine map: linear regression, or logistic or softmax regression with a classifier's head."""
+
+    name: str = "linear"
+
+    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+        return DenseNetwork([inputs, outputs], identity)
+
+
+@dataclass
+class MLP:
+    """Fully connected layers, the activation between them, and dropout behind each activation."""
+
+    name: str = "mlp"
+    hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
+    dropout: float = option(0.0, "probability of zeroing a hidden unit while training", minimum=0, below=1)
+
+    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+        return DenseNetwork([inputs, *self.hidden, outputs], activation, self.dropout)
+
+
+@dataclass
+class Polynomial:
+    """y = w1 x^d + w2 x^(d-1) + ... + w(d+1): linear in its weights, which are the flat vector itself."""
+
+    name: str = "polynomial"
+    degree: int = option(2, "the highest power of the input", minimum=0)
+
+    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+        if inputs != 1:
+            raise ConfigError(
+                f"model=polynomial: it takes one input, the data have {inputs} features; use model=linear or model=mlp."
+            )
+        return PolynomialModel(self.degree, outputs)
+
+
+@dataclass
+class Module:
+    """Any `torch.nn.Module`: the class named by `_target_`, called with the other keys of this node.
+
+    Where its constructor has parameters called `in_features` and `out_features` that the config does not set, it
+    is given the number of features of the data and the number of outputs of the head.
+    """
+
+    name: str = "module"
+    _target_: str = option("???", "the class or function that makes the module, such as package.module.Class")
+
+    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+        package, _, name = self._target_.rpartition(".")
+        given: dict[str, Any] = {k: v for k, v in vars(self).items() if k not in ("name", "_target_")}
+        try:
+            target = getattr(importlib.import_module(package), name)
+            accepted = inspect.signature(target).parameters
+            sizes = {"in_features": inputs, "out_features": outputs}
+            module = target(**{**{k: v for k, v in sizes.items() if k in accepted}, **given})
+        except Exception as error:
+            raise ConfigError(f"model._target_={self._target_}: it cannot be built: {_last_line(error)}.") from error
+        if not isinstance(module, nn.Module):
+            raise ConfigError(f"model._target_={self._target_}: it is a {type(module).__name__}, no torch.nn.Module.")
+        return module
+
+
+class RowModule(nn.Module):
+    """A module whose parameters may be those of one run, shape (...), or of K runs, shape (K, ...)."""
+
+    dropout: float = 0.0
+
+    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
+        """z (..., n, outputs) of x (..., n, inputs); with `noise`, units are dropped as in training."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits (n, outputs) of x (n, inputs), as in evaluation."""
+        return self.logits(dict(self.named_parameters()), x)
+
+
+class DenseNetwork(RowModule):
+    """Affine layers of the given widths, `activation` between them; dropout behind every activation."""
+
+    def __init__(self, widths: list[int], activation: Activation, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.activation, self.dropout = activation, dropout
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        for depth, layer in enumerate(self.layers):
+            scale = 1.0 if depth == 0 else gain(activation)  # what comes in is standardised data, or f(z)
+            nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
+            nn.init.zeros_(layer.bias)
+
+    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
+        last = len(self.layers) - 1
+        for depth in range(last + 1):
+            x = _affine(x, parameters[f"layers.{depth}.weight"], parameters[f"layers.{depth}.bias"])
+            if depth < last:
+                x = self.activation(x)
+                if noise is not None:
+                    x = noise.dropout(x, depth)
+        return x
+
+
+class PolynomialModel(RowModule):
+    """sum_k weight[k] x^(d - k), `weight` of shape (outputs, d + 1), the highest power first."""
+
+    def __init__(self, degree: int, outputs: int) -> None:
+        super().__init__()
+        self.degree = degree
+        self.weight = nn.Parameter(torch.randn(outputs, degree + 1))
+
+    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
+        powers = torch.cat([x**k for k in range(self.degree, -1, -1)], dim=-1)
+        return powers @ parameters["weight"].mT
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W^T + b for one run, weight (o, i), or for K runs, weight (K, o, i)."""
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
+
+
+def _last_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,104 @@
+"""A function of the flat parameter vector, its derivatives, and the books of what they cost.
+
+Everything is computed on rows: a Hessian-vector product for C vectors is one double backward pass over C copies of w,
+so that the same batched products which advance K runs give the Hessian, and nothing but autograd is needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nettrain.errors import ConfigError
+
+Function = Callable[[Tensor], Tensor]
+
+HESSIAN_ROWS = 64  # rows of the Hessian per double backward pass: enough to be fast, few enough for memory
+
+
+@dataclass
+class Counts:
+    """What an optimizer has asked for: a row is one evaluation, a value with its gradient is one of each."""
+
+    function_evaluations: int = 0
+    gradient_evaluations: int = 0
+    hessian_vector_products: int = 0
+
+
+class Problem:
+    """Minimise a function of w: its values and derivatives, each counted in `counts`.
+
+    `fun` maps w (P,) to a 0-d tensor. With `rows=True` it also maps (N, P) to (N,), as `Objective.value` does;
+    otherwise rows go through `torch.vmap`, or through a loop where vmap refuses the function.
+    """
+
+    def __init__(self, fun: Function, rows: bool = False) -> None:
+        self.fun = fun
+        self.counts = Counts()
+        self._rows: Function = fun if rows else _each_row(fun)
+
+    @torch.no_grad()
+    def value(self, w: Tensor) -> Tensor:
+        """f(w): 0-d for w (P,), and (N,) for w (N, P), all rows in one call."""
+        self.counts.function_evaluations += 1 if w.dim() == 1 else len(w)
+        return self._evaluate(w)
+
+    def gradient(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """f(w), 0-d, and its gradient g (P,)."""
+        self.counts.function_evaluations += 1
+        self.counts.gradient_evaluations += 1
+        w = w.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self._evaluate(w)
+        return value.detach(), _gradient(value, w)
+
+    def hvp(self, w: Tensor, v: Tensor) -> Tensor:
+        """H v for v (P,), or H v_c for each row of v (C, P); H is the Hessian of f at w (P,)."""
+        rows = torch.atleast_2d(v)
+        self.counts.hessian_vector_products += len(rows)
+        copies = w.detach().expand_as(rows).clone().requires_grad_()
+        with torch.enable_grad():
+            g = _gradient(self._evaluate(copies).sum(), copies, create_graph=True)
+            product = _gradient((g * rows).sum(), copies)
+        return product.view_as(v)
+
+    def hessian(self, w: Tensor) -> Tensor:
+        """The Hessian H (P, P) at w (P,), counted as P Hessian-vector products."""
+        size = len(w)
+        columns = [
+            self.hvp(w, torch.eye(min(HESSIAN_ROWS, size - first), size, dtype=w.dtype, device=w.device).roll(first, 1))
+            for first in range(0, size, HESSIAN_ROWS)
+        ]
+        return torch.cat(columns)
+
+    def _evaluate(self, w: Tensor) -> Tensor:
+        value = self.fun(w) if w.dim() == 1 else self._rows(w)
+        if not isinstance(value, Tensor) or value.shape != w.shape[:-1]:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError(f"fun(w) has to be a 0-d tensor for w of shape (P,); it is {found}.")
+        return value
+
+
+def _gradient(value: Tensor, w: Tensor, create_graph: bool = False) -> Tensor:
+    """The gradient of a scalar with respect to w, zero where the value does not depend on w."""
+    if not value.requires_grad:
+        return torch.zeros_like(w)
+    (g,) = torch.autograd.grad(value, w, create_graph=create_graph, materialize_grads=True)
+    return g
+
+
+def _each_row(fun: Function) -> Function:
+    """`fun` for every row of a matrix: by vmap, or in a loop from the first call on that vmap refuses."""
+    batched: Function | None = torch.vmap(fun)
+
+    def rows(w: Tensor) -> Tensor:
+        nonlocal batched
+        if batched is not None:
+            try:
+                return batched(w)
+            except Exception:  # whatever vmap cannot trace; a mistake in `fun` itself is raised by the loop
+                batched = None
+        return torch.stack([fun(row) for row in w])
+
+    return rows

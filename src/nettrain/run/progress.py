@@ -1,0 +1,28 @@
+"""The progress bar, shown on a terminal only."""
+
+from types import TracebackType
+
+from nettrain.run.settings import Settings
+
+
+class Progress:
+    """A bar over the epochs with the latest loss and metric beside it; nothing where the output is no terminal."""
+
+    def __init__(self, settings: Settings) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=settings.epochs, unit="epoch", disable=True if settings.quiet else None, leave=False)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def show(self, numbers: dict[str, float]) -> None:
+        """Advance to the epoch of these numbers."""
+        if self.bar.disable:
+            return
+        metrics = [name for name in numbers if name.startswith("val_")] or ["train_loss"]
+        self.bar.set_postfix({name: f"{numbers[name]:.4g}" for name in metrics[:2]}, refresh=False)
+        self.bar.update(int(numbers["epoch"]) - self.bar.n)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.close()

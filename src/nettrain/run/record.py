@@ -1,0 +1,57 @@
+"""What one run tells: metrics.csv, TensorBoard's events and summary.json."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from nettrain.run.files import append, write_json
+from nettrain.run.setup import Setup
+from nettrain.run.tensorboard import EventFile, tag
+
+
+class Record:
+    """The growing record of one run, in its folder: a row per epoch, and a summary at the end."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.folder = setup.folder
+        self.events = EventFile(setup.folder) if setup.settings.tensorboard else None
+        self.columns: list[str] = []
+        if self.events:
+            self.events.text("config", _markdown(setup.config))
+            self.events.hparams_start(setup.hparams)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Append one row; its keys are the columns, the same ones every time."""
+        path = self.folder / "metrics.csv"
+        if not self.columns:
+            self.columns = list(row)
+            append(path, (",".join(self.columns) + "\n").encode())
+        append(path, (",".join(_text(row[column]) for column in self.columns) + "\n").encode())
+        if self.events:
+            scalars = {tag(name): value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
+            self.events.scalars(int(row["step"]), scalars)
+
+    def summary(self, summary: dict[str, Any], test: dict[str, float]) -> None:
+        """Write summary.json, and end the run in TensorBoard."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
+        write_json(self.folder / "summary.json", finite)
+        if self.events:
+            self.events.scalars(summary["updates"], {tag(name): value for name, value in test.items()})
+            self.events.hparams_end(summary["status"])
+
+
+def read_metrics(folder: Path) -> Any:
+    """metrics.csv as a pandas table, a row per epoch."""
+    import pandas
+
+    return pandas.read_csv(folder / "metrics.csv")
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else repr(float(value))
+
+
+def _markdown(config: dict[str, Any]) -> str:
+    from omegaconf import OmegaConf
+
+    return "```yaml\n" + OmegaConf.to_yaml(OmegaConf.create(config)) + "```"

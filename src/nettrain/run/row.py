@@ -1,0 +1,89 @@
+"""The host's side of one run in training: where it stands, what it has reached, and its files."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nettrain.run.files import save_checkpoint
+from nettrain.run.record import Record
+from nettrain.run.setup import Setup
+from nettrain.vector import Layout
+
+Numbers = dict[str, float]
+
+
+@dataclass
+class Row:
+    """One run. `last` and `best` are its latest epoch's numbers and its best epoch's."""
+
+    setup: Setup
+    status: str = "running"
+    last: Numbers = field(default_factory=dict)
+    best: Numbers = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best_loss(self) -> float | None:
+        """The monitored loss of the best epoch."""
+        return monitored(self.best) if self.best else None
+
+    def __post_init__(self) -> None:
+        self.record = Record(self.setup)
+
+    def observe(self, numbers: Numbers) -> bool:
+        """Take in the numbers of an epoch; True if its weights are the best so far."""
+        self.last = numbers
+        self.record.epoch(numbers)
+        if not math.isfinite(numbers["train_loss"]):
+            self.status = "diverged"
+            return False
+        loss = monitored(numbers)
+        self.setup.schedule.observe(loss)
+        stopping = self.setup.settings.early_stopping
+        better = not self.best or loss < monitored(self.best) - stopping.min_delta
+        if better:
+            self.best = numbers
+        waited = numbers["epoch"] - self.best["epoch"]
+        if numbers["epoch"] >= self.setup.settings.epochs or (stopping.patience and waited >= stopping.patience):
+            self.status = "completed"
+        return better
+
+    def save(self, name: str, w: Tensor, buffers: dict[str, Tensor], **more: Any) -> None:
+        """Write a checkpoint of weights w (P,): a `model` that `load_state_dict` takes, and all that predicting needs."""
+        layout = Layout.of(self.setup.model)
+        content = {
+            "model": {**{k: v.clone() for k, v in layout.views(w).items()}, **buffers},
+            "head": self.setup.head.name,
+            "encoder": self.setup.data.encoder.state(),
+            "config": self.setup.config,
+            **more,
+        }
+        save_checkpoint(self.setup.folder / "checkpoints" / name, content)
+
+    def finish(self, status: str, updates: int, seconds: float, test: Numbers) -> None:
+        """Write the summary; `updates` is how many there have been, `test` the test split's numbers."""
+        self.status = status
+        last = {k: v for k, v in self.last.items() if k.startswith(("train_", "val_"))}
+        self.summary = {
+            "status": status,
+            "epochs": int(self.last.get("epoch", 0)),
+            "updates_per_epoch": self.setup.updates_per_epoch,
+            "updates": updates,
+            "function_evaluations": updates,
+            "gradient_evaluations": updates,
+            "parameters": sum(p.numel() for p in self.setup.model.parameters()),
+            "seconds": seconds,
+            "best_epoch": int(self.best["epoch"]) if self.best else None,
+            **last,
+            **{f"best_{k}": v for k, v in self.best.items() if k.startswith("val_")},
+            **test,
+        }
+        self.record.summary(self.summary, test)
+
+
+def monitored(numbers: Numbers) -> float:
+    """The loss by which epochs are compared: on the validation split, or on the training split where there is none."""
+    return numbers.get("val_loss", numbers["train_loss"])

@@ -1,0 +1,49 @@
+"""The settings of the training loop, which are the root keys of the configuration."""
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from nettrain.errors import ConfigError
+from nettrain.parts.option import option
+
+
+@dataclass
+class EarlyStopping:
+    """When a run ends before its last epoch: the loss on the validation split (without one: on the training split)."""
+
+    patience: int | None = option(None, "end after so many epochs without a better loss; null: never", minimum=1)
+    min_delta: float = option(0.0, "how much lower a loss has to be to count as better", minimum=0)
+
+
+@dataclass
+class Checkpoint:
+    """How often the state of a run is saved; at its end, and when it is interrupted, it always is."""
+
+    every_seconds: float = option(10.0, "seconds between two checkpoints, at the ends of epochs", minimum=0)
+
+
+@dataclass
+class Settings:
+    """What the loop needs to know beside the parts."""
+
+    bs: Union[int, str] = option(32, "batch size: samples per update, or `full` for the whole training split")  # noqa: UP007
+    epochs: int = option(50, "passes over the training split", minimum=0)
+    seed: int = option(0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0)
+    device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
+    precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
+    drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    tensorboard: bool = option(True, "write TensorBoard events")
+    quiet: bool = option(False, "print only warnings and errors")
+
+    def batch_size(self, n: int) -> int:
+        """Samples per update when there are n training samples.
+
+        Raises `ConfigError` unless `bs` is a positive integer or `full`.
+        """
+        if self.bs == "full":
+            return n
+        if not isinstance(self.bs, int) or isinstance(self.bs, bool) or self.bs < 1:
+            raise ConfigError(f"bs={self.bs}: bs has to be a positive integer, or full for the whole training split.")
+        return min(self.bs, n)

@@ -1,0 +1,48 @@
+"""One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nettrain.data import Data
+from nettrain.parts.heads import Head
+from nettrain.parts.rules import Rule
+from nettrain.parts.schedules import Schedule
+from nettrain.run.settings import Settings
+
+
+@dataclass
+class Setup:
+    """What the trainer needs of one run.
+
+    `config` is the composed configuration as plain containers; `hparams` is the part of it, flat, by which runs are
+    told apart in TensorBoard. `model` has its initial weights.
+    """
+
+    folder: Path
+    settings: Settings
+    data: Data
+    model: nn.Module
+    head: Head
+    rule: Rule
+    schedule: Schedule
+    config: dict[str, Any]
+    hparams: dict[str, Any]
+    notes: list[str]
+
+    @property
+    def n_train(self) -> int:
+        return len(self.data.splits["train"])
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """n_train / bs, rounded up, or down with drop_last (but at least one)."""
+        bs = self.settings.batch_size(self.n_train)
+        return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
+
+    @property
+    def updates(self) -> int:
+        """Updates of the whole run."""
+        return self.updates_per_epoch * self.settings.epochs

@@ -1,0 +1,94 @@
+"""TensorBoard event files, written without a thread or an open file: one record an epoch with all its scalars.
+
+Tags are `<what>/train` and `<what>/val` for losses and metrics, `optimizer/<what>` for the rest, so that the
+curves of both splits stand side by side, alike for every run.
+"""
+
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.struct_pb2 import Value
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+
+from nettrain.run.files import append
+
+_STATUS = {"completed": Status.STATUS_SUCCESS, "running": Status.STATUS_RUNNING}  # any other: failure
+
+
+class EventFile:
+    """The event file of one run. Each method appends records to it and leaves it closed."""
+
+    def __init__(self, folder: Path) -> None:
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self.path = folder / name
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Scalars by tag, all at the same update number `step`."""
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def text(self, tag: str, markdown: str) -> None:
+        """A page for the TEXT tab."""
+        metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()], tensor_shape=TensorShapeProto())
+        self._write_value(Summary.Value(tag=f"{tag}/text_summary", metadata=metadata, tensor=tensor))
+
+    def hparams_start(self, hparams: dict[str, Any]) -> None:
+        """The run's row in the HPARAMS tab: flat keys, values bool, number or text.
+
+        No experiment record is written: TensorBoard then takes the union of all runs' columns, while with one
+        per run it shows the columns of the first.
+        """
+        info = SessionStartInfo(start_time_secs=time.time())
+        for key, value in hparams.items():
+            info.hparams[key].CopyFrom(_value(value))
+        self._write_hparams("_hparams_/session_start_info", HParamsPluginData(session_start_info=info))
+
+    def hparams_end(self, status: str) -> None:
+        """How the run ended, for the HPARAMS tab."""
+        info = SessionEndInfo(status=_STATUS.get(status, Status.STATUS_FAILURE), end_time_secs=time.time())
+        self._write_hparams("_hparams_/session_end_info", HParamsPluginData(session_end_info=info))
+
+    def _write_hparams(self, tag: str, data: HParamsPluginData) -> None:
+        plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
+        # the tab ignores the tensor, but its loader expects one
+        tensor = TensorProto(dtype=DT_FLOAT, float_val=[0.0], tensor_shape=TensorShapeProto())
+        self._write_value(Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor))
+
+    def _write_value(self, value: Summary.Value) -> None:
+        self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
+
+    def _write(self, event: Event) -> None:
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        append(self.path, length + _crc(length) + data + _crc(data))
+
+
+def tag(name: str) -> str:
+    """The tag of a column of metrics.csv: `val_loss` -> `loss/val`, `lr` -> `optimizer/lr`."""
+    split, _, metric = name.partition("_")
+    return f"{metric}/{split}" if split in ("train", "val", "test") else f"optimizer/{name}"
+
+
+def _value(value: Any) -> Value:
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, int | float):
+        return Value(number_value=value)
+    return Value(string_value=str(value))
+
+
+def _crc(data: bytes) -> bytes:
+    return struct.pack("<I", masked_crc32c(data))

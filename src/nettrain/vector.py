@@ -1,0 +1,58 @@
+"""All parameters of a model are one vector: where each parameter lies in it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and shapes of a model's parameters, in the order in which they lie in the flat vector `w`.
+
+    The vector has shape (P,), or (K, P) for K runs; `P` is `layout.size`.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "Layout":
+        """The layout of a module's parameters, in the order of `named_parameters()`."""
+        named = list(module.named_parameters())
+        return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
+
+    @property
+    def sizes(self) -> list[int]:
+        return [math.prod(shape) for shape in self.shapes]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+    def views(self, w: Tensor) -> dict[str, Tensor]:
+        """The parameters as views into `w` of shape (..., P): each of shape (..., *its own shape)."""
+        parts = w.split(self.sizes, dim=-1)
+        rows = w.shape[:-1]
+        return {
+            name: part.view(rows + shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+
+def flatten(module: nn.Module) -> Tensor:
+    """A new vector of shape (P,) with the values of a module's parameters."""
+    return join(p.detach() for p in module.parameters())
+
+
+def join(tensors: Iterable[Tensor]) -> Tensor:
+    """Tensors laid one after another in one vector."""
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+def bind(module: nn.Module, w: Tensor) -> None:
+    """Make a module's parameters views into the vector `w` of shape (P,): from then on they share memory."""
+    views = Layout.of(module).views(w)
+    for name, parameter in module.named_parameters():
+        parameter.data = views[name]
