@@ -1,0 +1,27 @@
+"""Train and compare neural networks from config files, in PyTorch, on CPU or CUDA.
+
+`train` does what the command line does and returns a `Run`; `minimize` applies any optimizer to a function of a
+vector; `optim` holds the gradient rules as `torch.optim.Optimizer` classes.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nettrain import optim
+    from nettrain.app.api import train
+    from nettrain.app.run import Run
+    from nettrain.minimize import minimize
+
+__all__ = ["Run", "minimize", "optim", "train"]
+
+_HOMES = {"train": "nettrain.app.api", "Run": "nettrain.app.run", "minimize": "nettrain.minimize"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `import nettrain` itself costs nothing."""
+    if name == "optim":
+        return import_module("nettrain.optim")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'nettrain' has no attribute {name!r}")

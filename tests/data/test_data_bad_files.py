@@ -144,8 +144,8 @@ BAD = [
         "no such file, none near",
         "abc.csv",
         GOOD,
-        "zz.csv: there is no such file; correct the path.",
-        {"path": "zz.csv"},
+        "house_prices.csv: there is no such file; correct the path.",
+        {"path": "house_prices.csv"},
     ),
     (
         "no such folder",

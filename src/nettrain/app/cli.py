@@ -11,16 +11,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from nettrain.app import report, sweep
+from nettrain.app import sweep
+from nettrain.app.arguments import with_module
 from nettrain.app.config import config_folder, known_keys, register, to_config
-from nettrain.app.folder import claim, discard, save_config
 from nettrain.app.help import help_text
+from nettrain.app.job import train_run
 from nettrain.app.messages import explain
-from nettrain.app.prepare import prepare
 from nettrain.errors import Mistake
-from nettrain.run.device import choose_device
 from nettrain.run.files import write_json
-from nettrain.run.trainer import Trainer
 
 DIVERGED = 4  # the exit code of a run whose loss is no longer finite
 
@@ -30,30 +28,18 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
     register()
-    arguments = sys.argv[1:]
-    if {"--help", "-h"} & set(arguments):
-        print(help_text(arguments))
+    if {"--help", "-h"} & set(sys.argv):
+        print(help_text(sys.argv[1:]))
         return
-    sys.argv[1:] = with_module(arguments)
+    sys.argv[1:] = with_module(sys.argv[1:])
     code = 0
     try:
         _job()
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error, known_keys()))
-    except Mistake as error:
-        code = _tell(error)
     finally:
         code = sweep.finish() or code
     sys.exit(code)
-
-
-def with_module(arguments: list[str]) -> list[str]:
-    """The arguments with `model._target_=...` spelled as Hydra wants it: model=module, and its keys added."""
-    if not any(argument.startswith("model._target_=") for argument in arguments):
-        return arguments
-    chosen = any(argument.startswith("model=") for argument in arguments)
-    added = ["++" + a if a.startswith("model.") else a for a in arguments]
-    return added if chosen else ["model=module", *added]
 
 
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")
@@ -63,24 +49,14 @@ def _job(composed: DictConfig) -> float | None:
     folder = Path(settings.runtime.output_dir)
     sweeping = settings.mode == RunMode.MULTIRUN
     try:
-        config = to_config(composed)
-        device = choose_device(config.device)
-        claim(folder)
-        setup = prepare(config, folder)
+        row = train_run(to_config(composed), folder, settings)
     except Mistake as error:
         code = _tell(error)
         if not sweeping:
-            discard(folder)
             sys.exit(code)
         write_json(folder / "summary.json", {"status": "failed", "message": str(error), "exit_code": code})
         return None
-    save_config(folder, setup.config, settings)
-    if not config.quiet:
-        print(report.plan(setup, device), flush=True)
-    (row,) = Trainer([setup], device).run()
-    if not config.quiet:
-        print(report.result(row), flush=True)
-    if row.status == "interrupted":
+    if row.signal is not None:
         sys.exit(128 + row.signal)
     if row.status == "diverged" and not sweeping:
         sys.exit(DIVERGED)

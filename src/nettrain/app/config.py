@@ -101,16 +101,17 @@ def to_config(composed: DictConfig) -> Config:
 
 def load_config(container: dict[str, Any]) -> Config:
     """The objects of a config that was saved as plain containers."""
-    root = OmegaConf.structured(Config)
-    for key, value in container.items():
-        if key in GROUPS:
-            known = parts(key)
-            if value.get("name") not in known:
-                raise ConfigError(f"{key}={value.get('name')}: there is no such {key}; known are {', '.join(known)}.")
-            schema = OmegaConf.structured(known[value["name"]])
-            OmegaConf.set_struct(schema, False)
-            value = OmegaConf.merge(schema, value)
-        root[key] = value
+    settings = {key: value for key, value in container.items() if key not in GROUPS}
+    root = OmegaConf.merge(OmegaConf.structured(Config), settings)
+    for group in GROUPS:
+        node = container.get(group, {})
+        known = parts(group)
+        if node.get("name") not in known:
+            raise ConfigError(f"{group}={node.get('name')}: there is no such {group}; known are {', '.join(known)}.")
+        schema = OmegaConf.structured(known[node["name"]])
+        OmegaConf.set_struct(schema, False)  # a model of the user's own has keys that no schema knows
+        root[group] = OmegaConf.merge(schema, node)
+    assert isinstance(root, DictConfig)
     return to_config(root)
 
 
@@ -137,8 +138,10 @@ def known_keys() -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass as a dictionary, what was added to it beside its fields included."""
-    return {k: _plain(v) for k, v in vars(value).items()} if dataclasses.is_dataclass(value) else value
+    """A dataclass as a dictionary, its name first, what was added to it beside its fields included."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    return {k: _plain(v) for k, v in sorted(vars(value).items(), key=lambda item: item[0] != "name")}
 
 
 def _check_keys(part: Any, path: str) -> None:

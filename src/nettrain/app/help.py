@@ -25,7 +25,7 @@ def help_text(arguments: list[str]) -> str:
         if name not in parts(group):
             name = _DEFAULTS[group]
         part = parts(group)[name]
-        about = (part.__doc__ or "").strip().splitlines()[0]
+        about = (config_folder() / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")
         lines = [f"{group}={name}: {about}", f"  known: {', '.join(_options(group))}", *_lines(part, f"{group}.")]
         sections.append("\n".join(lines))
     experiments = _options("experiment")

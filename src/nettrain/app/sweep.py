@@ -55,25 +55,24 @@ def write_results(path: Path, runs: list[dict[str, Any]]) -> None:
         writer.writerows(runs)
 
 
-def leaderboard(runs: list[dict[str, Any]], width: int = 80, most: int = 20) -> str:
+def leaderboard(runs: list[dict[str, Any]], most: int = 20) -> str:
     """A table of the sweep's choices, best first: mean and standard deviation over the seeds of each.
 
-    Choices are ranked by the mean of the best validation loss; runs that diverged or failed count as the worst.
+    Choices are ranked by the mean of the best validation loss; those with runs that did not complete come last.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
+    keys = [key for key in _overrides(runs[0]) if len({run.get(key) for run in runs}) > 1]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run in runs:
-        overrides = _overrides(run)
-        varied = {key for key in overrides if len({other.get(key) for other in runs}) > 1}
-        groups.setdefault(" ".join(f"{k}={overrides[k]}" for k in overrides if k in varied) or "all", []).append(run)
-    metric = next((name for name in ("test_accuracy", "test_r2", "test_loss") if any(name in run for run in runs)), None)
-    columns = ["best_val_loss", *([metric] if metric else [])]
-    ranked = sorted(groups.items(), key=lambda group: (_missing(group[1]), _mean(group[1], columns[0])))
-    label = width - 5 - 6 - 20 * len(columns)
-    lines = [f"{len(runs)} runs", f"{'':{label}}{'runs':>5}{'bad':>6}" + "".join(f"{name:>20}" for name in columns)]
-    for name, group in ranked[:most]:
-        short = name if len(name) < label else name[: label - 2] + "…"
-        cells = "".join(f"{_spread(group, column):>20}" for column in columns)
-        lines.append(f"{short:{label}}{len(group):>5}{_missing(group):>6}{cells}")
+        groups.setdefault(tuple(str(run.get(key, "")) for key in keys), []).append(run)
+    measured = [name for name in ("best_val_loss", "test_accuracy", "test_r2") if any(name in run for run in runs)]
+    ranked = sorted(groups.items(), key=lambda group: (_incomplete(group[1]), _mean(group[1], "best_val_loss")))
+    table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
+    for choice, group in ranked[:most]:
+        numbers = [str(len(group)), str(_incomplete(group)), *(_spread(group, name) for name in measured)]
+        table.append([*(value[:24] for value in choice), *numbers])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [f"{len(runs)} runs; mean ± standard deviation over {len(ranked[0][1])} runs of each choice"]
+    lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     if len(ranked) > most:
         lines.append(f"... and {len(ranked) - most} more in results.csv")
     return "\n".join(lines)
@@ -88,7 +87,7 @@ def _values(group: list[dict[str, Any]], column: str) -> list[float]:
     return [run[column] for run in group if run["status"] == "completed" and run.get(column) is not None]
 
 
-def _missing(group: list[dict[str, Any]]) -> int:
+def _incomplete(group: list[dict[str, Any]]) -> int:
     return sum(run["status"] != "completed" for run in group)
 
 

@@ -26,7 +26,7 @@ def parse(raw: RawTable, name: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
     from pyarrow import compute
 
-    column = raw.columns[name]
+    column = raw.column(name)
     if column.type != pa.string():
         return _array(column), np.zeros(len(column), dtype=bool)
     cells = _cells(column)
@@ -71,7 +71,7 @@ def texts(raw: RawTable, name: str) -> np.ndarray:
     """
     import pyarrow as pa
 
-    column = raw.columns[name]
+    column = raw.column(name)
     if column.type != pa.string():
         values, inverse = np.unique(_array(column), return_inverse=True)
         found = [None if math.isnan(value) else _shortest(value) for value in values.tolist()]
@@ -128,7 +128,7 @@ def reason_to_leave_out(name: str, values: np.ndarray) -> str | None:
 
 def _no_number(raw: RawTable, name: str, is_text: np.ndarray, remedy: str) -> DataError:
     row = int(is_text.argmax())
-    return raw.mistake(row, name, f"found '{raw.columns[name][row].as_py().strip()}', which is no number; {remedy}.")
+    return raw.mistake(row, name, f"found '{raw.column(name)[row].as_py().strip()}', which is no number; {remedy}.")
 
 
 def _cells(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

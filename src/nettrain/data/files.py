@@ -26,7 +26,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".parquet")
 
 @dataclass
 class RawTable:
-    """Columns of text (untrimmed) or float64, and what messages need to name a cell.
+    """Columns of whatever type, and what messages need to name a cell.
 
     `row_number(i)` is the row of a message for data row `i`: the line of a text file, where the header is row 1,
     or `i + 1` where there are no lines.
@@ -36,6 +36,24 @@ class RawTable:
     columns: dict[str, "pa.ChunkedArray"]
     row_number: Callable[[int], int]
     notes: list[str] = field(default_factory=list)
+
+    def column(self, name: str) -> "pa.ChunkedArray":
+        """The column as float64 if it holds numbers, else as text; `DataError` where it can be neither."""
+        import pyarrow as pa
+        from pyarrow import compute, types
+
+        column = self.columns[name]
+        if types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type):
+            return compute.cast(column, pa.float64(), safe=False)
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowException:
+            raise DataError(
+                f"{place(self.source, column=name)}: found values of the type {column.type}, where numbers or texts "
+                f"are read; {override('drop', name)} leaves the column out."
+            ) from None
 
     def mistake(self, row: int, column: str, sentence: str) -> DataError:
         """The error for data row `row` (counted from 0) of `column`."""
@@ -71,8 +89,8 @@ def open_table(table: TableLike, drop: list[str] | None = None) -> RawTable:
     raw = RawTable(source, dict(zip(names, columns, strict=True)), row_number)
     for name in drop or []:
         raw.need(name, "which data.drop names")
+    raw.columns = {name: column for name, column in raw.columns.items() if name not in (drop or [])}
     _leave_out_unnamed(raw, names)
-    raw.columns = {name: _plain(raw, name) for name in raw.columns if name not in (drop or [])}
     return raw
 
 
@@ -164,22 +182,3 @@ def _leave_out_unnamed(raw: RawTable, names: list[str]) -> None:
         if not name or re.fullmatch(r"Unnamed: \d+", name):
             raw.columns.pop(name, None)
             raw.notes.append(f"column {position} has no name: left out")
-
-
-def _plain(raw: RawTable, name: str) -> "pa.ChunkedArray":
-    """A column of any type as float64 if it holds numbers, else as text."""
-    import pyarrow as pa
-    from pyarrow import compute, types
-
-    column = raw.columns[name]
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type):
-        return compute.cast(column, pa.float64(), safe=False)
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowException:
-        raise DataError(
-            f"{place(raw.source, column=name)}: found values of the type {column.type}, where numbers or texts are "
-            f"read; {override('drop', name)} leaves the column out."
-        ) from None

@@ -18,21 +18,25 @@ from nettrain.parts.quasi_newton import bfgs_update, two_loop
 from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, RUNNING, STALLED, Solver, State, require_memory
 from nettrain.problem import Problem
 
+MANY = 10  # parameters from which on BFGS's first estimate is scaled
 
 @dataclass
 class CurvatureSolver(Solver):
     """What curvature methods share: the point they stand on, and when they are done.
 
-    Converged where max|g| <= tolerance_grad, or where an update lowers f by no more than tolerance_change |f|.
+    Converged where max|g| <= tolerance_grad, or after an update that was expected to lower f by no more than
+    tolerance_change times all that was gained so far, or than the rounding of f. Unlike the first, the second test is
+    the same in every scale of w and f.
     """
 
-    tolerance_grad: float = option(1e-8, "converged where no element of the gradient is larger", minimum=0)
-    tolerance_change: float = option(1e-15, "converged where an update lowers f by no more than this part", minimum=0)
+    tolerance_grad: float = option(1e-10, "converged where no element of the gradient is larger", minimum=0)
+    tolerance_change: float = option(1e-14, "converged after a gain below this part of the whole one", minimum=0)
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         state = self.memory(w)
         state["converged"] = torch.tensor(RUNNING)
         self.renew(problem, state, w)
+        state["first_value"] = state["value"].clone()
         return state
 
     def memory(self, w: Tensor) -> State:
@@ -42,13 +46,19 @@ class CurvatureSolver(Solver):
     def renew(self, problem: Problem, state: State, w: Tensor) -> None:
         state["value"], state["gradient"] = problem.gradient(w)
 
-    def reason(self, value: float, before: float, max_gradient: float) -> int:
-        """Why to stop at f = value, which was `before`, where the largest element of g is max_gradient."""
+    def judge(self, state: State, expected: float) -> None:
+        """Set state["converged"] after an update with which f was expected to fall by `expected`."""
+        value, max_gradient, first = torch.stack(
+            [state["value"], state["gradient"].abs().max(), state["first_value"]]
+        ).tolist()
+        rounding = 10 * torch.finfo(state["value"].dtype).eps * abs(value)
         if not (math.isfinite(value) and math.isfinite(max_gradient)):
-            return DIVERGED
-        if max_gradient <= self.tolerance_grad:
-            return GRADIENT
-        return CHANGE if before - value <= self.tolerance_change * abs(value) else RUNNING
+            reason = DIVERGED
+        elif max_gradient <= self.tolerance_grad:
+            reason = GRADIENT
+        else:
+            reason = CHANGE if expected <= max(rounding, self.tolerance_change * (first - value)) else RUNNING
+        state["converged"].fill_(reason)
 
 
 @dataclass
@@ -71,25 +81,24 @@ class Newton(CurvatureSolver):
         require_memory(
             4 * size * size * w.element_size(), w.device, f"newton: the Hessian of {size} parameters", "solver=cg"
         )
-        return {"damping": torch.tensor(self.damping, dtype=torch.float64)}
+        return {"damping": torch.tensor(self.damping, dtype=torch.float64), "scale": torch.zeros_like(w)}
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         advance = trust_region_newton if self.solver == "cg" else damped_newton
-        before = float(state["value"])
-        moved = advance(problem, state, w, self.tolerance_grad)
-        value, max_gradient = torch.stack([state["value"], state["gradient"].abs().max()]).tolist()
-        reason = self.reason(value, before, max_gradient)
-        if reason == GRADIENT and moved and self.solver == "cholesky" and state["damping"] > 0:
-            reason = RUNNING  # the next update looks whether this is a saddle
-        state["converged"].fill_(STALLED if reason == CHANGE and not moved else reason)
+        expected = advance(problem, state, w, self.tolerance_grad)
+        self.judge(state, math.inf if expected is None else expected)
+        if expected is None and not state["converged"]:
+            state["converged"].fill_(STALLED)
+        elif self.solver == "cholesky" and state["damping"] > 0 and expected is not None:
+            state["converged"].fill_(RUNNING)  # a zero gradient may still be a saddle: the next update looks
 
 
 @dataclass
 class QuasiNewton(CurvatureSolver):
-    """What BFGS and L-BFGS share: w <- w + t d with t from the strong-Wolfe line search.
+    """What BFGS and L-BFGS share: w <- w + t d with t from the strong-Wolfe line search, d = -g at first.
 
-    The first trial is t = lr, and lr min(1, 1/|g|_1) along the first, unscaled direction -g. Where no lower point is
-    found the memory is emptied, and the next update starts with -g again; if that fails too, it has stalled.
+    Where no lower point is found the memory is emptied, so that the next update starts with -g again; if there is none
+    along -g either, it has stalled.
     """
 
     lr: float = option(1.0, "first step length that the line search tries", above=0)
@@ -101,39 +110,45 @@ class QuasiNewton(CurvatureSolver):
         """d (P,), from the gradient and the memory."""
         raise NotImplementedError
 
-    def remember(self, state: State, s: Tensor, y: Tensor, ys: float) -> None:
-        """Learn from an update s that changed the gradient by y; ys = y . s."""
+    def trial(self, state: State, slope: Tensor) -> Tensor:
+        """The first step length to try along a direction with this slope, 0-d."""
+        raise NotImplementedError
+
+    def remember(self, state: State, s: Tensor, y: Tensor) -> None:
+        """Learn from an update s that changed the gradient by y."""
         raise NotImplementedError
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         g, fresh = state["gradient"], bool(state["fresh"])
         d = -g if fresh else self.direction(state)
-        value, slope, length, norm = torch.stack([state["value"], g.dot(d), d.abs().max(), g.abs().sum()]).tolist()
-        first = self.lr * (min(1.0, 1.0 / norm) if fresh and norm > 0 else 1.0)
-        start = point = Point(0.0, value, slope, g)
-        if slope < 0:
+        slope = g.dot(d)
+        first, length, value, slope_ = torch.stack(
+            [self.trial(state, slope), d.abs().max(), state["value"], slope]
+        ).tolist()
+        point = start = Point(0.0, value, slope_, g)
+        if slope_ < 0:
             point = strong_wolfe(line(problem, w, d), start, first, length)
-        if point.t == 0 and not fresh:
+        if point.t > 0:
+            w.add_(d, alpha=point.t)
+            self.remember(state, d * point.t, point.gradient - g)
+            state["previous_value"], state["value"] = state["value"], torch.full_like(state["value"], point.value)
+            state["gradient"], state["fresh"] = point.gradient, torch.tensor(False)
+        elif not fresh:
             state.update(self.memory(w))
-            return
-        s = d * point.t
-        w.add_(d, alpha=point.t)
-        y = point.gradient - g
-        max_gradient, ys = torch.stack([point.gradient.abs().max(), y.dot(s)]).tolist()
-        self.remember(state, s, y, ys)
-        state["value"] = torch.full_like(state["value"], point.value)
-        state["gradient"], state["fresh"] = point.gradient, torch.tensor(False)
-        reason = self.reason(point.value, value, max_gradient)
-        state["converged"].fill_(STALLED if point.t == 0 and reason == CHANGE else reason)
+        self.judge(state, math.inf if fresh else -slope_)
+        if point.t == 0 and fresh and not state["converged"]:
+            state["converged"].fill_(STALLED)
 
 
 @dataclass
 class BFGS(QuasiNewton):
     """d = -B g, where B, the inverse Hessian estimated so far, satisfies B y = s for the last update.
 
-    Nocedal and Wright (2006), algorithm 6.1 (their H is B here): B starts as the identity, scaled by y.s / y.y after
-    the first update (6.20). B stays symmetric and positive definite, because the line search ensures y.s > 0;
-    an update in which rounding hides that is not learned from.
+    Nocedal and Wright (2006), algorithm 6.1 (their H is B here). B starts as the identity; with many parameters it is
+    scaled by y.s / y.y after the first update (6.20), with few it is not, because P updates replace all of it anyway.
+    B stays symmetric and positive definite: the line search ensures y.s > 0, and an update in which rounding hides
+    that is not learned from. The line search first tries a step of length lr, and then
+    lr min(1, 2.02 (f - f_previous) / (g.d)) (their 3.60), which becomes lr near the minimum.
     """
 
     name: str = "bfgs"
@@ -148,10 +163,17 @@ class BFGS(QuasiNewton):
     def direction(self, state: State) -> Tensor:
         return -(state["inverse"] @ state["gradient"])
 
-    def remember(self, state: State, s: Tensor, y: Tensor, ys: float) -> None:
-        if ys <= 0:
-            return
+    def trial(self, state: State, slope: Tensor) -> Tensor:
         if state["fresh"]:
+            return self.lr / (-slope).sqrt()
+        t = 2.02 * (state["value"] - state["previous_value"]) / slope
+        return self.lr * torch.where(t > 0, t, 1).clamp(max=1)
+
+    def remember(self, state: State, s: Tensor, y: Tensor) -> None:
+        ys = y.dot(s)
+        if not ys > 0:
+            return
+        if state["fresh"] and len(s) >= MANY:
             state["inverse"].mul_(ys / y.dot(y))
         bfgs_update(state["inverse"], s, y)
 
@@ -161,7 +183,8 @@ class LBFGS(QuasiNewton):
     """d = -B g, where B is BFGS's estimate from the last m = history_size pairs (s, y) alone, never formed.
 
     Nocedal and Wright (2006), algorithms 7.4 and 7.5, B_0 = (y.s / y.y) I from the last pair (7.20). A pair is kept
-    where y.s > 1e-10, as in `torch.optim.LBFGS(line_search_fn="strong_wolfe")`, whose iterates these are.
+    where y.s > 1e-10, and the line search first tries lr min(1, 1/|g|_1) along -g, later lr, as in
+    `torch.optim.LBFGS(line_search_fn="strong_wolfe")`, whose iterates these are.
     """
 
     name: str = "lbfgs"
@@ -184,12 +207,17 @@ class LBFGS(QuasiNewton):
         steps, changes = state["steps"], state["changes"]
         return two_loop(-state["gradient"], steps, changes, state["rho"], state["scale"], newest_first)
 
-    def remember(self, state: State, s: Tensor, y: Tensor, ys: float) -> None:
-        if ys <= 1e-10:
+    def trial(self, state: State, slope: Tensor) -> Tensor:
+        if state["fresh"]:
+            return self.lr * (1 / state["gradient"].abs().sum()).clamp(max=1)
+        return torch.full_like(slope, self.lr)
+
+    def remember(self, state: State, s: Tensor, y: Tensor) -> None:
+        ys = y.dot(s)
+        if not ys > 1e-10:
             return
         slot = int(state["pairs"]) % self.history_size
         state["steps"][slot], state["changes"][slot] = s, y
-        product = y.dot(s)
-        state["rho"][slot] = 1 / product
-        state["scale"] = product / y.dot(y)
+        state["rho"][slot] = 1 / ys
+        state["scale"] = ys / y.dot(y)
         state["pairs"] += 1

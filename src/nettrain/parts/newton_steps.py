@@ -3,7 +3,8 @@
 The model of the objective around w is m(d) = f + g.d + d.Hd / 2. The gain ratio of an update d is
 rho = (f(w) - f(w + d)) / (m(0) - m(d)): near 1 where the model is right, and negative where f rose.
 
-Both functions change w and state["value"], state["gradient"] in place, and only if f falls: they return whether it did.
+Both functions change w, state["value"] and state["gradient"] in place, and only where f does not rise. They return the
+gain m(0) - m(d) that the model expected, infinite where d was damped or cut short, or None if they did not move.
 """
 
 import math
@@ -16,10 +17,11 @@ from nettrain.parts.solvers import State
 from nettrain.problem import Problem
 
 SMALLEST, LARGEST = 1e-6, 1e12  # of the damping lambda, beside the 0 of the pure method
+FLOOR = 1e-12  # of D's elements, as a part of H's largest
 TRIALS = 60  # of one update, each with a larger damping or a smaller radius
 
 
-def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> bool:
+def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> float | None:
     """d = -(H + lambda D)^-1 g with D = diag |H|, lambda in state["damping"].
 
     lambda grows tenfold until H + lambda D has a Cholesky factor and f falls, and shrinks where the gain ratio is high
@@ -30,16 +32,18 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
     hessian = problem.hessian(w)
     largest, max_gradient = torch.stack([hessian.abs().max(), g.abs().max()]).tolist()
     if not math.isfinite(largest):
-        return False
-    scale = hessian.diagonal().abs().clamp(min=SMALLEST * largest or 1.0)
-    if max_gradient <= tolerance_grad and torch.linalg.cholesky_ex(hessian + SMALLEST * scale.diag()).info > 0:
-        return _leave_saddle(problem, state, w, hessian)
+        return None
+    scale = state["scale"] = torch.maximum(state["scale"], hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0))
+    if max_gradient <= tolerance_grad:
+        if not torch.linalg.cholesky_ex(hessian + SMALLEST * scale.diag()).info:
+            return None
+        return math.inf if _leave_saddle(problem, state, w, hessian) else None
     for _ in range(TRIALS):
         factor, info = torch.linalg.cholesky_ex(hessian + damping * scale.diag() if damping else hessian)
-        ratio = -math.inf
+        ratio = expected = -math.inf
         if not info:
             d = -torch.cholesky_solve(g.unsqueeze(1), factor).squeeze(1)
-            ratio = _try(problem, state, w, d, hessian @ d)
+            ratio, expected = _try(problem, state, w, d, hessian @ d)
         used = damping
         if ratio < 0.25:
             damping = max(10 * damping, SMALLEST)
@@ -47,13 +51,13 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
             damping = damping / 10 if damping > SMALLEST else 0.0
         if ratio >= 0:
             state["damping"].fill_(damping)
-            return True
+            return math.inf if used else expected
         if used >= LARGEST:
             break
-    return False
+    return None
 
 
-def trust_region_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> bool:
+def trust_region_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> float | None:
     """d approximately minimises m(d) within |d| <= Delta, by products H v alone; Delta in state["radius"].
 
     Nocedal and Wright (2006), algorithm 4.1, with the subproblem solved by algorithm 7.2 (Steihaug, 1983).
@@ -62,16 +66,17 @@ def trust_region_newton(problem: Problem, state: State, w: Tensor, tolerance_gra
     for _ in range(TRIALS):
         d, product, length = steihaug(lambda v: problem.hvp(w, v), g, radius)
         if length == 0:
-            return False
-        ratio = _try(problem, state, w, d, product)
+            return None
+        used = radius
+        ratio, expected = _try(problem, state, w, d, product)
         if ratio < 0.25:
             radius = 0.25 * length
         elif ratio > 0.75 and length > 0.99 * radius:
             radius = 2 * radius
         if ratio >= 0:
             state["radius"].fill_(radius)
-            return True
-    return False
+            return expected if length < 0.99 * used else math.inf
+    return None
 
 
 def steihaug(product: Callable[[Tensor], Tensor], g: Tensor, radius: float) -> tuple[Tensor, Tensor, float]:
@@ -107,8 +112,8 @@ def _positive_root(a: float, b: float, c: float) -> float:
     return (-b + math.sqrt(max(b * b - a * c, 0.0))) / a
 
 
-def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) -> float:
-    """Move by d if f does not rise, where product = H d; the gain ratio, -infinity where f rose or is not finite.
+def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) -> tuple[float, float]:
+    """Move by d if f does not rise, where product = H d; the gain ratio, -infinity if not, and the expected gain.
 
     Where the model expects less than the rounding of f, a value that is not higher counts as a full gain.
     """
@@ -116,11 +121,11 @@ def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) 
     expected = -(state["gradient"].dot(d) + 0.5 * d.dot(product))
     before, after, gain, slope = torch.stack([state["value"], value, expected, gradient.abs().max()]).tolist()
     if not (after <= before and math.isfinite(slope) and math.isfinite(after)):
-        return -math.inf
+        return -math.inf, gain
     w.add_(d)
     state["value"], state["gradient"] = value, gradient
     rounding = torch.finfo(w.dtype).eps * abs(before)
-    return (before - after) / gain if gain > rounding else 1.0
+    return (before - after) / gain if gain > rounding else 1.0, gain
 
 
 def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) -> bool:

@@ -37,7 +37,9 @@ class Rule:
 
     lr: float = option(1e-3, "learning rate (eta)", minimum=0)
     weight_decay: float = option(0.0, "weight decay (lambda)", minimum=0)
-    clip_norm: float | None = option(None, "largest norm of the gradient, longer ones are scaled down; null: any", above=0)
+    clip_norm: float | None = option(
+        None, "largest norm of the gradient, longer ones are scaled down; null: any", above=0
+    )
 
     decays_gradient: ClassVar[bool] = True
 
@@ -74,7 +76,7 @@ class Rule:
 def clip(g: Tensor, max_norm: Coefficient) -> Tensor:
     """g min(1, max_norm / (|g| + 1e-6)), each row by its own Euclidean norm (as `torch.nn.utils.clip_grad_norm_`)."""
     norm = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
-    return g * (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    return g * ((norm + 1e-6).reciprocal() * max_norm).clamp(max=1.0)  # number / tensor, too, is a reciprocal
 
 
 @dataclass
@@ -134,7 +136,9 @@ class Adagrad(Rule):
     eps: float = option(1e-10, "added to the root; 0 gives the plain rule", minimum=0)
 
     def init(self, w: Tensor) -> State:
-        return {"sum": torch.zeros_like(w) + torch.as_tensor(self.initial_accumulator_value).to(w)}
+        return {
+            "sum": torch.zeros_like(w) + torch.as_tensor(self.initial_accumulator_value, dtype=w.dtype, device=w.device)
+        }
 
     def coefficients(self, t: Scalars, lr: Scalars) -> dict[str, Scalars]:
         return {"step": -lr / (1 + (t - 1) * self.lr_decay), "eps": self.eps}
@@ -210,7 +214,7 @@ class Adam(Rule):
             "new1": 1 - self.beta1,
             "kept2": self.beta2,
             "new2": 1 - self.beta2,
-            "root": correction2**0.5,
+            "root": power(correction2, 0.5),
             "eps": self.eps,
         }
 

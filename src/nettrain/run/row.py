@@ -21,6 +21,7 @@ class Row:
 
     setup: Setup
     status: str = "running"
+    signal: int | None = None  # that ended it
     last: Numbers = field(default_factory=dict)
     best: Numbers = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)

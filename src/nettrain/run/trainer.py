@@ -88,7 +88,7 @@ class Trainer:
                     done = None
                     self.finish([row.status != "running" for row in self.rows])
                 if signals.received and self.rows:
-                    self.interrupt(done)
+                    self.interrupt(done, signals.received)
                     break
                 if time.monotonic() - self.saved > every:
                     self.save()
@@ -116,19 +116,22 @@ class Trainer:
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
         for row, end, test in zip(self.rows, ended, numbers, strict=True):
             if end:
-                self.close(row, "completed" if row.status == "running" else row.status, test)
+                never = row.status == "diverged" and not row.best  # there are no weights worth a test
+                self.close(row, "completed" if row.status == "running" else row.status, {} if never else test)
         going = [i for i, end in enumerate(ended) if not end]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
 
-    def interrupt(self, done: Pass | None) -> None:
+    def interrupt(self, done: Pass | None, signal: int) -> None:
         """Save and close all rows where they stand, in the middle of an epoch if `done` is not None."""
         self.save(done)
         for row in self.rows:
+            row.signal = signal
             self.close(row, "interrupted", {}, batches=len(done.z) if done else 0)
 
     def close(self, row: Row, status: str, test: Numbers, batches: int = 0) -> None:
+        """Write the summary of a row that has ended."""
         row.finish(status, self.epoch * self.stack.per_epoch + batches, time.monotonic() - self.started, test)
 
     def save(self, done: Pass | None = None) -> None:

@@ -1,0 +1,43 @@
+"""`nettrain.train`: what the command line does, as a function."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from nettrain.app.arguments import overrides_of, with_module
+from nettrain.app.config import config_folder, known_keys, register, to_config
+from nettrain.app.job import train_run
+from nettrain.app.messages import explain
+from nettrain.app.run import Run
+
+
+def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
+    """Train one run and return it.
+
+    `config` are overrides as on the command line, `["optimizer=adam", "bs=8"]`, or a mapping,
+    `{"optimizer": "adam", "bs": 8, "optimizer.lr": 0.01}`, nested or with dots; another run's `config` is one, too.
+    `folder` is where the run writes; by default a new folder in `outputs`.
+
+    Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
+    after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
+    """
+    register()
+    overrides = overrides_of(config) if isinstance(config, Mapping) else list(config)
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            composed = compose("train", with_module(overrides), return_hydra_config=True)
+        hydra = composed.hydra
+        hydra.overrides.task = overrides
+        target = Path(folder if folder is not None else hydra.run.dir)
+        hydra.runtime.output_dir = str(target.absolute())
+        del composed.hydra
+        row = train_run(to_config(composed), target, hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, known_keys()) from error
+    if row.signal is not None:
+        raise KeyboardInterrupt(f"{target}: the run was interrupted; its checkpoint is saved.")
+    return Run(target, trust=True)

@@ -1,0 +1,143 @@
+"""`Run`: a run's folder, read back, to look at it, to predict and to evaluate."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from nettrain.app.config import Config, load_config
+from nettrain.app.prepare import build_model, choose_head
+from nettrain.data import Encoder
+from nettrain.data.files import TableLike
+from nettrain.data.table import Table
+from nettrain.errors import CheckpointError, ConfigError
+from nettrain.objective import Objective
+from nettrain.parts import models
+from nettrain.parts.heads import Head
+from nettrain.run.files import load_checkpoint
+from nettrain.vector import flatten
+
+
+class Run:
+    """A run that has been trained, in `folder`; it predicts with the weights of its best epoch.
+
+    Nothing that the folder holds is executed, with one exception: a model that is not nettrain's own is imported by
+    the name in the run's config, and only if `trust` is True. Raises `CheckpointError` for a folder that holds no
+    run or a damaged one.
+    """
+
+    def __init__(self, folder: str | Path, trust: bool = False) -> None:
+        self.folder, self.trust = Path(folder), trust
+        if not (self.folder / ".hydra" / "config.yaml").is_file():
+            raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml).")
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The composed config."""
+        config = OmegaConf.load(self.folder / ".hydra" / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json."""
+        path = self.folder / "summary.json"
+        if not path.is_file():
+            raise CheckpointError(f"{path}: the run has not ended, or it was killed: there is no summary.")
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    @cached_property
+    def metrics(self) -> Any:
+        """metrics.csv as a pandas table, a row per epoch."""
+        import pandas
+
+        return pandas.read_csv(self.folder / "metrics.csv")
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns a table into features, as it was fitted on the training split."""
+        return Encoder.from_state(self._checkpoint["encoder"])
+
+    @cached_property
+    def head(self) -> Head:
+        """The output head."""
+        return choose_head(self._parts.head, self.encoder)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
+        if isinstance(self._parts.model, models.Module) and not self.trust:
+            raise ConfigError(
+                f"{self.folder}: its model is {self._parts.model._target_}, code that does not belong to nettrain; if "
+                "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
+            )
+        model = build_model(self._parts, self.encoder, self.head).to(getattr(torch, self._parts.precision))
+        try:
+            model.load_state_dict(self._checkpoint["model"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
+        return model.eval()
+
+    def predict(self, table: TableLike) -> Any:
+        """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
+
+        `table` is a path to a CSV or Parquet file, or a pandas table, with the columns that the run was trained on.
+        """
+        import pandas
+
+        z = self._logits(self.encoder.read(table))
+        classes = self.encoder.classes
+        if not classes:
+            values = (self.head.predict(z) * self.encoder.target_scale + self.encoder.target_mean).tolist()
+            columns: dict[str, Any] = {"prediction": values}
+        else:
+            labels = _as_written(classes)
+            columns = {"prediction": [labels[i] for i in self.head.predict(z).tolist()]}
+            probabilities = self.head.mean(z).T.tolist()
+            columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
+        return pandas.DataFrame(columns, index=getattr(table, "index", None))
+
+    def evaluate(self, table: TableLike) -> dict[str, float]:
+        """The mean loss and the head's metrics on a table that has the target, too."""
+        read = self.encoder.read(table, with_target=True)
+        assert read.target is not None
+        z = self._logits(read)
+        y = torch.as_tensor(self.encoder.encode_target(read.target))
+        numbers = self._objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
+        return {name: float(value) for name, value in numbers.items()}
+
+    @cached_property
+    def _parts(self) -> Config:
+        return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
+
+    @cached_property
+    def _checkpoint(self) -> dict[str, Any]:
+        folder = self.folder / "checkpoints"
+        return load_checkpoint(folder / ("best.pt" if (folder / "best.pt").exists() else "last.pt"))
+
+    @cached_property
+    def _objective(self) -> Objective:
+        dtype = getattr(torch, self._parts.precision)
+        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
+        if not self.encoder.classes:
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=dtype)
+            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=dtype)
+        return objective
+
+    def _logits(self, table: Table) -> Tensor:
+        w = flatten(self.model)
+        return self._objective.predict_logits(w, torch.as_tensor(self.encoder.features(table), dtype=w.dtype))
+
+
+def _as_written(classes: list[str]) -> list[Any]:
+    """Class names as the numbers that they are in the table, where all of them are whole numbers."""
+    try:
+        numbers = [int(name) for name in classes]
+    except ValueError:
+        return classes
+    return numbers if [str(number) for number in numbers] == classes else classes

@@ -1,0 +1,114 @@
+"""The data sets equal scikit-learn's, and each has its config file."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from sklearn import datasets
+
+from nettrain.data import Dataset, load, sources
+from nettrain.errors import ConfigError
+from nettrain.parts.option import check
+
+ALL = [
+    sources.Digits,
+    sources.Iris,
+    sources.Wine,
+    sources.BreastCancer,
+    sources.Diabetes,
+    sources.Quadratic,
+    sources.Moons,
+    sources.Spirals,
+    sources.Csv,
+]
+CONFIGS = Path(__file__).parents[2] / "configs" / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "reference"),
+    [
+        (sources.Digits, datasets.load_digits()),
+        (sources.Iris, datasets.load_iris()),
+        (sources.Wine, datasets.load_wine()),
+        (sources.BreastCancer, datasets.load_breast_cancer()),
+        (sources.Diabetes, datasets.load_diabetes(scaled=False)),
+    ],
+)
+def test_a_bundled_data_set_equals_scikit_learns(source, reference):
+    table = source().load(seed=0)
+    assert list(table.columns) == list(reference.feature_names)
+    np.testing.assert_array_equal(np.stack(list(table.columns.values()), axis=1), reference.data)
+    np.testing.assert_array_equal(table.target, reference.target)
+    assert table.classes == [str(name) for name in reference.get("target_names", [])]
+    assert table.target.dtype == (np.int64 if table.classes else np.float64)
+    assert table.task == {0: "regression", 2: "binary"}.get(len(table.classes), "multiclass")
+
+
+def test_moons_equal_scikit_learns():
+    table = sources.Moons(noise=0.0, samples=101).load(seed=0)
+    points, classes = datasets.make_moons(101, shuffle=False, noise=None)
+    np.testing.assert_allclose(np.stack([table.columns["x1"], table.columns["x2"]], axis=1), points, atol=1e-12)
+    np.testing.assert_array_equal(table.target, classes)
+
+
+def test_spirals_are_the_same_spiral_turned_by_half_a_turn():
+    table = sources.Spirals(noise=0.0, samples=100).load(seed=0)
+    points = np.stack([table.columns["x1"], table.columns["x2"]], axis=1)
+    first, second = points[table.target == 0], points[table.target == 1]
+    assert len(first) == len(second) == 50
+    np.testing.assert_allclose(first, -second, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1) ** 2, (3 * np.pi) ** 2 * np.linspace(0, 1, 50), atol=1e-9)
+
+
+def test_quadratic_is_its_parabola():
+    table = sources.Quadratic(w1=4.0, w2=0.5, w3=-2.0, noise=0.0).load(seed=0)
+    x = table.columns["x"]
+    np.testing.assert_allclose(table.target, 4 * x**2 + 0.5 * x - 2, atol=1e-12)
+    assert x.shape == (128,)
+    assert -1 <= x.min() < -0.9
+    assert 0.9 < x.max() <= 1
+    assert len(load(sources.Quadratic(), 0).splits["train"]) == 64
+
+
+@pytest.mark.parametrize("source", [sources.Quadratic, sources.Moons, sources.Spirals])
+def test_points_depend_on_the_data_seed_and_noise_alone(source):
+    def points(**options):
+        data = load(source(standardize=False, **options), seed=options.get("split_seed", 0))
+        return np.column_stack([data.x, data.y])
+
+    np.testing.assert_array_equal(points(), points(split_seed=5))
+    assert not np.array_equal(points(), points(data_seed=1))
+    clean, noisy = points(noise=0.0, samples=4000), points(noise=0.3, samples=4000)
+    columns = [1] if source is sources.Quadratic else [0, 1]
+    np.testing.assert_allclose((noisy - clean)[:, columns].std(axis=0), 0.3, rtol=0.05)
+
+
+@pytest.mark.parametrize("source", ALL)
+def test_a_config_file_documents_every_option(source):
+    text = (CONFIGS / f"{source.name}.yaml").read_text()
+    comments = {line.split()[1] for line in text.splitlines() if line.startswith("# ")}
+    assert {field.name for field in dataclasses.fields(source)} - {"name"} <= comments
+    assert f"/schema/data/{source.name}@_here_" in text
+
+
+def test_every_data_set_is_in_the_list_above():
+    assert set(ALL) == set(Dataset.__subclasses__())
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {source.name for source in ALL}
+
+
+@pytest.mark.parametrize("source", ALL)
+def test_a_data_set_is_a_config_schema(source):
+    config = OmegaConf.structured(source)
+    assert config.name == source.name
+    config.split_seed = 3
+    assert OmegaConf.to_object(OmegaConf.merge(config, {"path": "p", "target": "t"} if source is sources.Csv else {}))
+
+
+def test_options_have_limits():
+    for options in ({"val_fraction": 1.0}, {"test_fraction": -0.1}, {"split_seed": -1}):
+        with pytest.raises(ConfigError):
+            check(sources.Digits(**options))
+    with pytest.raises(ConfigError, match="one of auto, binary, multiclass, regression"):
+        check(sources.Csv(path="p", target="t", task="ranking"))
