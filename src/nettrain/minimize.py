@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 

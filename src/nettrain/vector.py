@@ -36,9 +36,7 @@ class Layout:
         """The parameters as views into `w` of shape (..., P): each of shape (..., *its own shape)."""
         parts = w.split(self.sizes, dim=-1)
         rows = w.shape[:-1]
-        return {
-            name: part.view(rows + shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
-        }
+        return {name: part.view(rows + shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
 
 
 def flatten(module: nn.Module) -> Tensor:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nettrain.data import Encoder, Table, load, sources
 from nettrain.data.encoding import Categorical, Numeric
+from nettrain.errors import DataError
 
 
 def mixed_table(n: int = 60, task: str = "regression") -> Table:
@@ -88,6 +89,14 @@ def test_load_fits_on_its_training_split():
     assert abs(data.y[train].mean()) < 1e-12
     assert data.y[train].std() == pytest.approx(1)
     np.testing.assert_allclose(data.y * data.encoder.target_scale + data.encoder.target_mean, data.table.target)
+
+
+def test_a_table_without_a_column_of_the_training_is_refused():
+    encoder = Encoder.fit(mixed_table(), ROWS, True)
+    table = mixed_table()
+    del table.columns["gaps"]
+    with pytest.raises(DataError, match="made up, column 'gaps': the model needs it, and it is not there"):
+        encoder.features(table)
 
 
 def test_without_standardize_numbers_keep_their_scale():

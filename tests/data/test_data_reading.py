@@ -187,3 +187,16 @@ def test_the_data_layer_starts_fast():
         "print('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_line_end_in_quotes_may_fall_anywhere_in_a_large_file(tmp_path):
+    cell = '"a' + "\n" * 1000 + 'b"'
+    table = read(tmp_path, "c,x,y\n" + f"{cell},1,0\n{cell},2,1\n" * 9000)
+    assert len(table.target) == 18000
+    assert set(table.columns["c"]) == {"a" + "\n" * 1000 + "b"}
+
+
+def test_row_numbers_that_pandas_wrote_and_read_again_are_left_out(tmp_path):
+    table = read(tmp_path, "Unnamed: 0,x,y\n" + "".join(f"{i},{i},{i % 2}\n" for i in range(20)))
+    assert list(table.columns) == ["x"]
+    assert table.notes == ["column 1 has no name: left out"]

@@ -114,13 +114,13 @@ def train_ours(rule: Rule, dtype: torch.dtype, steps: int = STEPS) -> tuple[Tens
 
 
 def train_torch(
-    make: Callable[..., torch.optim.Optimizer], dtype: torch.dtype, max_norm: float | None = None
+    make: Callable[..., torch.optim.Optimizer], dtype: torch.dtype, steps: int = STEPS, max_norm: float | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The same by torch's optimizer on the module's own parameters; its state is flattened."""
     module, data = network(dtype), batches(dtype)
     optimizer = make(module.parameters())
     lr = optimizer.param_groups[0]["lr"]
-    for t in range(1, STEPS + 1):
+    for t in range(1, steps + 1):
         set_gradient(module, data[t % len(data)])
         if max_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), max_norm)
@@ -142,10 +142,10 @@ def test_500_updates_equal_torch_to_the_last_bit_of_float64(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_500_updates_agree_with_torch_in_float32(name: str) -> None:
+def test_100_updates_agree_with_torch_in_float32(name: str) -> None:
     rule, make = CASES[name]
-    w, _ = train_ours(rule, torch.float32)
-    torch.testing.assert_close(w, train_torch(make, torch.float32)[0], rtol=1e-5, atol=1e-6)
+    w, _ = train_ours(rule, torch.float32, steps=100)
+    torch.testing.assert_close(w, train_torch(make, torch.float32, steps=100)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", STATE_NAMES)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nettrain.app import sweep
 from nettrain.app.arguments import with_module
 from nettrain.app.config import config_folder, known_keys, register, to_config
+from nettrain.app.folder import discard
 from nettrain.app.help import help_text
 from nettrain.app.job import train_run
 from nettrain.app.messages import explain
@@ -53,6 +54,7 @@ def _job(composed: DictConfig) -> float | None:
     except Mistake as error:
         code = _tell(error)
         if not sweeping:
+            discard(folder)  # Hydra has made it
             sys.exit(code)
         write_json(folder / "summary.json", {"status": "failed", "message": str(error), "exit_code": code})
         return None

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 
-from nettrain.app.messages import nearest
+from nettrain.app.messages import unknown_key
 from nettrain.data import sources
 from nettrain.errors import ConfigError
 from nettrain.parts import activations, heads, models, rules, schedules
@@ -103,6 +103,7 @@ def load_config(container: dict[str, Any]) -> Config:
     """The objects of a config that was saved as plain containers."""
     settings = {key: value for key, value in container.items() if key not in GROUPS}
     root = OmegaConf.merge(OmegaConf.structured(Config), settings)
+    assert isinstance(root, DictConfig)
     for group in GROUPS:
         node = container.get(group, {})
         known = parts(group)
@@ -111,7 +112,6 @@ def load_config(container: dict[str, Any]) -> Config:
         schema = OmegaConf.structured(known[node["name"]])
         OmegaConf.set_struct(schema, False)  # a model of the user's own has keys that no schema knows
         root[group] = OmegaConf.merge(schema, node)
-    assert isinstance(root, DictConfig)
     return to_config(root)
 
 
@@ -128,28 +128,35 @@ def flat(container: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def known_keys() -> list[str]:
-    """Every key that some choice of parts has, with dots."""
-    keys = [*flat(_plain(Settings())), *GROUPS, "experiment"]
+def known_keys() -> dict[str, list[str]]:
+    """Every key that some choice of parts has, with dots, and the names of the parts that have it."""
+    keys: dict[str, list[str]] = {key: [] for key in [*flat(_plain(Settings())), *GROUPS, "experiment"]}
     for group in GROUPS:
-        for part in parts(group).values():
-            keys += [f"{group}.{field.name}" for field in dataclasses.fields(part) if field.name != "name"]
-    return sorted(set(keys))
+        for name, part in parts(group).items():
+            for field in dataclasses.fields(part):
+                if field.name != "name":
+                    keys.setdefault(f"{group}.{field.name}", []).append(name)
+    return keys
 
 
 def _plain(value: Any) -> Any:
     """A dataclass as a dictionary, its name first, what was added to it beside its fields included."""
     if not dataclasses.is_dataclass(value):
         return value
-    return {k: _plain(v) for k, v in sorted(vars(value).items(), key=lambda item: item[0] != "name")}
+    public = {k: v for k, v in vars(value).items() if not _is_private(k)}
+    return {k: _plain(v) for k, v in sorted(public.items(), key=lambda item: item[0] != "name")}
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and name != "_target_"
 
 
 def _check_keys(part: Any, path: str) -> None:
     """Raise `ConfigError` for a key that was added to a node whose part does not know it, and for a changed name."""
     names = [field.name for field in dataclasses.fields(part)]
     for name, value in vars(part).items():
-        if name not in names and not isinstance(part, models.Module | schedules.Schedule):
-            raise ConfigError(f"{path}{name}: there is no such key{nearest(path + name, known_keys())}")
+        if name not in names and not _is_private(name) and not isinstance(part, models.Module):
+            raise unknown_key(path + name, known_keys())
         if name == "name" and value != type(part).name:
             raise ConfigError(f"{path}name={value}: choose a part by its group, {path.rstrip('.')}={value}.")
         if dataclasses.is_dataclass(value):

@@ -6,9 +6,8 @@ from omegaconf import DictConfig
 
 from nettrain.app import report
 from nettrain.app.config import Config
-from nettrain.app.folder import claim, discard, save_config
+from nettrain.app.folder import claim, save_config
 from nettrain.app.prepare import prepare
-from nettrain.errors import Mistake
 from nettrain.run.device import choose_device
 from nettrain.run.row import Row
 from nettrain.run.trainer import Trainer
@@ -17,15 +16,11 @@ from nettrain.run.trainer import Trainer
 def train_run(config: Config, folder: Path, hydra: DictConfig) -> Row:
     """Train one run into `folder`; `hydra` are Hydra's settings, which are saved beside the config.
 
-    Raises a `Mistake`, and leaves no folder behind, when the run cannot start.
+    Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
-    try:
-        device = choose_device(config.device)
-        claim(folder)
-        setup = prepare(config, folder)
-    except Mistake:
-        discard(folder)
-        raise
+    device = choose_device(config.device)
+    claim(folder)
+    setup = prepare(config, folder)
     save_config(folder, setup.config, hydra)
     if not config.quiet:
         print(report.plan(setup, device), flush=True)

@@ -2,13 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from nettrain.errors import ConfigError
-
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
 
@@ -24,8 +23,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {match[0]}?" if match else "."
 
 
-def explain(error: HydraException | OmegaConfBaseException, known: list[str]) -> ConfigError:
-    """The sentence for an error of Hydra's or OmegaConf's; `known` are the keys that exist."""
+def unknown_key(key: str, known: Mapping[str, list[str]]) -> ConfigError:
+    """The sentence for a key that the chosen parts do not have; `known` says which keys which parts have."""
+    if known.get(key):
+        group = key.partition(".")[0]
+        return ConfigError(f"{key}: the chosen {group} has no such key; {group}={' or '.join(known[key])} has.")
+    return ConfigError(f"{key}: there is no such key{nearest(key, known)}")
+
+
+def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, list[str]]) -> ConfigError:
+    """The sentence for an error of Hydra's or OmegaConf's; `known` as for `unknown_key`."""
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     if isinstance(error, OverrideParseException):
         return ConfigError(f"{error.override}: it cannot be read as an override of the form key=value.")
@@ -35,8 +42,7 @@ def explain(error: HydraException | OmegaConfBaseException, known: list[str]) ->
         hint = nearest(name, options)
         return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        key = cause.full_key or str(cause.key)
-        return ConfigError(f"{key}: there is no such key{nearest(key, known)}")
+        return unknown_key(cause.full_key or str(cause.key), known)
     if isinstance(cause, ValidationError):
         return ConfigError(_wrong_type(cause))
     return ConfigError(re.sub(r"\s*\n\s*", " ", str(error)).strip())
@@ -46,10 +52,10 @@ _TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or fals
 
 
 def _wrong_type(error: ValidationError) -> str:
-    key, text = error.full_key, str(error.msg or error).splitlines()[0]
+    key, text = error.full_key, str(error).splitlines()[0]
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
         return f"{key}={match[1]}: {key} has to be {_TYPES.get(match[2], match[2])}."
-    if match := re.match(r"Value '(.*)' of type '\w+' is not a valid (?:boolean|bool)", text):
+    if match := re.match(r"Value '(.*)' is not a valid bool", text):
         return f"{key}={match[1]}: {key} has to be true or false."
     if match := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint 'Union\[int, str\]'", text):
         return f"{key}={match[1]}: {key} has to be a positive integer, or full for the whole training split."

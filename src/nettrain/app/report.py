@@ -15,18 +15,29 @@ def plan(setup: Setup, device: torch.device) -> str:
     target = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
     sizes = ", ".join(f"{name} {len(data.splits[name])}" for name in _SPLITS)
     parameters = sum(p.numel() for p in setup.model.parameters())
-    widths = "-".join(map(str, [len(encoder.feature_names), *config["model"].get("hidden", []), setup.head.outputs(len(encoder.classes))]))
+    widths = "-".join(
+        map(
+            str,
+            [len(encoder.feature_names), *config["model"].get("hidden", []), setup.head.outputs(len(encoder.classes))],
+        )
+    )
     activation = f", {config['activation']['name']}" if config["model"].get("hidden") else ""
     options = ", ".join(f"{k} {v}" for k, v in config["optimizer"].items() if k != "name" and v not in (None, False))
     drop = " (the last, smaller batch is left out)" if settings.drop_last else ""
     lines = [
-        ("data", f"{data.table.source}: {len(data.y)} rows, {len(encoder.feature_names)} features, "
-                 f"target {encoder.target_name} ({target}); {sizes}"),
+        (
+            "data",
+            f"{data.table.source}: {len(data.y)} rows, {len(encoder.feature_names)} features, "
+            f"target {encoder.target_name} ({target}); {sizes}",
+        ),
         ("model", f"{config['model']['name']} {widths}{activation}, {parameters:,} parameters"),
         ("head", setup.head.name),
         ("optimizer", f"{config['optimizer']['name']}: {options}; schedule {config['schedule']['name']}"),
-        ("updates", f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch "
-                    f"x {settings.epochs} epochs = {setup.updates} updates{drop}"),
+        (
+            "updates",
+            f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch "
+            f"x {settings.epochs} epochs = {setup.updates} updates{drop}",
+        ),
         ("device", f"{device}, {settings.precision}"),
         *(("note", note) for note in setup.notes),
     ]

@@ -100,7 +100,7 @@ class Run:
             columns = {"prediction": [labels[i] for i in self.head.predict(z).tolist()]}
             probabilities = self.head.mean(z).T.tolist()
             columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
-        return pandas.DataFrame(columns, index=getattr(table, "index", None))
+        return pandas.DataFrame(columns, index=table.index if isinstance(table, pandas.DataFrame) else None)
 
     def evaluate(self, table: TableLike) -> dict[str, float]:
         """The mean loss and the head's metrics on a table that has the target, too."""

@@ -38,7 +38,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     runs = []
     for path in sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
         overrides = path.parent / ".hydra" / "overrides.yaml"
-        given = OmegaConf.load(overrides) if overrides.exists() else []
+        given = list(OmegaConf.load(overrides)) if overrides.exists() else []
         pairs = dict(str(text).lstrip("+~").split("=", 1) for text in given if "=" in str(text))
         runs.append({"run": path.parent.name, **pairs, **json.loads(path.read_text())})
     return runs

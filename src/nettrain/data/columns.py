@@ -74,10 +74,15 @@ def texts(raw: RawTable, name: str) -> np.ndarray:
     column = raw.column(name)
     if column.type != pa.string():
         values, inverse = np.unique(_array(column), return_inverse=True)
-        found = [None if math.isnan(value) else _shortest(value) for value in values.tolist()]
-        return np.array(found, dtype=object)[inverse]
+        shortest = [None if math.isnan(value) else _shortest(value) for value in values.tolist()]
+        return np.array(shortest, dtype=object)[inverse]
     found, codes = _distinct(_cells(column))
     return np.array([*map(_canonical, found), None], dtype=object)[codes]
+
+
+def is_none(values: np.ndarray) -> np.ndarray:
+    """Which elements of an object array are None."""
+    return np.array([value is None for value in values], dtype=bool)
 
 
 def infer(raw: RawTable, name: str) -> np.ndarray:
@@ -117,7 +122,7 @@ def reason_to_leave_out(name: str, values: np.ndarray) -> str | None:
     """The note on a column that cannot teach a network anything; None for a column of use."""
     if values.dtype != object:
         return f"column '{name}' is empty: left out" if np.isnan(values).all() else None
-    known = values[np.not_equal(values, None)]
+    known = values[~is_none(values)]
     different = len(set(known))
     if different > MANY_CATEGORIES or (different > FEW_CATEGORIES and different > len(known) / 2):
         cells = f"{len(known)} rows" if len(known) == len(values) else f"{len(known)} filled cells"

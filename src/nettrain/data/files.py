@@ -74,7 +74,7 @@ def open_table(table: TableLike, drop: list[str] | None = None) -> RawTable:
 
     Raises `DataError` where the file cannot be found, read or cut into columns.
     """
-    row_number = _count_from_1
+    row_number: Callable[[int], int] = _count_from_1
     if isinstance(table, str | os.PathLike):
         path = _existing(Path(table).expanduser())
         source = str(table)

@@ -138,8 +138,8 @@ class Csv(Dataset):
     path: str = option(MISSING, "the file: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names")
     target: str = option(MISSING, "name of the column to predict")
     task: str = option("auto", "what the target is; auto: see the values", choices=TASKS)
-    categorical: list[str] = option([], "columns to treat as categories, whatever they hold")  # noqa: RUF009
-    drop: list[str] = option([], "columns to leave out")  # noqa: RUF009
+    categorical: list[str] = option([], "columns to treat as categories, whatever they hold")
+    drop: list[str] = option([], "columns to leave out")
 
     def load(self, seed: int) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nettrain.data.columns import check_finite, check_mistyped, numbers, parse, texts
+from nettrain.data.columns import check_finite, check_mistyped, is_none, numbers, parse, texts
 from nettrain.data.files import RawTable
 from nettrain.data.wording import counted, listed, place
 from nettrain.errors import DataError
@@ -53,7 +53,7 @@ def class_indices(raw: RawTable, name: str, classes: list[str]) -> np.ndarray:
     found = np.array([index.get(label, -1) for label in labels], dtype=np.int64)
     if (found < 0).any():
         row = int((found < 0).argmax())
-        _check_complete(raw, name, np.equal(labels, None))
+        _check_complete(raw, name, is_none(labels))
         raise raw.mistake(row, name, f"found the label '{labels[row]}'; the model's classes are {listed(classes)}.")
     return found
 

@@ -20,13 +20,14 @@ from nettrain.problem import Problem
 
 MANY = 10  # parameters from which on BFGS's first estimate is scaled
 
+
 @dataclass
 class CurvatureSolver(Solver):
     """What curvature methods share: the point they stand on, and when they are done.
 
-    Converged where max|g| <= tolerance_grad, or after an update that was expected to lower f by no more than
-    tolerance_change times all that was gained so far, or than the rounding of f. Unlike the first, the second test is
-    the same in every scale of w and f.
+    Converged where max|g| <= tolerance_grad, or after an update that was expected to lower f, and did lower it, by no
+    more than tolerance_change times all that was gained so far, or than the rounding of f. Unlike the first, the second
+    test is the same in every scale of w and f.
     """
 
     tolerance_grad: float = option(1e-10, "converged where no element of the gradient is larger", minimum=0)
@@ -46,8 +47,8 @@ class CurvatureSolver(Solver):
     def renew(self, problem: Problem, state: State, w: Tensor) -> None:
         state["value"], state["gradient"] = problem.gradient(w)
 
-    def judge(self, state: State, expected: float) -> None:
-        """Set state["converged"] after an update with which f was expected to fall by `expected`."""
+    def judge(self, state: State, expected: float, before: float) -> None:
+        """Set state["converged"] after an update with which f was expected to fall by `expected` from `before`."""
         value, max_gradient, first = torch.stack(
             [state["value"], state["gradient"].abs().max(), state["first_value"]]
         ).tolist()
@@ -57,7 +58,11 @@ class CurvatureSolver(Solver):
         elif max_gradient <= self.tolerance_grad:
             reason = GRADIENT
         else:
-            reason = CHANGE if expected <= max(rounding, self.tolerance_change * (first - value)) else RUNNING
+            reason = (
+                CHANGE
+                if max(expected, before - value) <= max(rounding, self.tolerance_change * (first - value))
+                else RUNNING
+            )
         state["converged"].fill_(reason)
 
 
@@ -85,12 +90,13 @@ class Newton(CurvatureSolver):
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         advance = trust_region_newton if self.solver == "cg" else damped_newton
+        before = float(state["value"])
         expected = advance(problem, state, w, self.tolerance_grad)
-        self.judge(state, math.inf if expected is None else expected)
+        self.judge(state, math.inf if expected is None else expected, before)
         if expected is None and not state["converged"]:
             state["converged"].fill_(STALLED)
-        elif self.solver == "cholesky" and state["damping"] > 0 and expected is not None:
-            state["converged"].fill_(RUNNING)  # a zero gradient may still be a saddle: the next update looks
+        elif expected == math.inf and state["converged"] == GRADIENT:
+            state["converged"].fill_(RUNNING)  # this may be a saddle: the next update looks
 
 
 @dataclass
@@ -135,7 +141,7 @@ class QuasiNewton(CurvatureSolver):
             state["gradient"], state["fresh"] = point.gradient, torch.tensor(False)
         elif not fresh:
             state.update(self.memory(w))
-        self.judge(state, math.inf if fresh else -slope_)
+        self.judge(state, math.inf if fresh else -slope_, value)
         if point.t == 0 and fresh and not state["converged"]:
             state["converged"].fill_(STALLED)
 

@@ -6,6 +6,7 @@ one run, or K runs by the same batched products.
 
 import importlib
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,8 +107,9 @@ class DenseNetwork(RowModule):
     def __init__(self, widths: list[int], activation: Activation, dropout: float = 0.0) -> None:
         super().__init__()
         self.activation, self.dropout = activation, dropout
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
-        for depth, layer in enumerate(self.layers):
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        for depth, layer in enumerate(layers):
             scale = 1.0 if depth == 0 else gain(activation)  # what comes in is standardised data, or f(z)
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)

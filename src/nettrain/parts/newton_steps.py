@@ -4,11 +4,13 @@ The model of the objective around w is m(d) = f + g.d + d.Hd / 2. The gain ratio
 rho = (f(w) - f(w + d)) / (m(0) - m(d)): near 1 where the model is right, and negative where f rose.
 
 Both functions change w, state["value"] and state["gradient"] in place, and only where f does not rise. They return the
-gain m(0) - m(d) that the model expected, infinite where d was damped or cut short, or None if they did not move.
+gain that the model expects of the full Newton step, infinite where it has no minimum or that is out of reach, and None
+where no update could be found.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +18,25 @@ from torch import Tensor
 from nettrain.parts.solvers import State
 from nettrain.problem import Problem
 
-SMALLEST, LARGEST = 1e-6, 1e12  # of the damping lambda, beside the 0 of the pure method
+SMALLEST = 1e-6  # damping lambda beside the 0 of the pure method
 FLOOR = 1e-12  # of D's elements, as a part of H's largest
-TRIALS = 60  # of one update, each with a larger damping or a smaller radius
+TRIALS = 40  # of one update, each with a larger damping or a smaller radius
+
+
+class Trial(NamedTuple):
+    """What came of an update: whether w moved, the gain ratio, and the expected gain m(0) - m(d)."""
+
+    moved: bool
+    ratio: float
+    expected: float
+    negligible: bool  # the model expects no more than the rounding of f, against which the ratio says nothing
+
+
+NO_STEP = Trial(False, -math.inf, math.inf, False)
 
 
 def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> float | None:
-    """d = -(H + lambda D)^-1 g with D = diag |H|, lambda in state["damping"].
+    """d = -(H + lambda D)^-1 g with D_i the largest |H_ii| so far, lambda in state["damping"].
 
     lambda grows tenfold until H + lambda D has a Cholesky factor and f falls, and shrinks where the gain ratio is high
     (Marquardt, 1963; More, 1978): to 0, the pure method with its quadratic convergence, where H is positive definite.
@@ -34,26 +48,21 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
     if not math.isfinite(largest):
         return None
     scale = state["scale"] = torch.maximum(state["scale"], hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0))
-    if max_gradient <= tolerance_grad:
-        if not torch.linalg.cholesky_ex(hessian + SMALLEST * scale.diag()).info:
-            return None
+    if max_gradient <= tolerance_grad and _solve(hessian + SMALLEST * scale.diag(), g) is None:
         return math.inf if _leave_saddle(problem, state, w, hessian) else None
+    newton = _solve(hessian, g)
+    expected = math.inf if newton is None else -0.5 * float(g.dot(newton))
     for _ in range(TRIALS):
-        factor, info = torch.linalg.cholesky_ex(hessian + damping * scale.diag() if damping else hessian)
-        ratio = expected = -math.inf
-        if not info:
-            d = -torch.cholesky_solve(g.unsqueeze(1), factor).squeeze(1)
-            ratio, expected = _try(problem, state, w, d, hessian @ d)
-        used = damping
-        if ratio < 0.25:
+        d = newton if damping == 0 else _solve(hessian + damping * scale.diag(), g)
+        trial = NO_STEP if d is None else _try(problem, state, w, d, hessian @ d)
+        final = damping == 0 and trial.negligible
+        if trial.ratio < 0.25:
             damping = max(10 * damping, SMALLEST)
-        elif ratio > 0.75:
+        elif trial.ratio > 0.75:
             damping = damping / 10 if damping > SMALLEST else 0.0
-        if ratio >= 0:
+        if trial.moved or final:
             state["damping"].fill_(damping)
-            return math.inf if used else expected
-        if used >= LARGEST:
-            break
+            return expected
     return None
 
 
@@ -67,16 +76,22 @@ def trust_region_newton(problem: Problem, state: State, w: Tensor, tolerance_gra
         d, product, length = steihaug(lambda v: problem.hvp(w, v), g, radius)
         if length == 0:
             return None
-        used = radius
-        ratio, expected = _try(problem, state, w, d, product)
-        if ratio < 0.25:
+        trial = _try(problem, state, w, d, product)
+        inside = length < 0.99 * radius
+        if trial.ratio < 0.25:
             radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.99 * radius:
+        elif trial.ratio > 0.75 and not inside:
             radius = 2 * radius
-        if ratio >= 0:
+        if trial.moved or (inside and trial.negligible):
             state["radius"].fill_(radius)
-            return expected if length < 0.99 * used else math.inf
+            return trial.expected if inside else math.inf
     return None
+
+
+def _solve(matrix: Tensor, g: Tensor) -> Tensor | None:
+    """-A^-1 g by Cholesky's factorisation, or None where A is not positive definite."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return None if info else -torch.cholesky_solve(g.unsqueeze(1), factor).squeeze(1)
 
 
 def steihaug(product: Callable[[Tensor], Tensor], g: Tensor, radius: float) -> tuple[Tensor, Tensor, float]:
@@ -112,20 +127,18 @@ def _positive_root(a: float, b: float, c: float) -> float:
     return (-b + math.sqrt(max(b * b - a * c, 0.0))) / a
 
 
-def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) -> tuple[float, float]:
-    """Move by d if f does not rise, where product = H d; the gain ratio, -infinity if not, and the expected gain.
-
-    Where the model expects less than the rounding of f, a value that is not higher counts as a full gain.
-    """
+def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) -> Trial:
+    """Move by d if f does not rise, where product = H d."""
     value, gradient = problem.gradient(w + d)
-    expected = -(state["gradient"].dot(d) + 0.5 * d.dot(product))
-    before, after, gain, slope = torch.stack([state["value"], value, expected, gradient.abs().max()]).tolist()
-    if not (after <= before and math.isfinite(slope) and math.isfinite(after)):
-        return -math.inf, gain
-    w.add_(d)
-    state["value"], state["gradient"] = value, gradient
-    rounding = torch.finfo(w.dtype).eps * abs(before)
-    return (before - after) / gain if gain > rounding else 1.0, gain
+    model = -(state["gradient"].dot(d) + 0.5 * d.dot(product))
+    before, after, expected, slope = torch.stack([state["value"], value, model, gradient.abs().max()]).tolist()
+    negligible = expected <= 10 * torch.finfo(w.dtype).eps * abs(before)
+    moved = after <= before and math.isfinite(slope) and math.isfinite(after)
+    if moved:
+        w.add_(d)
+        state["value"], state["gradient"] = value, gradient
+    ratio = (1.0 if negligible else (before - after) / expected) if moved else -math.inf
+    return Trial(moved, ratio, expected, negligible)
 
 
 def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) -> bool:

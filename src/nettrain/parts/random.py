@@ -6,6 +6,7 @@ No generator has a state that a checkpoint would have to hold, and no run's stre
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ _LOW32 = 0xFFFFFFFF
 
 def mix(*words: int | np.ndarray) -> np.ndarray:
     """A 64-bit hash of integers, element by element (the finaliser of splitmix64; Steele et al., 2014)."""
-    state = np.uint64(0)
+    state: Any = np.uint64(0)
     with np.errstate(over="ignore"):
         for word in words:
             state = (state ^ np.asarray(word).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
@@ -60,7 +61,9 @@ class Noise:
         """
         count = x.shape[-2] * x.shape[-1]
         index = torch.arange(count, dtype=torch.int64, device=x.device).view(x.shape[-2:])
-        keep = _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32)) >= self.rate * 2.0**32
+        keep = (
+            _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32)) >= self.rate * 2.0**32
+        )
         return x * keep / (1 - self.rate)
 
 

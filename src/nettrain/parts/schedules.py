@@ -113,7 +113,7 @@ class OneCycle(Schedule):
         top = self.rise * updates - 1
         end = updates - 1
         rising = t <= top
-        share = np.where(rising, t / top if top > 0 else 0.0, (t - top) / max(end - top, 1))
+        share = np.where(rising, t / top if top > 0 else 0.0, (t - top) / (end - top))
         low = np.where(rising, 1 / self.div, 1 / (self.div * self.final_div))
         return np.where(rising, _cosine(low, 1.0, share), _cosine(1.0, low, share))
 
@@ -132,28 +132,28 @@ class Plateau(Schedule):
     threshold: float = option(1e-4, "relative improvement that counts", minimum=0)
 
     def __post_init__(self) -> None:
-        self.restore({"current": 1.0, "best": math.inf, "bad_epochs": 0})
+        self._memory: dict[str, Any] = {"factor": 1.0, "best": math.inf, "bad_epochs": 0}
 
     def factor(self, t: Steps, per_epoch: int, updates: int) -> float:
-        return self.current
+        current: float = self._memory["factor"]
+        return current
 
     def observe(self, loss: float) -> None:
+        memory = self._memory
         if not math.isfinite(loss):
             return
-        if loss < self.best * (1 - self.threshold):
-            self.best, self.bad_epochs = loss, 0
+        if loss < memory["best"] * (1 - self.threshold):
+            memory.update(best=loss, bad_epochs=0)
             return
-        self.bad_epochs += 1
-        if self.bad_epochs > self.patience:
-            self.current, self.bad_epochs = self.current * self.gamma, 0
+        memory["bad_epochs"] += 1
+        if memory["bad_epochs"] > self.patience:
+            memory.update(factor=memory["factor"] * self.gamma, bad_epochs=0)
 
     def state(self) -> dict[str, Any]:
-        return {"current": self.current, "best": self.best, "bad_epochs": self.bad_epochs}
+        return dict(self._memory)
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.current: float = state["current"]
-        self.best: float = state["best"]
-        self.bad_epochs: int = state["bad_epochs"]
+        self._memory = dict(state)
 
 
 def _cosine(start: Any, end: Any, share: Any) -> Any:

@@ -73,7 +73,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint.") from error
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: the checkpoint is damaged or no checkpoint ({type(error).__name__}).") from error
+        raise CheckpointError(
+            f"{path}: the checkpoint is damaged or no checkpoint ({type(error).__name__})."
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, which this version reads.")
     return content

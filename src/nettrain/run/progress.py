@@ -24,5 +24,7 @@ class Progress:
         self.bar.set_postfix({name: f"{numbers[name]:.4g}" for name in metrics[:2]}, refresh=False)
         self.bar.update(int(numbers["epoch"]) - self.bar.n)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.close()

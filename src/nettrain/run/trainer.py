@@ -7,7 +7,6 @@ for the device once an epoch, when the epoch's numbers are fetched.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +80,7 @@ class Trainer:
             self.finish([row.setup.settings.epochs == 0 for row in rows])
             while self.rows:
                 rates = self.stack.learning_rates(self.epoch)
-                done = train_epoch(self.stack, self.epoch, rates, signals)
+                done: Pass | None = train_epoch(self.stack, self.epoch, rates, signals)
                 if len(done.z) == self.stack.per_epoch:
                     self.end_epoch(measure(self.stack, done), rates)
                     progress.show(self.rows[0].last)
@@ -100,7 +99,7 @@ class Trainer:
         step, seconds = self.epoch * self.stack.per_epoch, time.monotonic() - self.started
         better = []
         for i, (row, numbers) in enumerate(zip(self.rows, fetch(values), strict=True)):
-            losses = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
+            losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
             lr = float(rates[-1].reshape(-1)[i])
             better.append(
                 row.observe({"epoch": self.epoch, "step": step, "seconds": seconds, **losses, "lr": lr, **numbers})
@@ -137,10 +136,18 @@ class Trainer:
     def save(self, done: Pass | None = None) -> None:
         """Write last.pt, all that going on needs, and best.pt of every row."""
         stack = self.stack
-        position = {"epoch": self.epoch, "batch": len(done.z) if done else 0, "seconds": time.monotonic() - self.started}
+        position = {
+            "epoch": self.epoch,
+            "batch": len(done.z) if done else 0,
+            "seconds": time.monotonic() - self.started,
+        }
         z = list(stack.each(torch.cat(done.z, -2))) if done else [None] * len(self.rows)
-        states = [dict(zip(stack.state, row, strict=True)) for row in zip(*map(stack.each, stack.state.values()), strict=True)]
-        for i, (row, w, best_w) in enumerate(zip(self.rows, stack.each(stack.w), stack.each(stack.best_w), strict=True)):
+        states = [
+            dict(zip(stack.state, row, strict=True)) for row in zip(*map(stack.each, stack.state.values()), strict=True)
+        ]
+        for i, (row, w, best_w) in enumerate(
+            zip(self.rows, stack.each(stack.w), stack.each(stack.best_w), strict=True)
+        ):
             row.save(
                 "last.pt",
                 w,
@@ -153,5 +160,11 @@ class Trainer:
                 **position,
             )
             if row.best:
-                row.save("best.pt", best_w, {k: to_host(v) for k, v in stack.best_buffers.items()}, epoch=int(row.best["epoch"]), best=row.best)
+                row.save(
+                    "best.pt",
+                    best_w,
+                    {k: to_host(v) for k, v in stack.best_buffers.items()},
+                    epoch=int(row.best["epoch"]),
+                    best=row.best,
+                )
         self.saved = time.monotonic()

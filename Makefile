@@ -1,0 +1,32 @@
+# `make train ARGS="optimizer=adam bs=8"` trains, `make test` tests; the first call of either makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: train test test-all lint wheel clean
+
+train: $(READY)
+	$(BIN)/python train.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow and not cuda" $(ARGS)
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m "not cuda" $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel --no-isolation
+
+# Nothing is installed again until one of the two files changes.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,83 @@
+"""Every mistake on the command line ends in one sentence that names the key, exit code 2, and no folder."""
+
+import pytest
+
+MISTAKES = {
+    "bs=0": "bs=0: bs has to be a positive integer, or full for the whole training split.",
+    "bs=-3": "bs=-3: bs has to be a positive integer, or full for the whole training split.",
+    "bs=0.5": "bs=0.5: bs has to be a positive integer, or full for the whole training split.",
+    "bs=fulll": "bs=fulll: bs has to be a positive integer, or full for the whole training split.",
+    "bs=true": "bs=True: bs has to be a positive integer, or full for the whole training split.",
+    "bs=": "bs=: bs has to be a positive integer, or full for the whole training split.",
+    "bs=[1": "bs=[1: it cannot be read as an override of the form key=value.",
+    "bs": "bs: it cannot be read as an override of the form key=value.",
+    "epochs=ten": "epochs=ten: epochs has to be an integer.",
+    "epochs=-1": "epochs=-1: epochs has to be >= 0.",
+    "seed=-1": "seed=-1: seed has to be >= 0.",
+    "precision=float16": "precision=float16: precision has to be one of float32, float64.",
+    "device=gpu": "device=gpu: device has to be one of auto, cpu, cuda.",
+    "drop_last=perhaps": "drop_last=perhaps: drop_last has to be true or false.",
+    "optimizer.lr=-1": "optimizer.lr=-1.0: optimizer.lr has to be >= 0.",
+    "optimizer.lr=nan": "optimizer.lr=nan: optimizer.lr has to be >= 0.",
+    "optimizer.lr=fast": "optimizer.lr=fast: optimizer.lr has to be a number.",
+    "optimizer.beta1=1": "optimizer.beta1=1.0: optimizer.beta1 has to be >= 0, < 1.",
+    "optimizer.lrr=2": "optimizer.lrr: there is no such key; did you mean optimizer.lr?",
+    "optimizer.momentum=0.9": "optimizer.momentum: the chosen optimizer has no such key; optimizer=momentum or "
+    "rmsprop has.",
+    "optimizer.name=sgd": "optimizer.name=sgd: choose a part by its group, optimizer=sgd.",
+    "lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
+    "+lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
+    "learning_rate=0.1": "learning_rate: there is no such key; did you mean optimizer.lr?",
+    "batch_size=8": "batch_size: there is no such key; did you mean bs?",
+    "epoch=3": "epoch: there is no such key; did you mean epochs?",
+    "optimiser=adam": "optimiser: there is no such key; did you mean optimizer?",
+    "zzz=1": "zzz: there is no such key.",
+    "+model.hiden=[3]": "model.hiden: there is no such key; did you mean model.hidden?",
+    "model.hidden=64": "model.hidden: it has to be a list, such as model.hidden=[64,32].",
+    "model.hidden=[0]": "model.hidden=[0]: model.hidden has to be >= 1.",
+    "model.hidden=[a]": "model.hidden[0]=a: model.hidden[0] has to be an integer.",
+    "model.dropout=1": "model.dropout=1.0: model.dropout has to be >= 0, < 1.",
+    "early_stopping.patience=0": "early_stopping.patience=0: early_stopping.patience has to be >= 1.",
+    "activation=rleu": "activation=rleu: there is no such activation; known are elu, gelu, identity, leaky_relu, relu, "
+    "sigmoid, silu, step, tanh; did you mean relu?",
+    "head=sigmoid_bce": "head=sigmoid_bce: it cannot fit the target 'target', which holds 10 classes; use head=softmax_ce.",
+    "head=identity_mse": "head=identity_mse: it cannot fit the target 'target', which holds 10 classes; "
+    "use head=softmax_ce.",
+    "data=diabetes head=softmax_ce": "head=softmax_ce: it cannot fit the target 'target', which holds "
+    "numbers; use head=identity_mse.",
+    "model=polynomial": "model=polynomial: it takes one input, the data have 64 features; use model=linear or model=mlp.",
+    "model._target_=nowhere.Net": "model._target_=nowhere.Net: it cannot be built: ModuleNotFoundError: "
+    "No module named 'nowhere'.",
+    "model._target_=torch.nn.ReLU": "model._target_=torch.nn.ReLU: the module has no parameters to train.",
+    "model._target_=torch.nn.Linear model.out_features=3": "model._target_=torch.nn.Linear: for a batch of 2 rows it "
+    "gave (2, 3), the head needs the shape (2, 10).",
+    "model._target_=torch.nn.Linear model.in_features=3": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
+    "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10)",
+    "data=csv": "data.path: a value has to be given.",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_a_mistake_on_the_command_line(command, tmp_path, arguments):
+    ended = command(*arguments.split(" "))
+    assert ended.code == 2
+    assert ended.err == f"nettrain: {MISTAKES[arguments]}\n"
+    assert ended.out == ""
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_an_unknown_option_of_the_program(command):
+    ended = command("--foo")
+    assert ended.code == 2
+    assert "unrecognized arguments: --foo" in ended.err
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(command, tmp_path):
+    assert command("epochs=1", "hydra.run.dir=a").code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    ended = command("epochs=2", "hydra.run.dir=a")
+    assert (ended.code, ended.err) == (
+        2,
+        f"nettrain: hydra.run.dir={tmp_path}/a: the folder holds a run already; choose another one.\n",
+    )
+    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before

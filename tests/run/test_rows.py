@@ -1,0 +1,102 @@
+"""K runs trained as the rows of one matrix equal the same runs trained alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nettrain.app.config import config_folder, parts, register, to_config
+from nettrain.app.prepare import prepare
+from nettrain.run.files import load_checkpoint
+from nettrain.run.row import Row
+from nettrain.run.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def setups(folder, *common, rows):
+    from hydra import compose, initialize_config_dir
+
+    register()
+    made = []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for i, own in enumerate(rows):
+            overrides = ["quiet=true", "tensorboard=false", "precision=float64", *common, *own.split()]
+            made.append(prepare(to_config(compose("train", overrides)), folder / str(i)))
+            made[-1].folder.mkdir(parents=True)
+    return made
+
+
+def assert_equal_to_alone(here, *common, rows):
+    together = Trainer(setups(here / "together", *common, rows=rows), CPU).run()
+    alone = [Trainer([setup], CPU).run()[0] for setup in setups(here / "alone", *common, rows=rows)]
+    for one, other in zip(together, alone, strict=True):
+        assert_equal(one, other)
+    return together
+
+
+def assert_equal(one: Row, other: Row):
+    assert one.summary.keys() == other.summary.keys()
+    for name, value in other.summary.items():
+        if isinstance(value, float) and name != "seconds":
+            assert one.summary[name] == pytest.approx(value, rel=1e-10, abs=1e-13), name
+        elif name != "seconds":
+            assert one.summary[name] == value, name
+    for checkpoint in ("last.pt", "best.pt"):
+        a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint)["model"] for row in (one, other))
+        for name in b:
+            torch.testing.assert_close(a[name], b[name], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("optimizer", parts("optimizer"))
+def test_every_rule_with_hyperparameters_of_each_row_s_own(here, optimizer):
+    extra = {
+        "momentum": "optimizer.momentum=0.5",
+        "rmsprop": "optimizer.momentum=0.5",
+        "adagrad": "optimizer.lr_decay=0.1",
+    }
+    rows = ["seed=1", "seed=2 optimizer.lr=0.003", f"seed=3 optimizer.weight_decay=0.1 {extra.get(optimizer, '')}"]
+    assert_equal_to_alone(here, "data=iris", f"optimizer={optimizer}", "epochs=8", rows=rows)
+
+
+@pytest.mark.parametrize("data", ["breast_cancer", "wine", "diabetes"])
+def test_every_head_with_splits_of_each_row_s_own(here, data):
+    assert_equal_to_alone(here, f"data={data}", "epochs=5", rows=["seed=1", "seed=2"])
+
+
+def test_dropout_has_a_stream_and_a_rate_of_each_row_s_own(here):
+    rows = ["seed=1 model.dropout=0.1", "seed=1 model.dropout=0.5", "seed=4 model.dropout=0"]
+    assert_equal_to_alone(here, "data=wine", "epochs=5", rows=rows)
+
+
+def test_schedules_epochs_and_early_stopping_are_each_row_s_own(here):
+    rows = [
+        "schedule=cosine epochs=3",
+        "schedule=plateau schedule.patience=1 epochs=12",
+        "schedule=one_cycle schedule.warmup=1 epochs=12",
+        "epochs=40 early_stopping.patience=2",
+    ]
+    together = assert_equal_to_alone(here, "data=wine", "optimizer.lr=0.03", rows=rows)
+    assert [row.summary["epochs"] for row in together][:3] == [3, 12, 12]
+    assert together[3].summary["epochs"] < 40
+
+
+def test_a_row_that_diverges_leaves_the_others_as_they_are(here):
+    rows = ["seed=1", "seed=2 optimizer.lr=1e200", "seed=3"]
+    together = assert_equal_to_alone(here, "data=iris", "optimizer=sgd", "epochs=6", rows=[rows[0], rows[2]])
+    poisoned = Trainer(setups(here / "poisoned", "data=iris", "optimizer=sgd", "epochs=6", rows=rows), CPU).run()
+    assert [row.status for row in poisoned] == ["completed", "diverged", "completed"]
+    assert_equal(poisoned[0], together[0])
+    assert_equal(poisoned[2], together[1])
+
+
+def test_the_polynomial_and_a_clipped_gradient(here):
+    rows = ["seed=1 optimizer.clip_norm=0.5", "seed=2 optimizer.clip_norm=5"]
+    assert_equal_to_alone(here, "data=quadratic", "model=polynomial", "bs=7", "epochs=5", rows=rows)
+
+
+def test_runs_that_differ_in_a_switch_of_the_rule_are_not_stacked(here):
+    one, other = setups(here, "data=iris", "optimizer=momentum", rows=["seed=1", "seed=2"])
+    other.rule = replace(other.rule, nesterov=True)
+    with pytest.raises(Exception, match="optimizer.nesterov"):
+        Trainer([one, other], CPU)
