@@ -33,7 +33,7 @@ def prepare(config: Config, folder: Path) -> Setup:
         data=loaded,
         model=model,
         head=head,
-        rule=config.optimizer,
+        optimizer=config.optimizer,
         schedule=config.schedule,
         config=container,
         hparams=hparams(container),

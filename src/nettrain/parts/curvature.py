@@ -86,7 +86,7 @@ class Newton(CurvatureSolver):
         require_memory(
             4 * size * size * w.element_size(), w.device, f"newton: the Hessian of {size} parameters", "solver=cg"
         )
-        return {"damping": torch.tensor(self.damping, dtype=torch.float64), "scale": torch.zeros_like(w)}
+        return {"damping": torch.tensor(self.damping, dtype=torch.float64)}
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         advance = trust_region_newton if self.solver == "cg" else damped_newton

@@ -19,7 +19,7 @@ from nettrain.parts.solvers import State
 from nettrain.problem import Problem
 
 SMALLEST = 1e-6  # damping lambda beside the 0 of the pure method
-FLOOR = 1e-12  # of D's elements, as a part of H's largest
+FLOOR = 1e-2  # of D's elements, as a part of H's largest: without it, parameters of no curvature would run away
 TRIALS = 40  # of one update, each with a larger damping or a smaller radius
 
 
@@ -36,7 +36,7 @@ NO_STEP = Trial(False, -math.inf, math.inf, False)
 
 
 def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> float | None:
-    """d = -(H + lambda D)^-1 g with D_i the largest |H_ii| so far, lambda in state["damping"].
+    """d = -(H + lambda D)^-1 g with D_i = max(|H_ii|, max|H| / 100), lambda in state["damping"].
 
     lambda grows tenfold until H + lambda D has a Cholesky factor and f falls, and shrinks where the gain ratio is high
     (Marquardt, 1963; More, 1978): to 0, the pure method with its quadratic convergence, where H is positive definite.
@@ -47,7 +47,7 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
     largest, max_gradient = torch.stack([hessian.abs().max(), g.abs().max()]).tolist()
     if not math.isfinite(largest):
         return None
-    scale = state["scale"] = torch.maximum(state["scale"], hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0))
+    scale = hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0)
     if max_gradient <= tolerance_grad and _solve(hessian + SMALLEST * scale.diag(), g) is None:
         return math.inf if _leave_saddle(problem, state, w, hessian) else None
     newton = _solve(hessian, g)

@@ -28,7 +28,8 @@ class Record:
             append(path, (",".join(self.columns) + "\n").encode())
         append(path, (",".join(_text(row[column]) for column in self.columns) + "\n").encode())
         if self.events:
-            scalars = {tag(name): value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
+            numbers = {name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
+            scalars = {tag(name): value for name, value in numbers.items() if not math.isnan(value)}
             self.events.scalars(int(row["step"]), scalars)
 
     def summary(self, summary: dict[str, Any], test: dict[str, float]) -> None:
@@ -38,13 +39,6 @@ class Record:
         if self.events:
             self.events.scalars(summary["updates"], {tag(name): value for name, value in test.items()})
             self.events.hparams_end(summary["status"])
-
-
-def read_metrics(folder: Path) -> Any:
-    """metrics.csv as a pandas table, a row per epoch."""
-    import pandas
-
-    return pandas.read_csv(folder / "metrics.csv")
 
 
 def _text(value: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nettrain.run.books import Books
 from nettrain.run.files import save_checkpoint
 from nettrain.run.record import Record
 from nettrain.run.setup import Setup
@@ -20,6 +21,7 @@ class Row:
 
     setup: Setup
     status: str = "running"
+    reason: str | None = None  # why it ended before its last epoch
     signal: int | None = None  # that ended it
     last: Numbers = field(default_factory=dict)
     best: Numbers = field(default_factory=dict)
@@ -47,9 +49,16 @@ class Row:
         if better:
             self.best = numbers
         waited = numbers["epoch"] - self.best["epoch"]
-        if numbers["epoch"] >= self.setup.settings.epochs or (stopping.patience and waited >= stopping.patience):
+        if numbers["epoch"] >= self.setup.settings.epochs:
             self.status = "completed"
+        elif stopping.patience and waited >= stopping.patience:
+            self.end(f"early_stopping.patience={stopping.patience}")
         return better
+
+    def end(self, reason: str | None) -> None:
+        """The run is done before its last epoch, for this reason; nothing happens if there is none."""
+        if reason and self.status == "running":
+            self.status, self.reason = "completed", reason
 
     def save(self, name: str, w: Tensor, buffers: dict[str, Tensor], **more: Any) -> None:
         """Write a checkpoint of weights w (P,): a `model` that `load_state_dict` takes, and all that predicting needs."""
@@ -63,19 +72,18 @@ class Row:
         }
         save_checkpoint(self.setup.folder / "checkpoints" / name, content)
 
-    def finish(self, status: str, updates: int, seconds: float, test: Numbers) -> None:
-        """Write the summary; `updates` is how many there have been, `test` the test split's numbers."""
+    def finish(self, status: str, books: Books, test: Numbers) -> None:
+        """Write the summary; `test` are the test split's numbers."""
         self.status = status
         last = {k: v for k, v in self.last.items() if k.startswith(("train_", "val_"))}
         self.summary = {
             "status": status,
+            "reason": self.reason,
             "epochs": int(self.last.get("epoch", 0)),
             "updates_per_epoch": self.setup.updates_per_epoch,
-            "updates": updates,
-            "function_evaluations": updates,
-            "gradient_evaluations": updates,
+            **books.spent,
             "parameters": sum(p.numel() for p in self.setup.model.parameters()),
-            "seconds": seconds,
+            "seconds": books.seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
             **last,
             **{f"best_{k}": v for k, v in self.best.items() if k.startswith("val_")},

@@ -23,6 +23,17 @@ class Checkpoint:
 
 
 @dataclass
+class Budget:
+    """What a run may spend before it ends, whatever its epochs; null: as much as they take."""
+
+    updates: int | None = option(None, "end after so many updates; null: after the epochs", minimum=1)
+    function_evaluations: int | None = option(None, "end after so many evaluations of the loss", minimum=1)
+    gradient_evaluations: int | None = option(None, "end after so many evaluations of the gradient", minimum=1)
+    hessian_vector_products: int | None = option(None, "end after so many Hessian-vector products", minimum=1)
+    seconds: float | None = option(None, "end after so many seconds", above=0)
+
+
+@dataclass
 class Settings:
     """What the loop needs to know beside the parts."""
 
@@ -33,6 +44,7 @@ class Settings:
     precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: bool = option(True, "write TensorBoard events")
     quiet: bool = option(False, "print only warnings and errors")

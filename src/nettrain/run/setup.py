@@ -1,5 +1,6 @@
 """One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from nettrain.data import Data
 from nettrain.parts.heads import Head
 from nettrain.parts.rules import Rule
 from nettrain.parts.schedules import Schedule
+from nettrain.parts.solvers import Solver
 from nettrain.run.settings import Settings
 
 
@@ -26,7 +28,7 @@ class Setup:
     data: Data
     model: nn.Module
     head: Head
-    rule: Rule
+    optimizer: Rule | Solver
     schedule: Schedule
     config: dict[str, Any]
     hparams: dict[str, Any]
@@ -41,6 +43,11 @@ class Setup:
         """n_train / bs, rounded up, or down with drop_last (but at least one)."""
         bs = self.settings.batch_size(self.n_train)
         return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
+
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate; NaN for one that has none."""
+        return getattr(self.optimizer, "lr", math.nan)
 
     @property
     def updates(self) -> int:

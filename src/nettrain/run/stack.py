@@ -39,9 +39,9 @@ class Stack:
         self.splits = {name: self._split(name) for name in first.data.splits}
         self.w = self._put([flatten(setup.model).numpy() for setup in setups])
         self.best_w = self.w.clone()
-        self.rule = first.rule if not self.stacked else _stack_rules([setup.rule for setup in setups])
-        self.state = self.rule.init(self.w)
         self.objective = self._objective()
+        self.optimizer = _stacked_rule(self.setups) if self.stacked else first.optimizer
+        self.state = self.optimizer.init(self.w) if isinstance(self.optimizer, Rule) else {}
 
     def _put(self, arrays: Sequence[np.ndarray], dtype: torch.dtype | None = None) -> Tensor:
         """Arrays of the runs as one tensor on the device; one run's without a leading dimension."""
@@ -68,24 +68,26 @@ class Stack:
         """The training split in the order of this epoch, as slices of one permuted copy: x and y of each batch."""
         x, y = self.splits["train"]
         n = y.shape[-1]
+        if self.bs == n:
+            return [x], [y]  # the order within a batch changes nothing but the rounding of sums
         order = [random.permutation(setup.settings.seed, epoch, n) for setup in self.setups]
         index = (torch.stack(order) if self.stacked else order[0]).to(self.device)
-        end = n if not self.setups[0].settings.drop_last else max(self.per_epoch * self.bs, 1)
-        index = index[..., :end]
+        if self.setups[0].settings.drop_last:
+            index = index[..., : self.per_epoch * self.bs]
         x, y = torch.take_along_dim(x, index.unsqueeze(-1), -2), torch.take_along_dim(y, index, -1)
         return list(x.split(self.bs, -2)), list(y.split(self.bs, -1))
 
     def learning_rates(self, epoch: int) -> np.ndarray:
         """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
         t = epoch * self.per_epoch + np.arange(self.per_epoch, dtype=float)
-        rates = [s.rule.lr * s.schedule.lr_factors(t, self.per_epoch, s.updates) for s in self.setups]
+        rates = [s.lr * s.schedule.lr_factors(t, self.per_epoch, s.updates) for s in self.setups]
         return np.stack(rates, axis=1)[..., None] if self.stacked else rates[0]
 
-    def coefficients(self, epoch: int, lr: np.ndarray) -> list[Coefficients]:
-        """The rule's scalars for every update of the epoch: numbers, or (K, 1) tensors on the device."""
+    def coefficients(self, rule: Rule, epoch: int, lr: np.ndarray) -> list[Coefficients]:
+        """A rule's scalars for every update of the epoch: numbers, or (K, 1) tensors on the device."""
         t = epoch * self.per_epoch + np.arange(1, self.per_epoch + 1)
         t = t[:, None, None] if self.stacked else t
-        scalars = self.rule.all_coefficients(t, lr)
+        scalars = rule.all_coefficients(t, lr)
         arrays = [np.broadcast_to(value, lr.shape) for value in scalars.values()]
         if self.stacked:
             table = self._table(np.stack(arrays, axis=1), self.dtype)
@@ -133,7 +135,7 @@ class Stack:
         self.w, self.best_w = take(self.w), take(self.best_w)
         self.state = {name: take(tensor) for name, tensor in self.state.items()}
         self.splits = {name: (take(x), take(y)) for name, (x, y) in self.splits.items()}
-        self.rule = _stack_rules([setup.rule for setup in self.setups])
+        self.optimizer = _stacked_rule(self.setups)
         if self.objective.target_mean is not None and self.objective.target_scale is not None:
             self.objective.target_mean = take(self.objective.target_mean)
             self.objective.target_scale = take(self.objective.target_scale)
@@ -155,9 +157,12 @@ def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def _stack_rules(rules: list[Rule]) -> Rule:
+def _stacked_rule(setups: list[Setup]) -> Rule:
     """One rule whose numbers are arrays (K, 1), a row for each run."""
+    rules = [setup.optimizer for setup in setups]
     first = rules[0]
+    if not isinstance(first, Rule) or any(type(rule) is not type(first) for rule in rules):
+        raise ConfigError("optimizer: only runs with the same gradient optimizer can be trained as one stack.")
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(first):
         values = [getattr(rule, field.name) for rule in rules]

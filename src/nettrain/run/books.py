@@ -1,0 +1,40 @@
+"""What a run has spent, and what it may spend."""
+
+import dataclasses
+import time
+
+from nettrain.problem import Counts
+from nettrain.run.settings import Budget
+
+
+class Books:
+    """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.updates = 0
+        self.counts = Counts()
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def spent(self) -> dict[str, int]:
+        """The counts by name."""
+        return {"updates": self.updates, **dataclasses.asdict(self.counts)}
+
+    def exhausted(self) -> str | None:
+        """The first budget that is spent, such as `budget.updates=100`; None while there is some left."""
+        for name, value in {**self.spent, "seconds": self.seconds}.items():
+            limit = getattr(self.budget, name)
+            if limit is not None and value >= limit:
+                return f"budget.{name}={limit}"
+        return None
+
+    def gradient_update(self) -> None:
+        """One update by a gradient rule: the loss and its gradient, once each."""
+        self.updates += 1
+        self.counts.function_evaluations += 1
+        self.counts.gradient_evaluations += 1

@@ -1,0 +1,97 @@
+"""One pass over the training split: the loop of every epoch.
+
+`gradient_pass` is that of the rules, for w of shape (P,) or (K, P); `solver_pass` that of the methods which evaluate
+a batch as often as they need.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nettrain.parts.models import RowModule
+from nettrain.parts.rules import Rule
+from nettrain.parts.solvers import REASONS, Solver
+from nettrain.problem import Problem
+from nettrain.run.books import Books
+from nettrain.run.stack import Stack
+
+Stop = Callable[[], bool]
+
+
+@dataclass
+class Pass:
+    """What a pass leaves behind: z and y of the batches that it came to, and g and the change of w of its last update.
+
+    `reason` says why the optimizer itself is done, where it is.
+    """
+
+    z: list[Tensor]
+    y: list[Tensor]
+    gradient: Tensor | None
+    change: Tensor
+    reason: str | None = None
+
+
+def gradient_pass(stack: Stack, rule: Rule, epoch: int, rates: np.ndarray, books: Books, stop: Stop) -> Pass:
+    """For each batch: forward, loss, backward, update. It ends early when `stop()` is true after an update."""
+    w, state, objective = stack.w, stack.state, stack.objective
+    xs, ys = stack.batches(epoch)
+    zs: list[Tensor] = []
+    coefficients, noises = stack.coefficients(rule, epoch, rates), stack.noises(epoch)
+    for i, (x, y, c, noise) in enumerate(zip(xs, ys, coefficients, noises, strict=True)):
+        if i == len(xs) - 1:
+            before = w.clone()
+        z, g = objective.gradient(w, x, y, noise)  # forward, loss, backward
+        rule.step(state, w, g, c)  # update
+        zs.append(z)
+        books.gradient_update()
+        if stop():
+            break
+    complete = len(zs) == len(xs)
+    return Pass(zs, ys[: len(zs)], g, w - before if complete else torch.full_like(w, torch.nan))
+
+
+def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop) -> Pass:
+    """For each batch: one update of the solver. It ends early when `stop()` is true, or when the solver is done."""
+    w, objective, seed = stack.w, stack.objective, stack.setups[0].settings.seed
+    xs, ys = stack.batches(epoch)
+    zs: list[Tensor] = []
+    reason = None
+    for x, y in zip(xs, ys, strict=True):
+        problem = Problem(partial(objective.value, x=x, y=y), rows=isinstance(objective.model, RowModule))
+        problem.counts = books.counts
+        if not stack.state:
+            stack.state = solver.init(problem, w, seed)
+        elif len(xs) > 1:
+            solver.renew(problem, stack.state, w)
+        before = w.clone()
+        books.updates += 1
+        solver.step(problem, stack.state, w, books.updates, seed)
+        with torch.no_grad():
+            zs.append(objective.logits(w, x))
+        reason = REASONS.get(int(stack.state["converged"])) if len(xs) == 1 else None
+        if reason or stop():
+            break
+    return Pass(zs, ys[: len(zs)], stack.state.get("gradient"), w - before, reason)
+
+
+def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
+    """The numbers of an epoch, each (...).
+
+    Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
+    update. Validation's are those after the epoch.
+    """
+    norm = torch.linalg.vector_norm
+    z, y = torch.cat(done.z, -2), torch.cat(done.y, -1)
+    values = {
+        **{f"train_{name}": value for name, value in stack.objective.measure(z, y).items()},
+        **stack.evaluate("val", stack.w),
+    }
+    if done.gradient is not None:
+        values["gradient_norm"] = norm(done.gradient, dim=-1)
+    values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)
+    return values
