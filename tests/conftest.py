@@ -9,6 +9,11 @@ import pytest
 
 from nettrain.app import cli, sweep
 
+sys.path.append(str(Path(__file__).parent / "run"))
+import simgpu
+
+simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process
+
 
 class Ended(NamedTuple):
     code: int

@@ -54,7 +54,8 @@ class Descent(Solver):
         state["value"], state["gradient"] = problem.gradient(w)
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
-        self.rule.step(state, w, state["gradient"], self.rule.all_coefficients(t, self.rule.lr))
+        scalars = self.rule.all_coefficients(t, self.rule.lr)
+        self.rule.step(state, w, state["gradient"], {name: float(value) for name, value in scalars.items()})
         self.renew(problem, state, w)
         largest = state["gradient"].abs().max()
         finite = state["value"].isfinite() & largest.isfinite()
@@ -101,7 +102,7 @@ def minimize(
     if not torch.isfinite(state["value"]):
         raise ConfigError(f"fun(w0) is {float(state['value'])}: the start has to have a finite value.")
 
-    def spent() -> dict[str, float]:
+    def spent() -> dict[str, Any]:
         return {"updates": updates, **vars(problem.counts), "seconds": time.perf_counter() - start}
 
     reason, status = RUNNING, ""
@@ -121,7 +122,7 @@ def minimize(
 def optimizers() -> dict[str, type[Optimizer]]:
     """Every optimizer by its name: the classes with a `name` in the modules of rules and solvers."""
     classes = (c for module in (rules, curvature, search, cma_es) for c in vars(module).values() if isinstance(c, type))
-    return {c.name: c for c in classes if issubclass(c, Rule | Solver) and hasattr(c, "name")}
+    return {getattr(c, "name", ""): c for c in classes if issubclass(c, Rule | Solver) and hasattr(c, "name")}
 
 
 def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
@@ -132,9 +133,9 @@ def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
             raise ConfigError(f"optimizer={optimizer}: there is no such optimizer{_nearest(optimizer, list(known))}.")
         optimizer = known[optimizer]()
     fields = [f.name for f in dataclasses.fields(optimizer) if f.name != "name"]
-    for key in options:
+    for key, value in options.items():
         if key not in fields:
-            raise ConfigError(f"{key}={options[key]}: {optimizer.name} has no such option{_nearest(key, fields)}.")
+            raise ConfigError(f"{key}={value}: {type(optimizer).__name__} has no such option{_nearest(key, fields)}.")
     optimizer = dataclasses.replace(optimizer, **options)
     check(optimizer)
     return Descent(optimizer) if isinstance(optimizer, Rule) else optimizer

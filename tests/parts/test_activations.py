@@ -32,8 +32,10 @@ CLOSED_FORMS = {
 }
 PUBLIC = [
     name
-    for name, function in inspect.getmembers(activations, inspect.isfunction)
-    if function.__module__ == activations.__name__ and not name.startswith("_") and function is not activations.gain
+    for name, function in inspect.getmembers(activations, callable)
+    if getattr(function, "__module__", "") == activations.__name__
+    and not name.startswith("_")
+    and function is not activations.gain
 ]
 
 

@@ -90,6 +90,13 @@ def test_noise_drops_hidden_units_but_neither_inputs_nor_outputs() -> None:
     assert torch.equal(network.logits(parameters, torch.ones(2, 4)), torch.full((2, 3), 200.0))
 
 
+def test_each_hidden_layer_has_a_mask_of_its_own() -> None:
+    network = DenseNetwork([100, 100, 100, 100], activations.identity)
+    parameters = {key: torch.eye(100) if p.dim() == 2 else torch.zeros(100) for key, p in network.named_parameters()}
+    passed = network.logits(parameters, torch.ones(100, 100), Noise(5, 0.5)) > 0
+    assert passed.double().mean().item() == pytest.approx(0.25, abs=0.02)  # both masks; 0.5 if they were the same
+
+
 @each_row_module
 def test_bound_parameters_are_views_of_the_vector_and_the_state_dict_still_works(name: str) -> None:
     module: RowModule = ROWS[name].double()

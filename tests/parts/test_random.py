@@ -100,6 +100,10 @@ def test_masks_of_layers_and_of_steps_are_independent() -> None:
                 assert abs(correlation(masks[i], masks[j])) < 0.05  # five standard deviations
 
 
+def test_the_next_layer_is_not_the_next_key() -> None:
+    assert abs(correlation(kept(5, 0.5, layer=1), kept(6, 0.5, layer=0))) < 0.05
+
+
 def test_mask_has_no_pattern_along_samples_or_units() -> None:
     mask = kept(int(KEYS[1]), 0.5)
     assert abs(correlation(mask[1:], mask[:-1])) < 0.05

@@ -85,9 +85,12 @@ def _try(model: nn.Module, inputs: int, outputs: int, target: str) -> None:
         )
 
 
+_BOOKKEEPING = ("checkpoint.every_seconds", "device", "quiet", "tensorboard")
+
+
 def hparams(container: dict[str, Any]) -> dict[str, Any]:
-    """The config as flat keys for TensorBoard: a part's name under its group, and only single values."""
-    values = {key.removesuffix(".name"): value for key, value in flat(container).items()}
+    """The config as flat keys for TensorBoard: a part's name under its group, and what can change a result."""
+    values = {key.removesuffix(".name"): value for key, value in flat(container).items() if key not in _BOOKKEEPING}
     return {key: str(value) if isinstance(value, list) else value for key, value in values.items() if value is not None}
 
 

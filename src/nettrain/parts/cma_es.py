@@ -19,16 +19,16 @@ class CMAES(Search):
     """x_k = m + sigma y_k,  y_k ~ Normal(0, C): the (mu/mu_w, lambda) evolution strategy with covariance adaptation.
 
     Hansen, "The CMA evolution strategy: a tutorial" (2016, arXiv:1604.00772), figure 6 with the defaults of table 1
-    and positive weights alone. The mean m starts at w0, sigma at `scale` times the spread of w0, C at I. C is a full
-    (P, P) matrix, whose eigenvectors are renewed every P / 10 or so evaluations per parameter, for P <= 200; beyond that
-    it is diagonal, which costs O(P) and learns (P + 2) / 3 times faster (Ros and Hansen, 2008), but knows no correlation.
-    lambda = 4 + floor(3 ln P) where `population_size` is null.
+    and positive weights alone. The mean m starts at w0, sigma at `scale` times the spread of w0, C at I. Up to P = 200
+    C is a full (P, P) matrix, whose eigenvectors are computed anew once in 1 / (10 P (c_1 + c_mu)) updates. Beyond that
+    it is diagonal: that costs O(P) and learns (P + 2) / 3 times faster (Ros and Hansen, 2008), but knows no
+    correlation. lambda is 4 + floor(3 ln P) where `population_size` is null.
     """
 
     name: str = "cma_es"
     population_size: int | None = option(None, "points per update (lambda); null: 4 + floor(3 ln P)", minimum=4)
     scale: float = option(0.3, "first sigma, relative to the spread of w0", above=0)
-    covariance: str = option("auto", "shape of C; auto: full up to 200 parameters", choices=("auto", "full", "diagonal"))
+    covariance: str = option("auto", "shape of C; auto: full up to P = 200", choices=("auto", "full", "diagonal"))
     tolerance: float = option(1e-12, "converged where sigma sqrt(C) is below this part of the first sigma", minimum=0)
 
     def population(self, w: Tensor, seed: int) -> State:
@@ -46,9 +46,6 @@ class CMAES(Search):
             eye = torch.eye(size, dtype=w.dtype, device=w.device)
             return {**state, "covariance": eye, "axes": eye.clone()}
         return {**state, "covariance": torch.ones_like(w)}
-
-    def renew(self, problem: Problem, state: State, w: Tensor) -> None:
-        state["value"] = evaluate(problem, w.unsqueeze(0))[0]
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         n, full = len(w), "axes" in state

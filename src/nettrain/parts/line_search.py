@@ -53,7 +53,7 @@ def strong_wolfe(
     tolerance: float = 1e-9,
     max_steps: int = 25,
 ) -> Point:
-    """The first point found that satisfies both conditions, or else the lowest one; `start` itself (t = 0) is a failure.
+    """The first point found that satisfies both conditions, or else the lowest one; `start` itself is a failure.
 
     Nocedal and Wright (2006), algorithms 3.5 (bracket) and 3.6 (zoom), with cubic interpolation and the safeguards
     of minFunc (Schmidt, 2005), whose decisions `torch.optim.LBFGS` also takes: `start` is phi(0), `t` the first

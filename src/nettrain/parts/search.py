@@ -5,7 +5,6 @@ rises. The noise of update t is a function of (seed, t), drawn on the host. Leng
 is the root mean square of the parameters w0, 1 where they are all 0.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,21 +12,28 @@ import torch
 from torch import Tensor
 
 from nettrain.parts.option import option
-from nettrain.parts.solvers import CHANGE, RUNNING, Solver, State, generator
+from nettrain.parts.solvers import RUNNING, Solver, State, generator
 from nettrain.problem import Problem
 
 
 @dataclass
 class Search(Solver):
-    """What search methods share: points, their values, and the best of them all in w."""
+    """What search methods share: the best point so far in w, and points in state["points"] where they keep any."""
 
     uses_gradient: ClassVar[bool] = False
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         state = self.population(w, seed)
         state["converged"] = torch.tensor(RUNNING)
-        state["value"] = evaluate(problem, w.unsqueeze(0))[0]
+        self.renew(problem, state, w)
+        if "points" in state:
+            keep_best(state, w, state["points"], state["values"])
         return state
+
+    def renew(self, problem: Problem, state: State, w: Tensor) -> None:
+        state["value"] = evaluate(problem, w.unsqueeze(0))[0]
+        if "points" in state:
+            state["values"] = evaluate(problem, state["points"])
 
     def population(self, w: Tensor, seed: int) -> State:
         """The first points, and what else the method remembers, before anything is evaluated."""
@@ -66,40 +72,30 @@ def uniform(like: Tensor, rng: torch.Generator, *shape: int) -> Tensor:
 
 @dataclass
 class Genetic(Search):
-    """A real-coded genetic algorithm: selection by tournament, blend crossover, self-adapting Gaussian mutation, elitism.
+    """A real-coded genetic algorithm: tournaments, blend crossover, self-adapting Gaussian mutation, elitism.
 
     The next generation is the `elites` best individuals and, for each other place, a child of two parents a and b that
     each won a tournament:  x = a + u (b - a) with u_i uniform in [-alpha, 1 + alpha] (BLX-alpha; Eshelman and Schaffer,
-    1993) with probability `crossover`, else x = a;  sigma = sqrt(sigma_a sigma_b) exp(tau z0),  x <- x + sigma m z,
-    where z0 and z are standard normal and m picks each gene with probability `mutation` (Schwefel, 1981; Eiben and
-    Smith, 2015, section 4.4). An individual's sigma is inherited with its genes, and so selected with them.
+    1993) with probability `crossover`, else x = a;  then x <- x + sigma exp(tau z0) m z, where z0 and z are standard
+    normal and m picks each gene with probability `mutation`. From the share r of children that are better than their
+    parent a, sigma adapts by the 1/5 success rule, sigma <- sigma exp(tau (r - 1/5) / (1 - 1/5)) (Rechenberg, 1973).
     """
 
     name: str = "genetic"
     population_size: int = option(64, "individuals (N)", minimum=4)
     elites: int = option(2, "best individuals that survive unchanged", minimum=1)
     tournament: int = option(3, "individuals that compete to be a parent", minimum=1)
-    crossover: float = option(0.5, "probability that a child has two parents", minimum=0, maximum=1)
+    crossover: float = option(0.9, "probability that a child has two parents", minimum=0, maximum=1)
     blend: float = option(0.1, "how far beyond its parents a child's gene may lie (alpha)", minimum=0)
     mutation: float = option(0.1, "probability that a gene mutates", minimum=0, maximum=1)
     scale: float = option(0.3, "sigma of the first generation, relative to the spread of w0", above=0)
     adaptation: float = option(0.2, "how fast sigma adapts (tau)", minimum=0)
 
     def population(self, w: Tensor, seed: int) -> State:
-        sigma = (self.scale * spread(w)).expand(self.population_size).clone()
-        points = w + sigma.unsqueeze(1) * normal(w, generator(seed, 0), self.population_size, len(w))
+        sigma = self.scale * spread(w)
+        points = w + sigma * normal(w, generator(seed, 0), self.population_size, len(w))
         points[0] = w
         return {"points": points, "sigma": sigma}
-
-    def init(self, problem: Problem, w: Tensor, seed: int) -> State:
-        state = super().init(problem, w, seed)
-        state["values"] = evaluate(problem, state["points"])
-        keep_best(state, w, state["points"], state["values"])
-        return state
-
-    def renew(self, problem: Problem, state: State, w: Tensor) -> None:
-        state["values"] = evaluate(problem, state["points"])
-        state["value"] = evaluate(problem, w.unsqueeze(0))[0]
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         rng = generator(seed, t)
@@ -111,16 +107,17 @@ class Genetic(Search):
 
         u = uniform(w, rng, children, size) * (1 + 2 * self.blend) - self.blend
         crossed = uniform(w, rng, children, 1) < self.crossover
-        mutated = uniform(w, rng, children, size) < self.mutation
-        born_sigma = (sigma[a] * sigma[b]).sqrt() * (self.adaptation * normal(w, rng, children)).exp()
         born = torch.where(crossed, torch.lerp(points[a], points[b], u), points[a])
-        born += born_sigma.unsqueeze(1) * mutated * normal(w, rng, children, size)
+        length = sigma * (self.adaptation * normal(w, rng, children, 1)).exp()
+        mutated = uniform(w, rng, children, size) < self.mutation
+        born += length * mutated * normal(w, rng, children, size)
+        born_values = evaluate(problem, born)
 
         best = values.argsort(stable=True)[:elites]
-        born_values = evaluate(problem, born)
+        success = (born_values < values[a]).to(w.dtype).mean()
+        state["sigma"] = sigma * (self.adaptation * (success - 0.2) / 0.8).exp()
         state["points"] = torch.cat([points[best], born])
         state["values"] = torch.cat([values[best], born_values])
-        state["sigma"] = torch.cat([sigma[best], born_sigma])
         keep_best(state, w, born, born_values)
 
 
@@ -145,16 +142,6 @@ class HillClimb(Search):
         points = w + sigma * normal(w, generator(seed, 0), self.starts, len(w))
         points[0] = w
         return {"points": points, "sigma": sigma, "first_sigma": sigma[0, 0].clone()}
-
-    def init(self, problem: Problem, w: Tensor, seed: int) -> State:
-        state = super().init(problem, w, seed)
-        state["values"] = evaluate(problem, state["points"])
-        keep_best(state, w, state["points"], state["values"])
-        return state
-
-    def renew(self, problem: Problem, state: State, w: Tensor) -> None:
-        state["values"] = evaluate(problem, state["points"])
-        state["value"] = evaluate(problem, w.unsqueeze(0))[0]
 
     def accepts(self, state: State, rise: Tensor, t: int, rng: torch.Generator) -> Tensor:
         """Which rows move, (N,), where their value would rise by `rise` (N,)."""
@@ -193,9 +180,9 @@ class SimulatedAnnealing(HillClimb):
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         state = super().init(problem, w, seed)
-        state["temperature"] = self.temperature * state["values"][0].abs()
+        state["first_value"] = state["values"][0].abs()
         return state
 
     def accepts(self, state: State, rise: Tensor, t: int, rng: torch.Generator) -> Tensor:
-        temperature = state["temperature"] * self.cooling**t
+        temperature = self.temperature * self.cooling**t * state["first_value"]
         return uniform(rise, rng, len(rise)) < (-rise / temperature).exp()

@@ -64,7 +64,7 @@ def require_memory(needed: int, device: torch.device, what: str, instead: str) -
 
 
 def _free_host_memory() -> int:
-    """Bytes that programs can still take: Linux counts the caches it would give back, elsewhere all memory stands in."""
+    """Bytes that programs can still take: Linux knows them, elsewhere all of the memory stands in."""
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -1,0 +1,89 @@
+"""Training on an accelerator, simulated: the same bits as on the CPU, and no transfer that a step waits for."""
+
+import pytest
+import simgpu
+import torch
+from test_rows import CPU, setups
+
+from nettrain.app.config import parts
+from nettrain.run.files import load_checkpoint
+from nettrain.run.signals import Signals
+from nettrain.run.trainer import Trainer
+
+RULES = [name for name, part in parts("optimizer").items() if part.__module__ == "nettrain.parts.rules"]
+
+
+def on_device(setups):
+    with simgpu.SimMode():
+        return Trainer(setups, simgpu.setup()).run()
+
+
+def timeless(row):
+    return {name: value for name, value in row.summary.items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_a_run_on_the_device_gives_the_bits_of_the_cpu(here, optimizer):
+    rows = [f"optimizer={optimizer} optimizer.weight_decay=0.01 optimizer.clip_norm=1"]
+    (device,) = on_device(setups(here / "device", "data=wine", "epochs=3", rows=rows))
+    (host,) = Trainer(setups(here / "host", "data=wine", "epochs=3", rows=rows), CPU).run()
+    assert timeless(device) == timeless(host)
+    a, b = (load_checkpoint(row.setup.folder / "checkpoints" / "last.pt") for row in (device, host))
+    for kind in ("model", "optimizer"):
+        assert all(torch.equal(a[kind][name], b[kind][name]) for name in b[kind])
+
+
+@pytest.mark.parametrize("data", ["iris", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize("dropout", [0, 0.3])
+def test_every_head_and_dropout_on_the_device(here, data, dropout):
+    common = [f"data={data}", "epochs=2", f"model.dropout={dropout}"]
+    (device,) = on_device(setups(here / "device", *common, rows=["seed=1"]))
+    (host,) = Trainer(setups(here / "host", *common, rows=["seed=1"]), CPU).run()
+    assert timeless(device) == timeless(host)
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize("rows", [["seed=1"], ["seed=1", "seed=2 optimizer.lr=0.003"]], ids=["run", "stack"])
+def test_no_step_waits_for_the_device(here, optimizer, rows):
+    """Four times the steps of an epoch: not one transfer more."""
+    seen = []
+    for bs in (32, 8):
+        common = ["data=breast_cancer", f"optimizer={optimizer}", f"bs={bs}", "model.dropout=0.1"]
+        made = setups(here / str(bs), *common, "optimizer.clip_norm=1", rows=rows)
+        with simgpu.SimMode(), Signals() as signals:
+            trainer = Trainer(made, simgpu.setup())
+            rates = trainer.stack.learning_rates(0)
+            simgpu.transfers.clear()
+            trainer.train_epoch(rates, signals)
+        seen.append(dict(simgpu.transfers))
+    assert seen[0] == seen[1]
+    assert {kind for kind, _ in seen[0]} <= {"copy to device"}
+
+
+def test_a_tensor_on_the_wrong_device_raises():
+    with simgpu.SimMode():
+        a = torch.ones(3).to(simgpu.setup())
+        with pytest.raises(simgpu.MixedDevices):
+            a + torch.ones(3)
+
+
+def test_a_planted_read_back_is_seen():
+    with simgpu.SimMode():
+        a = torch.ones(3).to(simgpu.setup())
+        simgpu.transfers.clear()
+        a.sum().item()
+    assert [kind for kind, _ in simgpu.transfers] == ["scalar read back"]
+
+
+@pytest.mark.cuda
+def test_a_run_on_a_real_gpu_never_waits_in_a_step(here):
+    import nettrain
+
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made = setups(here, "data=wine", "device=cuda", rows=["seed=1"])
+        trainer = Trainer(made, torch.device("cuda"))
+        trainer.train_epoch(trainer.stack.learning_rates(0), Signals())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert nettrain.train(["data=wine", "device=cuda"]).summary["test_accuracy"] > 0.8
