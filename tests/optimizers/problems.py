@@ -79,7 +79,7 @@ def mgh09(b: Tensor, x: Tensor) -> Tensor:
 
 def kowalik_osborne(w: Tensor) -> Tensor:
     """[15]: NIST's MGH09."""
-    x, y = torch.tensor(MGH09_X).to(w), torch.tensor(MGH09_Y, dtype=torch.float64).to(w)
+    x, y = (torch.tensor(values, dtype=torch.float64).to(w) for values in (MGH09_X, MGH09_Y))
     return (y - mgh09(w, x)).square().sum()
 
 

@@ -16,7 +16,10 @@ LOOKS_ELSEWHERE = {("wood", "lbfgs")}  # where SciPy stops at the saddle f = 7.8
 
 by_name = pytest.mark.parametrize("solver", SOLVERS)
 problems = pytest.mark.parametrize("problem", MGH, ids=lambda p: p.name)
-regressions = pytest.mark.parametrize("regression", NIST, ids=lambda p: p.name)
+regressions = pytest.mark.parametrize(
+    "regression",
+    [pytest.param(r, id=r.name, marks=[pytest.mark.slow] if r.name == "mgh10" else []) for r in NIST],
+)
 
 
 def run(fun, w0, solver, **options):
@@ -82,20 +85,17 @@ def test_nist_from_the_far_start(regression, solver):
     assert reached == (solver not in FAR_START_MISSED.get(regression.name, set()))
 
 
-def bank():
-    for p in MGH:
-        yield pytest.param(p.fun, tensor(p.start), id=p.name)
-    for r in NIST:
-        if r.name != "mgh09":
-            scale = tensor(r.starts[1])
-            yield pytest.param(lambda u, r=r, s=scale: r.fun(u * s), torch.ones_like(scale), id=r.name)
+SCALED = [(r, tensor(r.starts[1])) for r in NIST]
+BANK = [pytest.param(p.fun, tensor(p.start), id=p.name) for p in MGH] + [
+    pytest.param(lambda u, r=r, scale=scale: r.fun(u * scale), torch.ones_like(scale), id=r.name) for r, scale in SCALED
+]
 
 
 @pytest.mark.parametrize("solver", SCIPY)
-@pytest.mark.parametrize(("fun", "w0"), bank())
+@pytest.mark.parametrize(("fun", "w0"), BANK)
 def test_no_more_evaluations_than_one_and_a_half_times_scipys(fun, w0, solver, request):
     ours, theirs = minimize(fun, w0, solver), scipy_minimize(fun, w0, SCIPY[solver])
-    assert ours.value <= theirs.fun * (1 + 1e-9) + 1e-9
+    assert ours.value <= theirs.fun * (1 + 1e-8) + 1e-9
     if (request.node.callspec.id.split("-")[0], solver) not in LOOKS_ELSEWHERE:
         assert ours.function_evaluations <= 1.5 * theirs.nfev
         assert ours.gradient_evaluations <= 1.5 * theirs.njev
@@ -121,9 +121,10 @@ def test_every_optimizer_lowers_a_quadratic_and_counts_what_it_does(name):
 
     result = minimize(fun, torch.zeros(3, dtype=torch.float64), name, max_updates=30)
     assert result.value < 3
+    if result.hessian_vector_products == 0 and result.gradient_evaluations > 0:
+        assert result.function_evaluations == result.gradient_evaluations == calls
     assert result.value == pytest.approx(float(fun(result.w)))
     assert result.updates <= 30
-    assert result.function_evaluations >= calls - 1 or not optimizers()[name].__name__.startswith("Newton")
     assert (result.gradient_evaluations == 0) == (name in {"genetic", "cma_es", "hill_climb", "simulated_annealing"})
     assert (result.hessian_vector_products > 0) == (name == "newton")
 
@@ -137,11 +138,14 @@ def test_gradient_rules_take_the_steps_of_their_definition():
 
 @pytest.mark.parametrize("name", sorted(optimizers()))
 def test_a_budget_stops_after_the_update_that_uses_it_up(name):
-    result = minimize(rosenbrock, tensor([-1.2, 1]), name, max_function_evaluations=20)
-    assert result.status == "stopped: max_function_evaluations=20 reached"
+    def run(**budget):
+        return minimize(lambda w: (w - 3).pow(4).sum(), tensor([1.0, 2.0]), name, **budget)
+
+    result = run(max_function_evaluations=5)
+    assert result.status == "stopped: max_function_evaluations=5 reached"
     assert not result.converged
-    before = minimize(rosenbrock, tensor([-1.2, 1]), name, max_updates=result.updates - 1) if result.updates else None
-    assert before is None or before.function_evaluations < 20 <= result.function_evaluations
+    assert result.function_evaluations >= 5
+    assert result.updates == 0 or run(max_updates=result.updates - 1).function_evaluations < 5
 
 
 @pytest.mark.parametrize(

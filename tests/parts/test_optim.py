@@ -255,12 +255,33 @@ def test_adamw_stays_decoupled_after_adams_state_dict() -> None:
     assert same_parameters(*modules)
 
 
-def test_a_state_dict_of_torchs_capturable_form_with_a_tensor_as_lr_is_taken() -> None:
+def test_a_state_dict_of_torch_with_a_tensor_as_lr_is_taken() -> None:
     module = network()
     theirs = torch.optim.Adam(module.parameters(), lr=torch.tensor(0.01, dtype=torch.float64))
     train(module, theirs, 3)
     ours = optim.Adam(module.parameters())
     ours.load_state_dict(theirs.state_dict())
+    assert not isinstance(ours.param_groups[0]["lr"], Tensor)
     assert ours.param_groups[0]["lr"] == 0.01
     train(module, ours, 2)
-    assert all(state["step"].device.type == "cpu" for state in ours.state.values())
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["Adagrad", "Adam", "AdamW"])
+def test_a_state_dict_of_torchs_fused_form_goes_on_without_waiting_for_the_gpu(name: str) -> None:
+    modules = network().cuda(), network().cuda()
+    theirs = [getattr(torch.optim, name)(module.parameters(), fused=True) for module in modules]
+    for module, optimizer in zip(modules, theirs, strict=True):
+        for t in range(10):
+            if t == 5 and module is modules[0]:
+                state = optimizer.state_dict()
+                optimizer = getattr(optim, name)(module.parameters())
+                optimizer.load_state_dict(state)
+                assert all(kept["step"].device.type == "cpu" for kept in optimizer.state.values())
+            optimizer.zero_grad()
+            module(torch.ones(8, 5, dtype=torch.float64, device="cuda")).square().sum().backward()
+            torch.cuda.set_sync_debug_mode("error" if module is modules[0] and t >= 5 else "default")
+            optimizer.step()
+            torch.cuda.set_sync_debug_mode("default")
+    for p, q in zip(modules[0].parameters(), modules[1].parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)

@@ -18,7 +18,7 @@ from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 from nettrain.app.messages import unknown_key
 from nettrain.data import sources
 from nettrain.errors import ConfigError
-from nettrain.parts import activations, heads, models, rules, schedules
+from nettrain.parts import activations, cma_es, curvature, heads, models, rules, schedules, search
 from nettrain.parts.option import check, option
 from nettrain.run.settings import Settings
 
@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "model": (models,),
     "activation": (activations,),
     "head": (heads,),
-    "optimizer": (rules,),
+    "optimizer": (rules, curvature, search, cma_es),
     "schedule": (schedules,),
 }
 

@@ -25,7 +25,8 @@ def help_text(arguments: list[str]) -> str:
         if name not in parts(group):
             name = _DEFAULTS[group]
         part = parts(group)[name]
-        about = (config_folder() / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")
+        yaml = (config_folder() / group / f"{name}.yaml").read_text().splitlines()
+        about = next(line for line in yaml if not line.startswith("# @package")).removeprefix("# ")
         lines = [f"{group}={name}: {about}", f"  known: {', '.join(_options(group))}", *_lines(part, f"{group}.")]
         sections.append("\n".join(lines))
     experiments = _options("experiment")

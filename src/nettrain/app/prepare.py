@@ -13,6 +13,8 @@ from nettrain.errors import ConfigError
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.random import seeded
+from nettrain.parts.schedules import Constant
+from nettrain.parts.solvers import Solver
 from nettrain.run.setup import Setup
 
 
@@ -39,8 +41,28 @@ def prepare(config: Config, folder: Path) -> Setup:
         hparams=hparams(container),
         notes=[*loaded.table.notes, *_notes(config, model)],
     )
-    setup.settings.batch_size(setup.n_train)
+    if isinstance(config.optimizer, Solver):
+        _check_solver(config)
+        if setup.updates_per_epoch > 1:
+            setup.notes.append(
+                f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it has "
+                "learnt of the loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
+            )
     return setup
+
+
+def _check_solver(config: Config) -> None:
+    """Raise `ConfigError` for what only means something to a gradient rule."""
+    name = config.optimizer.name
+    if getattr(config.model, "dropout", 0.0):
+        raise ConfigError(
+            f"model.dropout={config.model.dropout}: optimizer={name} compares the loss at several points, which dropout "
+            "would make random; use model.dropout=0 or a gradient optimizer."
+        )
+    if config.schedule != Constant():
+        raise ConfigError(
+            f"schedule={config.schedule.name}: optimizer={name} finds its own step lengths; use constant."
+        )
 
 
 def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
@@ -95,7 +117,8 @@ def hparams(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notes(config: Config, model: nn.Module) -> list[str]:
-    if isinstance(model, DenseNetwork) and len(model.layers) > 1 and _is_flat(config.activation):
+    uses_gradient = not isinstance(config.optimizer, Solver) or config.optimizer.uses_gradient
+    if uses_gradient and isinstance(model, DenseNetwork) and len(model.layers) > 1 and _is_flat(config.activation):
         return [
             f"activation={config.activation.name}: its derivative is 0 everywhere, so optimizer={config.optimizer.name} "
             "trains nothing but the last layer."

@@ -2,6 +2,8 @@
 
 import torch
 
+from nettrain.parts.models import PolynomialModel
+from nettrain.run.files import load_checkpoint
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
 
@@ -49,7 +51,8 @@ def result(row: Row) -> str:
     summary = row.summary
     best = {"train": "train_", "val": "best_val_", "test": "test_"}
     names = [key.removeprefix("train_") for key in summary if key.startswith("train_")]
-    head = f"{summary['status']} after {summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
+    why = f" ({row.reason})" if row.reason else ""
+    head = f"{summary['status']}{why} after {summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
     lines = ["", head + (f"; best epoch {summary['best_epoch']}" if row.best else "")]
     if names:
         lines.append(f"{'':12}" + "".join(f"{name:>18}" for name in names))
@@ -57,4 +60,25 @@ def result(row: Row) -> str:
     for split, prefix in best.items():
         if f"{prefix}loss" in summary:
             lines.append(f"{labels[split]:12}" + "".join(f"{summary[prefix + name]:>18.4g}" for name in names))
+    if isinstance(row.setup.model, PolynomialModel):
+        lines += _coefficients(row)
     return "\n".join([*lines, f"folder       {row.setup.folder}"])
+
+
+def _coefficients(row: Row) -> list[str]:
+    """The weights that a polynomial ended with, beside the least-squares ones and, where they are known, the true ones."""
+    import numpy as np
+
+    data, degree = row.setup.data, row.setup.config["model"]["degree"]
+    rows, true = data.splits["train"], row.setup.config["data"]
+    columns = {
+        "found": load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")["model"]["weight"][0].tolist(),
+        "least squares": np.polyfit(data.x[rows, 0], data.y[rows], degree).tolist(),
+    }
+    names = [f"w{k + 1}" for k in range(degree + 1)]
+    if all(name in true for name in names):
+        columns["true"] = [true[name] for name in names]
+    lines = [f"{'':12}" + "".join(f"{name:>16}" for name in columns)]
+    for k, name in enumerate(names):
+        lines.append(f"{name:12}" + "".join(f"{values[k]:>16.6f}" for values in columns.values()))
+    return lines

@@ -6,7 +6,8 @@ both directions. The mathematics is that of `nettrain.parts.rules`, applied to o
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from functools import cache, partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,13 @@ class RuleOptimizer(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             rule = self.rule(group)
+            coefficients = cache(partial(rule.all_coefficients, lr=rule.lr))  # most parameters share one t
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p, -p.grad if group["maximize"] else p.grad, rule)
+                    self._update(p, -p.grad if group["maximize"] else p.grad, rule, coefficients)
         return loss
 
-    def _update(self, p: nn.Parameter, g: Tensor, rule: rules.Rule) -> None:
+    def _update(self, p: nn.Parameter, g: Tensor, rule: rules.Rule, coefficients: Callable[[int], Any]) -> None:
         if g.layout != torch.strided or g.is_complex():
             kind = "complex" if g.is_complex() else "sparse"
             raise RuntimeError(f"{type(self).__name__} does not support {kind} gradients; make them dense and real.")
@@ -74,7 +76,7 @@ class RuleOptimizer(Optimizer):
                 self.state[p] = state
         if self.counted:
             t = int(state["step"].add_(1))
-        rule.step(state, p, g, cast(rules.Coefficients, rule.all_coefficients(t, rule.lr)))
+        rule.step(state, p, g, coefficients(t))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a pickle or of `load_state_dict`, also one that torch's own class has written."""

@@ -15,7 +15,7 @@ from nettrain.parts.line_search import Point, line, strong_wolfe
 from nettrain.parts.newton_steps import damped_newton, trust_region_newton
 from nettrain.parts.option import option
 from nettrain.parts.quasi_newton import bfgs_update, two_loop
-from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, RUNNING, STALLED, Solver, State, require_memory
+from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, RUNNING, STALLED, Solver, State, require_memory, rounding
 from nettrain.problem import Problem
 
 MANY = 10  # parameters from which on BFGS's first estimate is scaled
@@ -52,7 +52,7 @@ class CurvatureSolver(Solver):
         value, max_gradient, first = torch.stack(
             [state["value"], state["gradient"].abs().max(), state["first_value"]]
         ).tolist()
-        rounding = 10 * torch.finfo(state["value"].dtype).eps * abs(value)
+        lost = rounding(state["value"].dtype, value)
         if not (math.isfinite(value) and math.isfinite(max_gradient)):
             reason = DIVERGED
         elif max_gradient <= self.tolerance_grad:
@@ -60,7 +60,7 @@ class CurvatureSolver(Solver):
         else:
             reason = (
                 CHANGE
-                if max(expected, before - value) <= max(rounding, self.tolerance_change * (first - value))
+                if max(expected, before - value) <= max(lost, self.tolerance_change * (first - value))
                 else RUNNING
             )
         state["converged"].fill_(reason)

@@ -111,6 +111,8 @@ class DenseNetwork(RowModule):
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
             scale = 1.0 if depth == 0 else gain(activation)  # what comes in is standardised data, or f(z)
+            if depth == len(layers) - 1:
+                scale *= 0.1  # first predictions near those of no knowledge generalised better
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nettrain.parts.solvers import State
+from nettrain.parts.solvers import State, rounding
 from nettrain.problem import Problem
 
 SMALLEST = 1e-6  # damping lambda beside the 0 of the pure method
 FLOOR = 1e-2  # of D's elements, as a part of H's largest: without it, parameters of no curvature would run away
-TRIALS = 40  # of one update, each with a larger damping or a smaller radius
+TRIALS = 60  # of one update, each with a larger damping or a smaller radius
 
 
 class Trial(NamedTuple):
@@ -32,15 +32,13 @@ class Trial(NamedTuple):
     negligible: bool  # the model expects no more than the rounding of f, against which the ratio says nothing
 
 
-NO_STEP = Trial(False, -math.inf, math.inf, False)
-
-
 def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: float) -> float | None:
     """d = -(H + lambda D)^-1 g with D_i = max(|H_ii|, max|H| / 100), lambda in state["damping"].
 
-    lambda grows tenfold until H + lambda D has a Cholesky factor and f falls, and shrinks where the gain ratio is high
-    (Marquardt, 1963; More, 1978): to 0, the pure method with its quadratic convergence, where H is positive definite.
-    At a saddle, where g vanishes but H is not positive semidefinite, d is the direction of most negative curvature.
+    lambda doubles until H + lambda D has a Cholesky factor, grows tenfold until f falls, and shrinks where the gain
+    ratio is high (Marquardt, 1963; More, 1978): to 0, the pure method with its quadratic convergence, where H is
+    positive definite. At a saddle, where g says nothing but H is not positive semidefinite, d is the direction of
+    most negative curvature.
     """
     g, damping = state["gradient"], float(state["damping"])
     hessian = problem.hessian(w)
@@ -49,20 +47,25 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
         return None
     scale = hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0)
     if max_gradient <= tolerance_grad and _solve(hessian + SMALLEST * scale.diag(), g) is None:
-        return math.inf if _leave_saddle(problem, state, w, hessian) else None
+        return _leave_saddle(problem, state, w, hessian)
     newton = _solve(hessian, g)
     expected = math.inf if newton is None else -0.5 * float(g.dot(newton))
     for _ in range(TRIALS):
-        d = newton if damping == 0 else _solve(hessian + damping * scale.diag(), g)
-        trial = NO_STEP if d is None else _try(problem, state, w, d, hessian @ d)
-        final = damping == 0 and trial.negligible
+        pure = damping == 0
+        d = newton if pure else _solve(hessian + damping * scale.diag(), g)
+        if d is None:
+            damping = max(2 * damping, SMALLEST)
+            continue
+        trial = _try(problem, state, w, d, hessian @ d)
         if trial.ratio < 0.25:
             damping = max(10 * damping, SMALLEST)
         elif trial.ratio > 0.75:
             damping = damping / 10 if damping > SMALLEST else 0.0
-        if trial.moved or final:
+        if trial.negligible and newton is None:
+            return _leave_saddle(problem, state, w, hessian)
+        if trial.moved or trial.negligible:
             state["damping"].fill_(damping)
-            return expected
+            return expected if pure or not trial.negligible else None
     return None
 
 
@@ -82,7 +85,9 @@ def trust_region_newton(problem: Problem, state: State, w: Tensor, tolerance_gra
             radius = 0.25 * length
         elif trial.ratio > 0.75 and not inside:
             radius = 2 * radius
-        if trial.moved or (inside and trial.negligible):
+        if trial.negligible:
+            return trial.expected if inside else None
+        if trial.moved:
             state["radius"].fill_(radius)
             return trial.expected if inside else math.inf
     return None
@@ -132,7 +137,7 @@ def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) 
     value, gradient = problem.gradient(w + d)
     model = -(state["gradient"].dot(d) + 0.5 * d.dot(product))
     before, after, expected, slope = torch.stack([state["value"], value, model, gradient.abs().max()]).tolist()
-    negligible = expected <= 10 * torch.finfo(w.dtype).eps * abs(before)
+    negligible = expected <= rounding(state["value"].dtype, before)
     moved = after <= before and math.isfinite(slope) and math.isfinite(after)
     if moved:
         w.add_(d)
@@ -141,7 +146,7 @@ def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) 
     return Trial(moved, ratio, expected, negligible)
 
 
-def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) -> bool:
+def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) -> float | None:
     """Move along the eigenvector of the lowest eigenvalue as far as f falls: 1, 1/2, 1/4, ..."""
     v = torch.linalg.eigh(hessian).eigenvectors[:, 0]
     before = float(state["value"])
@@ -151,5 +156,5 @@ def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) ->
         if float(value) < before:
             w.add_(d)
             state["value"], state["gradient"] = value, gradient
-            return True
-    return False
+            return math.inf
+    return None

@@ -17,7 +17,7 @@ def bfgs_update(inverse: Tensor, s: Tensor, y: Tensor) -> None:
     product = inverse @ y
     u = (0.5 * (1 + rho * y.dot(product))) * s - product
     half = (rho * s).unsqueeze(1) * u
-    inverse.add_(half).add_(half.T)
+    inverse.add_(half + half.T)
 
 
 def two_loop(q: Tensor, steps: Rows, changes: Rows, rho: Rows, scale: Tensor, newest_first: Sequence[int]) -> Tensor:

@@ -84,7 +84,7 @@ class Genetic(Search):
     name: str = "genetic"
     population_size: int = option(64, "individuals (N)", minimum=4)
     elites: int = option(2, "best individuals that survive unchanged", minimum=1)
-    tournament: int = option(3, "individuals that compete to be a parent", minimum=1)
+    tournament: int = option(5, "individuals that compete to be a parent", minimum=1)
     crossover: float = option(0.9, "probability that a child has two parents", minimum=0, maximum=1)
     blend: float = option(0.1, "how far beyond its parents a child's gene may lie (alpha)", minimum=0)
     mutation: float = option(0.1, "probability that a gene mutates", minimum=0, maximum=1)

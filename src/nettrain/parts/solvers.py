@@ -46,6 +46,11 @@ class Solver:
         raise NotImplementedError
 
 
+def rounding(dtype: torch.dtype, value: float) -> float:
+    """What may be lost of an objective's value by rounding: a hundred units in the last place, for its many terms."""
+    return 100 * torch.finfo(dtype).eps * abs(value)
+
+
 _SEARCH = 3  # the stream of noise in `nettrain.parts.random`; 1 and 2 are the order of batches and dropout
 
 
