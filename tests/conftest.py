@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from nettrain.app import cli, sweep
 
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu
 
+torch.set_num_threads(1)  # the tensors are small, and several test runs may share a machine
 simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process
 
 

@@ -7,78 +7,71 @@ from nettrain.run.files import load_checkpoint
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
 
-_SPLITS = ("train", "val", "test")
-
 
 def plan(setup: Setup, device: torch.device) -> str:
     """What a run will do: data, model, head, optimizer, and the count of its updates."""
-    config, data, settings = setup.config, setup.data, setup.settings
-    encoder = data.encoder
+    config, settings, encoder = setup.config, setup.settings, setup.data.encoder
     target = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
-    sizes = ", ".join(f"{name} {len(data.splits[name])}" for name in _SPLITS)
-    parameters = sum(p.numel() for p in setup.model.parameters())
-    widths = "-".join(
-        map(
-            str,
-            [len(encoder.feature_names), *config["model"].get("hidden", []), setup.head.outputs(len(encoder.classes))],
-        )
-    )
-    activation = f", {config['activation']['name']}" if config["model"].get("hidden") else ""
+    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in setup.data.splits.items())
+    rows, features = len(setup.data.y), len(encoder.feature_names)
     options = ", ".join(f"{k} {v}" for k, v in config["optimizer"].items() if k != "name" and v not in (None, False))
-    drop = " (the last, smaller batch is left out)" if settings.drop_last else ""
+    per_epoch = f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch"
+    drop = " (a smaller last batch is left out)" if settings.drop_last else ""
     lines = [
-        (
-            "data",
-            f"{data.table.source}: {len(data.y)} rows, {len(encoder.feature_names)} features, "
-            f"target {encoder.target_name} ({target}); {sizes}",
-        ),
-        ("model", f"{config['model']['name']} {widths}{activation}, {parameters:,} parameters"),
+        ("data", f"{setup.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
+        ("splits", sizes),
+        ("model", _model(setup)),
         ("head", setup.head.name),
-        ("optimizer", f"{config['optimizer']['name']}: {options}; schedule {config['schedule']['name']}"),
-        (
-            "updates",
-            f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch "
-            f"x {settings.epochs} epochs = {setup.updates} updates{drop}",
-        ),
+        ("optimizer", f"{config['optimizer']['name']}: {options}"),
+        ("schedule", config["schedule"]["name"]),
+        ("updates", f"{per_epoch} x {settings.epochs} epochs = {setup.updates} updates{drop}"),
         ("device", f"{device}, {settings.precision}"),
         *(("note", note) for note in setup.notes),
     ]
     return "\n".join(f"{name:10} {text}" for name, text in lines)
 
 
+def _model(setup: Setup) -> str:
+    model, encoder = setup.config["model"], setup.data.encoder
+    parameters = f"{sum(p.numel() for p in setup.model.parameters()):,} parameters"
+    inputs, outputs = len(encoder.feature_names), setup.head.outputs(len(encoder.classes))
+    if "hidden" in model:
+        widths = "-".join(map(str, [inputs, *model["hidden"], outputs]))
+        return f"{model['name']} {widths}, {setup.config['activation']['name']}, {parameters}"
+    return f"{model.get('_target_', model['name'])}, {inputs} inputs, {outputs} outputs, {parameters}"
+
+
 def result(row: Row) -> str:
-    """What a run has reached: the metrics of every split, and where everything lies."""
+    """What a run has reached: its metrics, a line each, and where everything lies."""
     summary = row.summary
-    best = {"train": "train_", "val": "best_val_", "test": "test_"}
-    names = [key.removeprefix("train_") for key in summary if key.startswith("train_")]
     why = f" ({row.reason})" if row.reason else ""
-    head = f"{summary['status']}{why} after {summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
-    lines = ["", head + (f"; best epoch {summary['best_epoch']}" if row.best else "")]
-    if names:
-        lines.append(f"{'':12}" + "".join(f"{name:>18}" for name in names))
-    labels = {"train": "train, last", "val": "val, best", "test": "test, best"}
-    for split, prefix in best.items():
-        if f"{prefix}loss" in summary:
-            lines.append(f"{labels[split]:12}" + "".join(f"{summary[prefix + name]:>18.4g}" for name in names))
+    spent = f"{summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
+    best = f"; best epoch {summary['best_epoch']}" if row.best else ""
+    lines = ["", f"{summary['status']}{why} after {spent}{best}"]
+    columns = [("train, last", "train_"), ("val, best", "best_val_"), ("test, best", "test_")]
+    columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
+    if columns:
+        lines.append(f"{'':20}" + "".join(f"{title:>16}" for title, _ in columns))
+    for name in (key.removeprefix("train_") for key in summary if key.startswith("train_")):
+        lines.append(f"{name:20}" + "".join(f"{summary[prefix + name]:>16.4g}" for _, prefix in columns))
     if isinstance(row.setup.model, PolynomialModel):
         lines += _coefficients(row)
-    return "\n".join([*lines, f"folder       {row.setup.folder}"])
+    return "\n".join([*lines, f"{'folder':20} {row.setup.folder}"])
 
 
 def _coefficients(row: Row) -> list[str]:
-    """The weights that a polynomial ended with, beside the least-squares ones and, where they are known, the true ones."""
+    """The weights that a polynomial ended with, beside the least-squares ones and the true ones where they are known."""
     import numpy as np
 
-    data, degree = row.setup.data, row.setup.config["model"]["degree"]
-    rows, true = data.splits["train"], row.setup.config["data"]
-    columns = {
-        "found": load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")["model"]["weight"][0].tolist(),
-        "least squares": np.polyfit(data.x[rows, 0], data.y[rows], degree).tolist(),
-    }
+    data, true, degree = row.setup.data, row.setup.config["data"], row.setup.config["model"]["degree"]
+    train = data.splits["train"]
+    weights = load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")["model"]["weight"]
     names = [f"w{k + 1}" for k in range(degree + 1)]
+    least_squares = np.polyfit(data.x[train, 0], data.y[train], degree)
+    columns = {"found": weights[0].tolist(), "least squares": least_squares.tolist()}
     if all(name in true for name in names):
         columns["true"] = [true[name] for name in names]
-    lines = [f"{'':12}" + "".join(f"{name:>16}" for name in columns)]
+    lines = [f"{'':20}" + "".join(f"{title:>16}" for title in columns)]
     for k, name in enumerate(names):
-        lines.append(f"{name:12}" + "".join(f"{values[k]:>16.6f}" for values in columns.values()))
+        lines.append(f"{name:20}" + "".join(f"{values[k]:>16.6f}" for values in columns.values()))
     return lines

@@ -63,9 +63,11 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
             damping = damping / 10 if damping > SMALLEST else 0.0
         if trial.negligible and newton is None:
             return _leave_saddle(problem, state, w, hessian)
-        if trial.moved or trial.negligible:
+        if trial.negligible and not pure:
+            damping = 0.0  # damped too much to tell: only the full step can
+        elif trial.moved or trial.negligible:
             state["damping"].fill_(damping)
-            return expected if pure or not trial.negligible else None
+            return expected
     return None
 
 

@@ -1,0 +1,55 @@
+"""Every command and every piece of Python in the README runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_iris
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
+NOT_HERE = ("make test", "tensorboard")  # this very test, and a server; tests/run/test_tensorboard.py starts that
+SCRIPTS = [block for language, block in BLOCKS if language == "python"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder that looks like the checkout to the commands, and has the tables which the README speaks of."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("train.py", "configs", "src", "Makefile", "pyproject.toml", "constraints.txt", ".venv"):
+        if (ROOT / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    iris = load_iris(as_frame=True)
+    table = iris.data.assign(species=iris.target_names[iris.target])
+    table.to_csv(folder / "flowers.csv", index=False)
+    table.drop(columns="species").to_csv(folder / "new_flowers.csv", index=False)
+    return folder
+
+
+def run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=folder, env=environment, shell=isinstance(command, str), capture_output=True)
+    assert ended.returncode == 0, ended.stderr.decode()
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith(NOT_HERE)])
+def test_a_command_of_the_readme(place, command):
+    run(command, place)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_of_the_readme(place, script):
+    run([sys.executable, "-c", script], place)
+
+
+def test_the_readme_names_every_choice():
+    text = (ROOT / "README.md").read_text()
+    for group in ("data", "model", "activation", "head", "optimizer", "schedule"):
+        (line,) = re.findall(rf"^\| `{group}` \|(.*)\|$", text, re.M)
+        for path in (ROOT / "configs" / group).glob("*.yaml"):
+            assert re.search(rf"\b{path.stem}\b", line), f"{group}={path.stem}"
