@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [  # from the top; a module may import from its own layer and from those below
     ["nettrain.app"],
     ["nettrain.run"],
-    ["nettrain.minimize", "nettrain.optim"],
+    ["nettrain.minimization", "nettrain.optim"],
     ["nettrain.objective"],
     ["nettrain.data"],
     ["nettrain.parts", "nettrain.problem"],

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from nettrain import optim
     from nettrain.app.api import train
     from nettrain.app.run import Run
-    from nettrain.minimize import minimize
+    from nettrain.minimization import minimize
 
 __all__ = ["Run", "minimize", "optim", "train"]
 
-_HOMES = {"train": "nettrain.app.api", "Run": "nettrain.app.run", "minimize": "nettrain.minimize"}
+_HOMES = {"train": "nettrain.app.api", "Run": "nettrain.app.run", "minimize": "nettrain.minimization"}
 
 
 def __getattr__(name: str) -> Any:

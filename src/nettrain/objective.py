@@ -34,10 +34,13 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
+        self._leaves: tuple[Tensor | None, dict[str, Tensor]] = (None, {})
 
     def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
-        parameters = self.layout.views(w)
+        return self._forward(self.layout.views(w), x, noise)
+
+    def _forward(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
             return self.model.logits(parameters, x, noise)
         self.model.train(noise is not None)
@@ -52,12 +55,21 @@ class Objective:
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix."""
-        w = w.detach().requires_grad_()
+        parameters = self._leaves_of(w)
         with torch.enable_grad():
-            z = self.logits(w, x, noise)
-            loss = self.head.loss(z, y).mean(-1).sum()  # the gradient of a sum over rows is each row's own
-        (g,) = torch.autograd.grad(loss, w)
-        return z.detach(), g
+            z = self._forward(parameters, x, noise)
+            # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
+            total = self.head.loss(z.flatten(0, -2), y.flatten(), reduction="sum")
+        share = torch.full_like(total, 1 / y.shape[-1])
+        gradients = torch.autograd.grad(total, list(parameters.values()), share, materialize_grads=True)
+        return z.detach(), torch.cat([g.reshape(*w.shape[:-1], -1) for g in gradients], dim=-1)
+
+    def _leaves_of(self, w: Tensor) -> dict[str, Tensor]:
+        """The parameters as views of w at which differentiation begins; kept for as long as w is the same tensor."""
+        if self._leaves[0] is not w:
+            views = self.layout.views(w.detach())
+            self._leaves = (w, {name: view.detach().requires_grad_() for name, view in views.items()})
+        return self._leaves[1]
 
     def measure(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units."""

@@ -21,8 +21,11 @@ def table(kind):
     town = rng.choice(["Bern", "Graz", "Lyon"], n)
     income = rng.normal(3000, 400, n)
     score = (age - 40) / 12 + (town == "Lyon") + (income - 3000) / 400 + rng.normal(0, 0.3, n)
-    target = {"regression": (score * 50 + 1000).round(2), "binary": np.where(score > 0.3, "yes", "no"),
-              "multiclass": np.digitize(score, [-0.5, 1.0])}[kind]
+    target = {
+        "regression": (score * 50 + 1000).round(2),
+        "binary": np.where(score > 0.3, "yes", "no"),
+        "multiclass": np.digitize(score, [-0.5, 1.0]),
+    }[kind]
     frame = pandas.DataFrame({"age": age, "town": town, "income": income, "y": target})
     frame.loc[::9, "age"] = np.nan
     frame.loc[::11, "town"] = None
@@ -118,7 +121,14 @@ def test_a_model_of_one_s_own_is_trained_and_asked_for_trust_when_read_back(here
         "        return self.b(self.drop(torch.relu(self.norm(self.a(x)))))\n"
     )
     monkeypatch.syspath_prepend(here)
-    overrides = ["data=iris", "model._target_=mine.Net", "model.width=16", "epochs=30", "optimizer.lr=0.01", "quiet=true"]
+    overrides = [
+        "data=iris",
+        "model._target_=mine.Net",
+        "model.width=16",
+        "epochs=30",
+        "optimizer.lr=0.01",
+        "quiet=true",
+    ]
     run = nettrain.train(overrides)
     assert run.summary["test_accuracy"] > 0.85
     assert run.model.norm.running_mean.abs().sum() > 0
@@ -133,7 +143,9 @@ def test_a_model_of_one_s_own_is_trained_and_asked_for_trust_when_read_back(here
 
 def test_a_linear_model_in_torch_s_own_words(here):
     frame = load_diabetes(as_frame=True, scaled=False).frame
-    run = nettrain.train(["data=diabetes", "model._target_=torch.nn.Linear", "epochs=100", "optimizer.lr=0.01", "quiet=true"])
+    run = nettrain.train(
+        ["data=diabetes", "model._target_=torch.nn.Linear", "epochs=100", "optimizer.lr=0.01", "quiet=true"]
+    )
     assert run.evaluate(frame)["r2"] > 0.45
     assert isinstance(run.model, torch.nn.Linear)
 

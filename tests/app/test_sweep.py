@@ -10,7 +10,9 @@ SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_leaves_a_run_per_combination_and_a_table(command, tmp_path, launcher):
-    ended = command("-m", f"hydra/launcher={launcher}", "optimizer=sgd,adam", "optimizer.lr=0.1,0.01", "seed=range(2)", *SMALL)
+    ended = command(
+        "-m", f"hydra/launcher={launcher}", "optimizer=sgd,adam", "optimizer.lr=0.1,0.01", "seed=range(2)", *SMALL
+    )
     assert ended.code == 0, ended.err
     results = pandas.read_csv(tmp_path / "sweep" / "results.csv")
     assert results["run"].tolist() == list(range(8))

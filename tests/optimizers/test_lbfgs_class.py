@@ -40,7 +40,7 @@ def train(model, optimizer, steps):
         return loss
 
     for _ in range(steps):
-        losses.append(float(optimizer.step(closure)))
+        losses.append(optimizer.step(closure).item())
     return losses
 
 

@@ -7,7 +7,7 @@ import torch
 from problems import MGH, NIST, rosenbrock
 
 from nettrain.errors import ConfigError
-from nettrain.minimize import minimize, optimizers
+from nettrain.minimization import minimize, optimizers
 from nettrain.parts.curvature import BFGS, LBFGS
 
 SOLVERS = {"newton": {}, "newton-cg": {"solver": "cg"}, "bfgs": {}, "lbfgs": {}}

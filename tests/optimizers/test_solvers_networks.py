@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.model_selection import train_test_split
 
-from nettrain.minimize import optimizers
+from nettrain.minimization import optimizers
 from nettrain.objective import Objective
 from nettrain.parts.activations import step, tanh
 from nettrain.parts.heads import SoftmaxCE

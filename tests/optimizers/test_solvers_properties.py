@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import rosenbrock, wood
 
-from nettrain.minimize import minimize, optimizers
+from nettrain.minimization import minimize, optimizers
 from nettrain.objective import Objective
 from nettrain.parts.activations import tanh
 from nettrain.parts.cma_es import CMAES
@@ -212,13 +212,14 @@ def test_points_that_are_not_finite_are_never_taken(solver):
         solver.step(problem, state, w, t, 0)
         assert state["value"].isfinite()
         assert w.sum() > 0
+    assert state["value"] < 0.5  # of 3 at the start
 
 
 def test_cma_es_learns_an_ill_conditioned_rotated_quadratic():
     q, _ = torch.linalg.qr(positive_definite(5, 6))
     a = q @ torch.diag(10.0 ** torch.arange(6, dtype=torch.float64)) @ q.T
-    result = minimize(lambda w: w @ a @ w, torch.ones(6, dtype=torch.float64), "cma_es", max_updates=900)
-    assert result.value < 1e-12
+    result = minimize(lambda w: w @ a @ w, torch.ones(6, dtype=torch.float64), "cma_es", max_updates=300)
+    assert result.value < 1e-8
 
 
 @pytest.mark.parametrize("name", ["genetic", "cma_es", "hill_climb", "simulated_annealing"])

@@ -3,14 +3,11 @@
 import pytest
 import simgpu
 import torch
-from test_rows import CPU, setups
+from test_rows import CPU, RULES, setups
 
-from nettrain.app.config import parts
 from nettrain.run.files import load_checkpoint
 from nettrain.run.signals import Signals
 from nettrain.run.trainer import Trainer
-
-RULES = [name for name, part in parts("optimizer").items() if part.__module__ == "nettrain.parts.rules"]
 
 
 def on_device(setups):

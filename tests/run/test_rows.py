@@ -7,11 +7,13 @@ import torch
 
 from nettrain.app.config import config_folder, parts, register, to_config
 from nettrain.app.prepare import prepare
+from nettrain.parts.rules import Rule
 from nettrain.run.files import load_checkpoint
 from nettrain.run.row import Row
 from nettrain.run.trainer import Trainer
 
 CPU = torch.device("cpu")
+RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]
 
 
 def setups(folder, *common, rows):
@@ -48,7 +50,7 @@ def assert_equal(one: Row, other: Row):
             torch.testing.assert_close(a[name], b[name], rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("optimizer", parts("optimizer"))
+@pytest.mark.parametrize("optimizer", RULES)
 def test_every_rule_with_hyperparameters_of_each_row_s_own(here, optimizer):
     extra = {
         "momentum": "optimizer.momentum=0.5",

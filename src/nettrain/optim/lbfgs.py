@@ -17,7 +17,7 @@ class LBFGS(Optimizer):
 
     `step(closure)` makes up to `max_iter` updates and returns the loss before the first; `closure` clears the
     gradients, computes the loss, calls `backward` and returns the loss, for the same batch at each call. With
-    `line_search_fn="strong_wolfe"` the step length comes from the line search that `nettrain.minimize` uses too, with
+    `line_search_fn="strong_wolfe"` the step length comes from the line search that `minimize` uses too, with
     None it is `lr` (and lr min(1, 1/|g|_1) in the very first update).
 
     An update is the last of a call when `max_iter` updates or `max_eval` evaluations (None: 1.25 max_iter) are made,

@@ -63,8 +63,8 @@ class CMAES(Search):
         best = values.argsort(stable=True)[: len(p.weights)]
         weights = torch.tensor(p.weights, dtype=w.dtype).to(w.device)
         y, z = y[best], z[best]
-        step = weights @ y
-        whitened = weights @ z  # C^(-1/2) step, in the coordinates of the axes
+        step = y.T @ weights
+        whitened = z.T @ weights  # C^(-1/2) step, in the coordinates of the axes
         whitened = state["axes"] @ whitened if full else whitened
         state["mean"] = mean + sigma * step
 
@@ -77,7 +77,7 @@ class CMAES(Search):
         if full:
             learned = p.c_1 * path_c.unsqueeze(1) * path_c + p.c_mu * (y.T * weights) @ y
         else:
-            learned = p.c_1 * path_c.square() + p.c_mu * (weights @ y.square())
+            learned = p.c_1 * path_c.square() + p.c_mu * (y.square().T @ weights)
         state["covariance"] = kept * state["covariance"] + learned
         state["path_sigma"], state["path_c"] = path, path_c
         state["sigma"] = sigma * ((p.c_sigma / p.d_sigma) * (length / p.chi_n - 1)).clamp(max=1).exp()

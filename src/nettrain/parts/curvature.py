@@ -15,7 +15,18 @@ from nettrain.parts.line_search import Point, line, strong_wolfe
 from nettrain.parts.newton_steps import damped_newton, trust_region_newton
 from nettrain.parts.option import option
 from nettrain.parts.quasi_newton import bfgs_update, two_loop
-from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, RUNNING, STALLED, Solver, State, require_memory, rounding
+from nettrain.parts.solvers import (
+    CHANGE,
+    DIVERGED,
+    GRADIENT,
+    RUNNING,
+    STALLED,
+    Solver,
+    State,
+    read,
+    require_memory,
+    rounding,
+)
 from nettrain.problem import Problem
 
 MANY = 10  # parameters from which on BFGS's first estimate is scaled
@@ -49,9 +60,7 @@ class CurvatureSolver(Solver):
 
     def judge(self, state: State, expected: float, before: float) -> None:
         """Set state["converged"] after an update with which f was expected to fall by `expected` from `before`."""
-        value, max_gradient, first = torch.stack(
-            [state["value"], state["gradient"].abs().max(), state["first_value"]]
-        ).tolist()
+        value, max_gradient, first = read(state["value"], state["gradient"].abs().max(), state["first_value"])
         lost = rounding(state["value"].dtype, value)
         if not (math.isfinite(value) and math.isfinite(max_gradient)):
             reason = DIVERGED
@@ -90,7 +99,7 @@ class Newton(CurvatureSolver):
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         advance = trust_region_newton if self.solver == "cg" else damped_newton
-        before = float(state["value"])
+        (before,) = read(state["value"])
         expected = advance(problem, state, w, self.tolerance_grad)
         self.judge(state, math.inf if expected is None else expected, before)
         if expected is None and not state["converged"]:
@@ -128,9 +137,7 @@ class QuasiNewton(CurvatureSolver):
         g, fresh = state["gradient"], bool(state["fresh"])
         d = -g if fresh else self.direction(state)
         slope = g.dot(d)
-        first, length, value, slope_ = torch.stack(
-            [self.trial(state, slope), d.abs().max(), state["value"], slope]
-        ).tolist()
+        first, length, value, slope_ = read(self.trial(state, slope), d.abs().max(), state["value"], slope)
         point = start = Point(0.0, value, slope_, g)
         if slope_ < 0:
             point = strong_wolfe(line(problem, w, d), start, first, length)

@@ -27,8 +27,8 @@ class Head(Protocol):
     def mean(self, z: Tensor) -> Tensor:
         """The link: the distribution's mean, probabilities (..., n, C) for classes, (..., n) for numbers."""
 
-    def loss(self, z: Tensor, y: Tensor) -> Tensor:
-        """The negative log-likelihood of every sample, (..., n), up to constants."""
+    def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
+        """The negative log-likelihood of every sample, (..., n), up to constants; their sum with reduction="sum"."""
 
     def predict(self, z: Tensor) -> Tensor:
         """The most probable value of Y, (..., n): a class index, or a number."""
@@ -64,9 +64,8 @@ class SigmoidBCE:
     def mean(self, z: Tensor) -> Tensor:
         return torch.cat([torch.sigmoid(-z), torch.sigmoid(z)], dim=-1)
 
-    def loss(self, z: Tensor, y: Tensor) -> Tensor:
-        z = z.squeeze(-1)
-        return F.binary_cross_entropy_with_logits(z, y.to(z.dtype), reduction="none")
+    def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
+        return F.binary_cross_entropy_with_logits(z.squeeze(-1), y.to(z.dtype), reduction=reduction)
 
     def predict(self, z: Tensor) -> Tensor:
         return (z.squeeze(-1) > 0).long()
@@ -98,8 +97,8 @@ class SoftmaxCE:
     def mean(self, z: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1)
 
-    def loss(self, z: Tensor, y: Tensor) -> Tensor:
-        return -torch.log_softmax(z, dim=-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
+        return F.cross_entropy(z if z.dim() == 2 else z.movedim(-1, 1), y, reduction=reduction)
 
     def predict(self, z: Tensor) -> Tensor:
         return z.argmax(-1)
@@ -131,8 +130,8 @@ class IdentityMSE:
     def mean(self, z: Tensor) -> Tensor:
         return z.squeeze(-1)
 
-    def loss(self, z: Tensor, y: Tensor) -> Tensor:
-        return (z.squeeze(-1) - y).square()
+    def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
+        return F.mse_loss(z.squeeze(-1), y, reduction=reduction)
 
     def predict(self, z: Tensor) -> Tensor:
         return z.squeeze(-1)

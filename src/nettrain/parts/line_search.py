@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nettrain.parts.solvers import read
 from nettrain.problem import Problem
 
 
@@ -37,8 +38,7 @@ def line(problem: Problem, w: Tensor, d: Tensor) -> Line:
 
     def phi(t: float) -> Point:
         value, g = problem.gradient(torch.add(w, d, alpha=t))
-        value_, slope = torch.stack([value, g.dot(d)]).tolist()
-        return Point(t, value_, slope, g)
+        return Point(t, *read(value, g.dot(d)), g)
 
     return phi
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nettrain.parts.solvers import State, rounding
+from nettrain.parts.solvers import State, read, rounding
 from nettrain.problem import Problem
 
 SMALLEST = 1e-6  # damping lambda beside the 0 of the pure method
@@ -42,14 +42,14 @@ def damped_newton(problem: Problem, state: State, w: Tensor, tolerance_grad: flo
     """
     g, damping = state["gradient"], float(state["damping"])
     hessian = problem.hessian(w)
-    largest, max_gradient = torch.stack([hessian.abs().max(), g.abs().max()]).tolist()
+    largest, max_gradient = read(hessian.abs().max(), g.abs().max())
     if not math.isfinite(largest):
         return None
     scale = hessian.diagonal().abs().clamp(min=FLOOR * largest or 1.0)
     if max_gradient <= tolerance_grad and _solve(hessian + SMALLEST * scale.diag(), g) is None:
         return _leave_saddle(problem, state, w, hessian)
     newton = _solve(hessian, g)
-    expected = math.inf if newton is None else -0.5 * float(g.dot(newton))
+    expected = math.inf if newton is None else -0.5 * read(g.dot(newton))[0]
     for _ in range(TRIALS):
         pure = damping == 0
         d = newton if pure else _solve(hessian + damping * scale.diag(), g)
@@ -108,14 +108,14 @@ def steihaug(product: Callable[[Tensor], Tensor], g: Tensor, radius: float) -> t
     |g + H d| <= min(1/2, sqrt|g|) |g|. `product` gives H v.
     """
     d, hd, r, p = torch.zeros_like(g), torch.zeros_like(g), g, -g
-    rr = float(g.dot(g))
+    (rr,) = read(g.dot(g))
     enough = min(0.25, math.sqrt(rr)) * rr
     length = 0.0
     for _ in range(2 * len(g)):
         if not rr > enough:
             break
         hp = product(p)
-        curvature, pp, dp = torch.stack([p.dot(hp), p.dot(p), d.dot(p)]).tolist()
+        curvature, pp, dp = read(p.dot(hp), p.dot(p), d.dot(p))
         if not pp * abs(curvature) > 0:
             break
         alpha = rr / curvature
@@ -123,7 +123,7 @@ def steihaug(product: Callable[[Tensor], Tensor], g: Tensor, radius: float) -> t
         if not 0 < alpha < to_boundary:
             return d + to_boundary * p, hd + to_boundary * hp, radius
         d, hd, r = d + alpha * p, hd + alpha * hp, r + alpha * hp
-        rr, before = float(r.dot(r)), rr
+        before, (rr,) = rr, read(r.dot(r))
         length = math.sqrt(max(length**2 + 2 * alpha * dp + alpha**2 * pp, 0.0))
         p = -r + (rr / before) * p
     return d, hd, length
@@ -138,7 +138,7 @@ def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) 
     """Move by d if f does not rise, where product = H d."""
     value, gradient = problem.gradient(w + d)
     model = -(state["gradient"].dot(d) + 0.5 * d.dot(product))
-    before, after, expected, slope = torch.stack([state["value"], value, model, gradient.abs().max()]).tolist()
+    before, after, expected, slope = read(state["value"], value, model, gradient.abs().max())
     negligible = expected <= rounding(state["value"].dtype, before)
     moved = after <= before and math.isfinite(slope) and math.isfinite(after)
     if moved:
@@ -151,11 +151,11 @@ def _try(problem: Problem, state: State, w: Tensor, d: Tensor, product: Tensor) 
 def _leave_saddle(problem: Problem, state: State, w: Tensor, hessian: Tensor) -> float | None:
     """Move along the eigenvector of the lowest eigenvalue as far as f falls: 1, 1/2, 1/4, ..."""
     v = torch.linalg.eigh(hessian).eigenvectors[:, 0]
-    before = float(state["value"])
+    (before,) = read(state["value"])
     for halvings in range(TRIALS):
         d = v * 0.5**halvings
         value, gradient = problem.gradient(w + d)
-        if float(value) < before:
+        if read(value)[0] < before:
             w.add_(d)
             state["value"], state["gradient"] = value, gradient
             return math.inf

@@ -50,7 +50,7 @@ def keep_best(state: State, w: Tensor, points: Tensor, values: Tensor) -> None:
     """Replace w and state["value"] by the best of the points where it is better."""
     value, index = values.min(dim=0)
     better = value < state["value"]
-    w.copy_(torch.where(better, points[index], w))
+    w.copy_(torch.where(better, points.index_select(0, index.view(1))[0], w))
     state["value"] = torch.where(better, value, state["value"])
 
 

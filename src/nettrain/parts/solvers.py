@@ -46,6 +46,11 @@ class Solver:
         raise NotImplementedError
 
 
+def read(*scalars: Tensor) -> list[float]:
+    """0-d tensors of one dtype as numbers: the host waits for the device, once for all of them."""
+    return torch.stack(scalars).to("cpu").tolist()
+
+
 def rounding(dtype: torch.dtype, value: float) -> float:
     """What may be lost of an objective's value by rounding: a hundred units in the last place, for its many terms."""
     return 100 * torch.finfo(dtype).eps * abs(value)

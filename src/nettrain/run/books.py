@@ -11,7 +11,7 @@ class Books:
     """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
 
     def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+        self.limits = {name: limit for name, limit in vars(budget).items() if limit is not None}
         self.updates = 0
         self.counts = Counts()
         self.started = time.monotonic()
@@ -27,10 +27,11 @@ class Books:
 
     def exhausted(self) -> str | None:
         """The first budget that is spent, such as `budget.updates=100`; None while there is some left."""
-        for name, value in {**self.spent, "seconds": self.seconds}.items():
-            limit = getattr(self.budget, name)
-            if limit is not None and value >= limit:
-                return f"budget.{name}={limit}"
+        if self.limits:  # this is asked after every update
+            spent = {**self.spent, "seconds": self.seconds}
+            for name, limit in self.limits.items():
+                if spent[name] >= limit:
+                    return f"budget.{name}={limit}"
         return None
 
     def gradient_update(self) -> None:

@@ -1,7 +1,6 @@
 """What one run tells: metrics.csv, TensorBoard's events and summary.json."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from nettrain.run.files import append, write_json

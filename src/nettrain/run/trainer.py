@@ -118,7 +118,9 @@ class Trainer:
         states = {name: list(stack.each(tensor)) for name, tensor in stack.state.items()}
         buffers = {name: to_host(tensor) for name, tensor in stack.objective.buffers.items()}
         best_buffers = {name: to_host(tensor) for name, tensor in stack.best_buffers.items()}
-        for i, (row, w, best_w) in enumerate(zip(self.rows, stack.each(stack.w), stack.each(stack.best_w), strict=True)):
+        for i, (row, w, best_w) in enumerate(
+            zip(self.rows, stack.each(stack.w), stack.each(stack.best_w), strict=True)
+        ):
             row.save(
                 "last.pt",
                 w,
