@@ -90,8 +90,8 @@ def main() -> None:
                 times[name].append((time.perf_counter() - start) / -(-len(y) // BS) * 1e6)
     medians = {name: statistics.median(all_[2:]) for name, all_ in times.items()}  # the first two rounds warm up
     lines = [
-        f"MLP 64-64-64-10, digits, bs={BS}, Adam, float32, one thread, torch {torch.__version__}, {platform.machine()}; "
-        f"median of {options.rounds} epochs, alternating, and the quartiles.",
+        f"MLP 64-64-64-10, digits, bs={BS}, Adam, float32, one thread, torch {torch.__version__}, "
+        f"{platform.machine()}; median of {options.rounds} epochs, alternating, and the quartiles.",
         "",
         "| loop | microseconds per step | quartiles | nettrain is faster by |",
         "| --- | --- | --- | --- |",

@@ -41,7 +41,7 @@ class Result:
 class Descent(Solver):
     """A gradient rule as a solver: the gradient at w is known, the rule moves w, the new gradient is evaluated."""
 
-    rule: Rule
+    rule: Rule = dataclasses.field(default_factory=rules.SGD)
     tolerance_grad: float = 1e-8
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
@@ -122,7 +122,7 @@ def minimize(
 def optimizers() -> dict[str, type[Optimizer]]:
     """Every optimizer by its name: the classes with a `name` in the modules of rules and solvers."""
     classes = (c for module in (rules, curvature, search, cma_es) for c in vars(module).values() if isinstance(c, type))
-    return {getattr(c, "name", ""): c for c in classes if issubclass(c, Rule | Solver) and hasattr(c, "name")}
+    return {c.name: c for c in classes if issubclass(c, Rule | Solver) and c.name}
 
 
 def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
@@ -138,7 +138,7 @@ def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
             raise ConfigError(f"{key}={value}: {type(optimizer).__name__} has no such option{_nearest(key, fields)}.")
     optimizer = dataclasses.replace(optimizer, **options)
     check(optimizer)
-    return Descent(optimizer) if isinstance(optimizer, Rule) else optimizer
+    return Descent(rule=optimizer) if isinstance(optimizer, Rule) else optimizer
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -40,12 +40,14 @@ MISTAKES = {
     "early_stopping.patience=0": "early_stopping.patience=0: early_stopping.patience has to be >= 1.",
     "activation=rleu": "activation=rleu: there is no such activation; known are elu, gelu, identity, leaky_relu, relu, "
     "sigmoid, silu, step, tanh; did you mean relu?",
-    "head=sigmoid_bce": "head=sigmoid_bce: it cannot fit the target 'target', which holds 10 classes; use head=softmax_ce.",
+    "head=sigmoid_bce": "head=sigmoid_bce: it cannot fit the target 'target', which holds 10 classes; "
+    "use head=softmax_ce.",
     "head=identity_mse": "head=identity_mse: it cannot fit the target 'target', which holds 10 classes; "
     "use head=softmax_ce.",
     "data=diabetes head=softmax_ce": "head=softmax_ce: it cannot fit the target 'target', which holds "
     "numbers; use head=identity_mse.",
-    "model=polynomial": "model=polynomial: it takes one input, the data have 64 features; use model=linear or model=mlp.",
+    "model=polynomial": "model=polynomial: it takes one input, the data have 64 features; use model=linear or "
+    "model=mlp.",
     "model._target_=nowhere.Net": "model._target_=nowhere.Net: it cannot be built: ModuleNotFoundError: "
     "No module named 'nowhere'.",
     "model._target_=torch.nn.ReLU": "model._target_=torch.nn.ReLU: the module has no parameters to train.",

@@ -74,7 +74,7 @@ def test_evaluation_agrees_with_the_predictions(trained):
 
 
 def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, here, monkeypatch, capsys):
-    _, frame, run = trained
+    _, _, run = trained
     monkeypatch.setattr(sys, "argv", ["nettrain-predict", f"run={run.folder}", "data.path=new.csv", "output=p.csv"])
     tools.predict()
     written = pandas.read_csv(here / "p.csv")

@@ -100,5 +100,5 @@ def test_the_polynomial_and_a_clipped_gradient(here):
 def test_runs_that_differ_in_a_switch_of_the_rule_are_not_stacked(here):
     one, other = setups(here, "data=iris", "optimizer=momentum", rows=["seed=1", "seed=2"])
     other.optimizer = replace(other.optimizer, nesterov=True)
-    with pytest.raises(Exception, match="optimizer.nesterov"):
+    with pytest.raises(Exception, match=r"optimizer\.nesterov"):
         Trainer([one, other], CPU)

@@ -209,7 +209,8 @@ def test_every_optimizer_lowers_the_loss(here, optimizer):
 def test_every_schedule_is_recorded_as_it_is_used(here, schedule):
     run = train("data=iris", f"schedule={schedule}", "schedule.warmup=2", "epochs=12", "optimizer.lr=0.01")
     lr = run.metrics["lr"]
-    assert lr.iloc[0] < 0.01 and lr.max() <= 0.01
+    assert lr.iloc[0] < 0.01
+    assert lr.max() <= 0.01
     assert (schedule in ("constant", "plateau")) == (lr.iloc[-1] == 0.01)
 
 

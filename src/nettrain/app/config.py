@@ -58,8 +58,9 @@ def parts(group: str) -> dict[str, type]:
         for part in vars(module).values():
             if getattr(part, "__module__", None) != module.__name__:
                 continue
-            if dataclasses.is_dataclass(part) and isinstance(part, type) and hasattr(part, "name"):
-                found[part.name] = part
+            name: str = getattr(part, "name", "")  # the bases that parts share have none
+            if name and dataclasses.is_dataclass(part) and isinstance(part, type):
+                found[name] = part
             elif group == "activation" and inspect.isfunction(part) and not part.__name__.startswith("_"):
                 found[part.__name__] = _function_part(part)
     return found
@@ -140,11 +141,10 @@ def known_keys() -> dict[str, list[str]]:
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass as a dictionary, its name first, what was added to it beside its fields included."""
+    """A dataclass as a dictionary, what was added to it beside its fields included."""
     if not dataclasses.is_dataclass(value):
         return value
-    public = {k: v for k, v in vars(value).items() if not _is_private(k)}
-    return {k: _plain(v) for k, v in sorted(public.items(), key=lambda item: item[0] != "name")}
+    return {k: _plain(v) for k, v in vars(value).items() if not _is_private(k)}
 
 
 def _is_private(name: str) -> bool:

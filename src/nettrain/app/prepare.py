@@ -45,8 +45,8 @@ def prepare(config: Config, folder: Path) -> Setup:
         _check_solver(config)
         if setup.updates_per_epoch > 1:
             setup.notes.append(
-                f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it has "
-                "learnt of the loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
+                f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it "
+                "has learnt of the loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
             )
     return setup
 
@@ -56,8 +56,8 @@ def _check_solver(config: Config) -> None:
     name = config.optimizer.name
     if getattr(config.model, "dropout", 0.0):
         raise ConfigError(
-            f"model.dropout={config.model.dropout}: optimizer={name} compares the loss at several points, which dropout "
-            "would make random; use model.dropout=0 or a gradient optimizer."
+            f"model.dropout={config.model.dropout}: optimizer={name} compares the loss at several points, which "
+            "dropout would make random; use model.dropout=0 or a gradient optimizer."
         )
     if config.schedule != Constant():
         raise ConfigError(
@@ -120,8 +120,8 @@ def _notes(config: Config, model: nn.Module) -> list[str]:
     uses_gradient = not isinstance(config.optimizer, Solver) or config.optimizer.uses_gradient
     if uses_gradient and isinstance(model, DenseNetwork) and len(model.layers) > 1 and _is_flat(config.activation):
         return [
-            f"activation={config.activation.name}: its derivative is 0 everywhere, so optimizer={config.optimizer.name} "
-            "trains nothing but the last layer."
+            f"activation={config.activation.name}: its derivative is 0 everywhere, so "
+            f"optimizer={config.optimizer.name} trains nothing but the last layer."
         ]
     return []
 

@@ -60,7 +60,7 @@ def result(row: Row) -> str:
 
 
 def _coefficients(row: Row) -> list[str]:
-    """The weights that a polynomial ended with, beside the least-squares ones and the true ones where they are known."""
+    """The weights that a polynomial ended with, beside the least-squares ones and the true ones, if known."""
     import numpy as np
 
     data, true, degree = row.setup.data, row.setup.config["data"], row.setup.config["model"]["degree"]

@@ -20,6 +20,7 @@ from nettrain.parts.option import option
 class Dataset:
     """What all data sets have in common: how they are split and scaled."""
 
+    name: str = ""
     val_fraction: float = option(0.15, "share of the rows for validation", minimum=0, below=1)
     test_fraction: float = option(0.15, "share of the rows for the test at the end", minimum=0, below=1)
     split_seed: Optional[int] = option(None, "seed that draws the split; null: the run's seed", minimum=0)  # noqa: UP045

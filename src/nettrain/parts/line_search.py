@@ -38,7 +38,8 @@ def line(problem: Problem, w: Tensor, d: Tensor) -> Line:
 
     def phi(t: float) -> Point:
         value, g = problem.gradient(torch.add(w, d, alpha=t))
-        return Point(t, *read(value, g.dot(d)), g)
+        f, slope = read(value, g.dot(d))
+        return Point(t, f, slope, g)
 
     return phi
 
@@ -91,7 +92,7 @@ def strong_wolfe(
         left, right = sorted(point.t for point in bracket)
         if (right - left) * length <= tolerance:
             break
-        t, stuck = _inside(cubic_minimum(*bracket, left, right), left, right, stuck)
+        t, stuck = _inside(cubic_minimum(bracket[0], bracket[1], left, right), left, right, stuck)
         new = trial(t)
         steps += 1
         if too_high(new) or new.value >= bracket[low].value:

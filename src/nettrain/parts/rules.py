@@ -35,6 +35,7 @@ Coefficients = dict[str, Coefficient]
 class Rule:
     """What gradient rules share: the learning rate, weight decay, and clipping of the gradient's norm."""
 
+    name: str = ""
     lr: float = option(1e-3, "learning rate (eta)", minimum=0)
     weight_decay: float = option(0.0, "weight decay (lambda)", minimum=0)
     clip_norm: float | None = option(

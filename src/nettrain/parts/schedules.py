@@ -20,6 +20,7 @@ Steps = np.ndarray
 class Schedule:
     """What schedules share: an optional linear warm-up."""
 
+    name: str = ""
     warmup: float = option(0.0, "epochs over which the learning rate rises linearly to its full value", minimum=0)
 
     def lr_factors(self, t: Steps, per_epoch: int, updates: int) -> Steps:

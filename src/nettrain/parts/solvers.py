@@ -31,6 +31,8 @@ class Solver:
     or a key of `REASONS`.
     """
 
+    name: str = ""
+
     uses_gradient: ClassVar[bool] = True
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:

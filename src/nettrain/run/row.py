@@ -61,7 +61,7 @@ class Row:
             self.status, self.reason = "completed", reason
 
     def save(self, name: str, w: Tensor, buffers: dict[str, Tensor], **more: Any) -> None:
-        """Write a checkpoint of weights w (P,): a `model` that `load_state_dict` takes, and all that predicting needs."""
+        """Write a checkpoint of weights w (P,): a `model` for `load_state_dict`, and all that predicting needs."""
         layout = Layout.of(self.setup.model)
         content = {
             "model": {**{k: v.clone() for k, v in layout.views(w).items()}, **buffers},
