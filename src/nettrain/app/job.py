@@ -20,7 +20,7 @@ def train_run(config: Config, folder: Path, hydra: DictConfig) -> Row:
     """
     device = choose_device(config.device)
     claim(folder)
-    setup = prepare(config, folder)
+    setup = prepare(config, folder, device)
     save_config(folder, setup.config, hydra)
     if not config.quiet:
         print(report.plan(setup, device), flush=True)

@@ -17,9 +17,11 @@ from nettrain.parts.schedules import Constant
 from nettrain.parts.solvers import Solver
 from nettrain.run.setup import Setup
 
+_CPU = torch.device("cpu")
 
-def prepare(config: Config, folder: Path) -> Setup:
-    """Read the data and build the parts of a run that will write into `folder`; nothing is written yet.
+
+def prepare(config: Config, folder: Path, device: torch.device = _CPU) -> Setup:
+    """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
@@ -43,6 +45,8 @@ def prepare(config: Config, folder: Path) -> Setup:
     )
     if isinstance(config.optimizer, Solver):
         _check_solver(config)
+        size = sum(p.numel() for p in model.parameters())
+        config.optimizer.require(size, getattr(torch, config.precision), device)
         if setup.updates_per_epoch > 1:
             setup.notes.append(
                 f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it "

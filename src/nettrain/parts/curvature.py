@@ -88,13 +88,15 @@ class Newton(CurvatureSolver):
     damping: float = option(0.0, "lambda of the first update (solver=cholesky)", minimum=0)
     radius: float = option(1.0, "largest length of the first update (solver=cg)", above=0)
 
+    def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
+        if self.solver == "cholesky":
+            need = 4 * size * size * dtype.itemsize
+            require_memory(need, device, f"newton: the Hessian of {size} parameters", "solver=cg")
+
     def memory(self, w: Tensor) -> State:
         if self.solver == "cg":
             return {"radius": torch.tensor(self.radius, dtype=torch.float64)}
-        size = len(w)
-        require_memory(
-            4 * size * size * w.element_size(), w.device, f"newton: the Hessian of {size} parameters", "solver=cg"
-        )
+        self.require(len(w), w.dtype, w.device)
         return {"damping": torch.tensor(self.damping, dtype=torch.float64)}
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
@@ -166,12 +168,13 @@ class BFGS(QuasiNewton):
 
     name: str = "bfgs"
 
+    def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
+        need = 3 * size * size * dtype.itemsize
+        require_memory(need, device, f"bfgs: a matrix for {size} parameters", "optimizer=lbfgs")
+
     def memory(self, w: Tensor) -> State:
-        size = len(w)
-        require_memory(
-            3 * size * size * w.element_size(), w.device, f"bfgs: a matrix for {size} parameters", "optimizer=lbfgs"
-        )
-        return {**super().memory(w), "inverse": torch.eye(size, dtype=w.dtype, device=w.device)}
+        self.require(len(w), w.dtype, w.device)
+        return {**super().memory(w), "inverse": torch.eye(len(w), dtype=w.dtype, device=w.device)}
 
     def direction(self, state: State) -> Tensor:
         return -(state["inverse"] @ state["gradient"])

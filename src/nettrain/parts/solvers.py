@@ -35,6 +35,9 @@ class Solver:
 
     uses_gradient: ClassVar[bool] = True
 
+    def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
+        """Raise `ConfigError` if what the solver keeps for `size` parameters does not fit on the device."""
+
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         """The state before the first update from w."""
         raise NotImplementedError

@@ -1,0 +1,86 @@
+"""Every option is documented where a person looks for it, and every choice composes."""
+
+import dataclasses
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import nettrain
+from nettrain.app.arguments import overrides_of, with_module
+from nettrain.app.config import GROUPS, config_folder, flat, load_config, parts, register, to_config, to_container
+from nettrain.app.help import help_text
+from nettrain.run.settings import Settings
+
+PARTS = [(group, name) for group in GROUPS for name in parts(group)]
+
+
+def composed(*overrides):
+    register()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def keys(part):
+    return {field.name for field in dataclasses.fields(part)} - {"name"}
+
+
+@pytest.mark.parametrize(("group", "name"), PARTS)
+def test_a_part_has_a_yaml_that_documents_each_of_its_options(group, name):
+    text = (config_folder() / group / f"{name}.yaml").read_text()
+    comments = {line.split()[1].rstrip(",") for line in text.splitlines() if line.startswith("# ")}
+    assert keys(parts(group)[name]) <= comments
+    assert f"/schema/{group}/{name}@" in text
+
+
+def test_there_is_no_yaml_without_a_part():
+    for group in GROUPS:
+        assert {path.stem for path in (config_folder() / group).glob("*.yaml")} == set(parts(group))
+
+
+def test_the_root_documents_every_setting():
+    text = (config_folder() / "train.yaml").read_text()
+    for key in flat(dataclasses.asdict(Settings())):
+        assert f"# {key} " in text or f" {key}," in text or f" {key}\n" in text, key
+
+
+@pytest.mark.parametrize(("group", "name"), PARTS)
+def test_the_help_lists_every_key_of_a_part(group, name):
+    text = help_text([f"{group}={name}"])
+    for key in keys(parts(group)[name]):
+        assert f"  {group}.{key}=" in text
+
+
+@pytest.mark.parametrize(("group", "name"), PARTS)
+def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
+    given = {"csv": ["data.path=a.csv", "data.target=y"], "module": ["model._target_=torch.nn.Linear"]}
+    config = to_config(composed(*with_module([f"{group}={name}", *given.get(name, [])])))
+    part = getattr(config, group)
+    assert type(part) is parts(group)[name]
+    if name not in given:
+        assert part == parts(group)[name]()
+
+
+def test_a_config_survives_being_saved_and_read():
+    config = to_config(composed("optimizer=momentum", "optimizer.lr=0.3", "data=wine", "schedule=plateau", "bs=full"))
+    text = OmegaConf.to_yaml(OmegaConf.create(to_container(config)))
+    assert load_config(OmegaConf.to_container(OmegaConf.create(text))) == config
+
+
+def test_a_mapping_is_a_list_of_overrides():
+    mapping = {"optimizer": {"name": "adam", "lr": 0.1}, "bs": "full", "data.split_seed": None, "model.hidden": [3, 4]}
+    assert overrides_of(mapping) == [
+        "optimizer=adam",
+        "optimizer.lr=0.1",
+        "bs='full'",
+        "data.split_seed=null",
+        "model.hidden=[3,4]",
+    ]
+
+
+def test_a_folder_of_one_s_own_joins_the_configs(command, tmp_path):
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    (tmp_path / "mine" / "optimizer" / "fast.yaml").write_text("defaults: [/schema/optimizer/adam@_here_]\nlr: 0.05\n")
+    ended = command("--config-dir", "mine", "optimizer=fast", "data=iris", "epochs=1", "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    assert nettrain.Run(tmp_path / "run").config.optimizer.lr == 0.05

@@ -1,0 +1,119 @@
+"""The three branches of optimization through the same command line: books, budgets, and what each can train."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import nettrain
+from nettrain.app.config import parts
+from nettrain.errors import ConfigError
+from nettrain.parts.rules import Rule
+from nettrain.run.files import load_checkpoint
+
+COUNTS = ("updates", "function_evaluations", "gradient_evaluations", "hessian_vector_products")
+SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
+SMALL = ["data=iris", "model.hidden=[4]", "quiet=true"]
+
+
+def train(*overrides):
+    return nettrain.train([*SMALL, *overrides])
+
+
+@pytest.mark.parametrize("optimizer", parts("optimizer"))
+def test_the_books_agree_in_the_summary_the_table_and_tensorboard(here, optimizer):
+    run = train(f"optimizer={optimizer}", "epochs=4")
+    last = run.metrics.iloc[-1]
+    assert run.summary["updates"] == last["step"] > 0
+    events = EventAccumulator(str(run.folder))
+    events.Reload()
+    for name in COUNTS[1:]:
+        assert run.summary[name] == last[name]
+        assert events.Scalars(f"optimizer/{name}")[-1].value == last[name]
+
+
+def test_what_one_update_costs(here):
+    spent = {}
+    for optimizer in ("sgd", "newton", "genetic", "hill_climb"):
+        one, two = (train(f"optimizer={optimizer}", "bs=full", f"epochs={n}").summary for n in (3, 4))
+        spent[optimizer] = [two[name] - one[name] for name in COUNTS[1:]]
+    size = 4 * 4 + 4 + 4 * 3 + 3
+    assert spent["sgd"] == [1, 1, 0]
+    assert spent["newton"][2] == size  # a dense Hessian is a product with every unit vector
+    assert spent["genetic"] == [62, 0, 0]  # 64 individuals less 2 elites
+    assert spent["hill_climb"] == [16, 0, 0]
+
+
+@pytest.mark.parametrize("optimizer", parts("optimizer"))
+@pytest.mark.parametrize("budget", ["updates=3", "function_evaluations=20", "seconds=0.02"])
+def test_a_budget_ends_any_optimizer(here, optimizer, budget):
+    run = train(f"optimizer={optimizer}", "epochs=100000", f"budget.{budget}", "tensorboard=false")
+    key, limit = budget.split("=")
+    assert run.summary["status"] == "completed"
+    assert run.summary["reason"] == f"budget.{budget}"
+    assert run.summary[key] >= float(limit)
+    if key == "updates":
+        assert run.summary["updates"] == 3
+    assert run.summary["updates"] == run.metrics["step"].iloc[-1]
+
+
+@pytest.mark.parametrize("key", ["gradient_evaluations", "hessian_vector_products"])
+def test_a_budget_of_derivatives_ends_newton(here, key):
+    run = train("optimizer=newton", "optimizer.solver=cg", f"budget.{key}=20")
+    assert run.summary["reason"] == f"budget.{key}=20"
+    assert run.summary[key] >= 20
+
+
+@pytest.mark.parametrize("optimizer", SOLVERS)
+def test_whole_batches_are_the_default_and_smaller_ones_are_warned_of(here, capsys, optimizer):
+    loud = ["data=iris", "model.hidden=[4]", f"optimizer={optimizer}", "epochs=2"]
+    nettrain.train(loud)
+    assert "105 / 105 -> 1 updates per epoch" in (out := capsys.readouterr().out) or "106 / 106" in out
+    assert "note" not in out
+    run = nettrain.train([*loud, "bs=32"])
+    assert capsys.readouterr().out.count(f"optimizer={optimizer} with bs=32: every update sees another batch") == 1
+    assert run.summary["updates"] == 8
+
+
+def test_the_whole_hessian_is_refused_where_it_does_not_fit(here):
+    with pytest.raises(ConfigError, match="solver=cg") as refused:
+        nettrain.train(["data=digits", "model.hidden=[2000,2000]", "optimizer=newton", "quiet=true"])
+    assert "GiB" in str(refused.value)
+    assert not list(here.rglob("summary.json"))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "genetic"])
+def test_what_only_a_gradient_rule_can_do_is_refused(here, optimizer):
+    with pytest.raises(ConfigError, match=r"model\.dropout=0\.5: optimizer="):
+        train(f"optimizer={optimizer}", "model.dropout=0.5")
+    with pytest.raises(ConfigError, match=r"schedule=cosine: optimizer="):
+        train(f"optimizer={optimizer}", "schedule=cosine")
+
+
+@pytest.mark.parametrize(("optimizer", "accuracy"), [("genetic", 0.9), ("cma_es", 0.9), ("hill_climb", 0.85)])
+def test_search_trains_a_network_of_step_units(here, optimizer, accuracy):
+    run = nettrain.train(
+        ["data=breast_cancer", "model.hidden=[8]", "activation=step", f"optimizer={optimizer}", "quiet=true"]
+    )
+    assert run.summary["test_accuracy"] >= accuracy
+
+
+def test_a_gradient_method_cannot_train_a_network_of_step_units(here):
+    run = nettrain.train(["data=breast_cancer", "model.hidden=[8]", "activation=step", "epochs=1", "quiet=true"])
+    before = nettrain.app.prepare.prepare(run._parts, here / "unused").model.state_dict()
+    after = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
+    assert (before["layers.0.weight"] == after["layers.0.weight"]).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", *SOLVERS])
+def test_the_exercise_of_the_course_with_every_branch(here, capsys, optimizer):
+    nettrain.train(["experiment=quadratic_sgd", f"optimizer={optimizer}", "tensorboard=false"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for name in ("w1", "w2", "w3"):
+        (found, closed_form, true) = next(map(float, row[1:]) for row in rows if row[:1] == [name])
+        assert found == pytest.approx(closed_form, abs=0.05)
+        assert closed_form == pytest.approx(true, abs=0.1)
+
+
+@pytest.mark.parametrize("optimizer", SOLVERS)
+def test_the_state_of_a_solver_is_in_the_checkpoint(here, optimizer):
+    run = train(f"optimizer={optimizer}", "epochs=3")
+    assert {"value", "converged"} <= set(load_checkpoint(run.folder / "checkpoints" / "last.pt")["optimizer"])
