@@ -59,9 +59,8 @@ class Objective:
         with torch.enable_grad():
             z = self._forward(parameters, x, noise)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
-            total = self.head.loss(z.flatten(0, -2), y.flatten(), reduction="sum")
-        share = torch.full_like(total, 1 / y.shape[-1])
-        gradients = torch.autograd.grad(total, list(parameters.values()), share, materialize_grads=True)
+            loss = self.head.loss(z.flatten(0, -2), y.flatten(), reduction="sum") / y.shape[-1]
+        gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
         return z.detach(), torch.cat([g.reshape(*w.shape[:-1], -1) for g in gradients], dim=-1)
 
     def _leaves_of(self, w: Tensor) -> dict[str, Tensor]:

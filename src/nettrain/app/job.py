@@ -8,7 +8,7 @@ from nettrain.app import report
 from nettrain.app.config import Config
 from nettrain.app.folder import claim, save_config
 from nettrain.app.prepare import prepare
-from nettrain.run.device import choose_device
+from nettrain.run.device import choose_device, threads_for
 from nettrain.run.row import Row
 from nettrain.run.trainer import Trainer
 
@@ -24,7 +24,8 @@ def train_run(config: Config, folder: Path, hydra: DictConfig) -> Row:
     save_config(folder, setup.config, hydra)
     if not config.quiet:
         print(report.plan(setup, device), flush=True)
-    (row,) = Trainer([setup], device).run()
+    with threads_for(setup.parameters * config.batch_size(setup.n_train)):
+        (row,) = Trainer([setup], device).run()
     if not config.quiet:
         print(report.result(row), flush=True)
     return row

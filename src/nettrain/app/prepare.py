@@ -45,8 +45,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU) -> Setup:
     )
     if isinstance(config.optimizer, Solver):
         _check_solver(config)
-        size = sum(p.numel() for p in model.parameters())
-        config.optimizer.require(size, getattr(torch, config.precision), device)
+        config.optimizer.require(setup.parameters, getattr(torch, config.precision), device)
         if setup.updates_per_epoch > 1:
             setup.notes.append(
                 f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it "

@@ -33,7 +33,7 @@ def plan(setup: Setup, device: torch.device) -> str:
 
 def _model(setup: Setup) -> str:
     model, encoder = setup.config["model"], setup.data.encoder
-    parameters = f"{sum(p.numel() for p in setup.model.parameters()):,} parameters"
+    parameters = f"{setup.parameters:,} parameters"
     inputs, outputs = len(encoder.feature_names), setup.head.outputs(len(encoder.classes))
     if "hidden" in model:
         widths = "-".join(map(str, [inputs, *model["hidden"], outputs]))

@@ -82,7 +82,7 @@ class Row:
             "epochs": int(self.last.get("epoch", 0)),
             "updates_per_epoch": self.setup.updates_per_epoch,
             **books.spent,
-            "parameters": sum(p.numel() for p in self.setup.model.parameters()),
+            "parameters": self.setup.parameters,
             "seconds": books.seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
             **last,

@@ -45,6 +45,11 @@ class Setup:
         return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
 
     @property
+    def parameters(self) -> int:
+        """The number of parameters, P."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
     def lr(self) -> float:
         """The optimizer's learning rate; NaN for one that has none."""
         return getattr(self.optimizer, "lr", math.nan)
