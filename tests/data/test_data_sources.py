@@ -1,6 +1,5 @@
 """The data sets equal scikit-learn's, and each has its config file."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np

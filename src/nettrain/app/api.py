@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.arguments import overrides_of, with_module
-from nettrain.app.config import config_folder, known_keys, register, to_config
+from nettrain.app.config import config_folder, known_keys, register
 from nettrain.app.job import train_run
 from nettrain.app.messages import explain
 from nettrain.app.run import Run
@@ -35,9 +35,9 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
         target = Path(folder if folder is not None else hydra.run.dir)
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
-        row = train_run(to_config(composed), target, hydra)
+        outcome = train_run(composed, target, hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, known_keys()) from error
-    if row.signal is not None:
-        raise KeyboardInterrupt(f"{target}: the run was interrupted; its checkpoint is saved.")
-    return Run(target, trust=True)
+    if outcome.signal is not None:
+        raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")
+    return Run(outcome.folder, trust=True)

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app import sweep
 from nettrain.app.arguments import with_module
-from nettrain.app.config import config_folder, known_keys, register, to_config
+from nettrain.app.config import config_folder, known_keys, register
 from nettrain.app.folder import discard
 from nettrain.app.help import help_text
 from nettrain.app.job import train_run
@@ -50,7 +50,7 @@ def _job(composed: DictConfig) -> float | None:
     folder = Path(settings.runtime.output_dir)
     sweeping = settings.mode == RunMode.MULTIRUN
     try:
-        row = train_run(to_config(composed), folder, settings)
+        outcome = train_run(composed, folder, settings)
     except Mistake as error:
         code = _tell(error)
         if not sweeping:
@@ -58,11 +58,13 @@ def _job(composed: DictConfig) -> float | None:
             sys.exit(code)
         write_json(folder / "summary.json", {"status": "failed", "message": str(error), "exit_code": code})
         return None
-    if row.signal is not None:
-        sys.exit(128 + row.signal)
-    if row.status == "diverged" and not sweeping:
+    if composed.resume is not None:
+        discard(folder)  # the run has its own
+    if outcome.signal is not None:
+        sys.exit(128 + outcome.signal)
+    if outcome.status == "diverged" and not sweeping:
         sys.exit(DIVERGED)
-    return row.best_loss
+    return outcome.best_loss
 
 
 def _tell(error: Mistake) -> int:

@@ -26,9 +26,11 @@ def discard(folder: Path) -> None:
             return
 
 
-def save_config(folder: Path, config: dict[str, Any], hydra: DictConfig) -> None:
-    """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings beside it."""
-    overrides = OmegaConf.to_yaml(OmegaConf.create(list(hydra.overrides.task)))
+def save_config(folder: Path, config: dict[str, Any], hydra: DictConfig | None) -> None:
+    """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings, if given, beside it."""
     replace_file(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
+    if hydra is None:
+        return
+    overrides = OmegaConf.to_yaml(OmegaConf.create(list(hydra.overrides.task)))
     replace_file(folder / ".hydra" / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})).encode())
     replace_file(folder / ".hydra" / "overrides.yaml", overrides.encode())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 from nettrain.problem import Counts
 from nettrain.run.settings import Budget
@@ -24,6 +25,12 @@ class Books:
     def spent(self) -> dict[str, int]:
         """The counts by name."""
         return {"updates": self.updates, **dataclasses.asdict(self.counts)}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take back the counts and the seconds that a checkpoint holds."""
+        self.updates = checkpoint["updates"]
+        self.counts = Counts(**{field.name: checkpoint[field.name] for field in dataclasses.fields(Counts)})
+        self.started = time.monotonic() - checkpoint["seconds"]
 
     def exhausted(self) -> str | None:
         """The first budget that is spent, such as `budget.updates=100`; None while there is some left."""

@@ -4,8 +4,9 @@
 a batch as often as they need.
 """
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -23,12 +24,21 @@ Stop = Callable[[], bool]
 
 
 @dataclass
+class Begun:
+    """A pass that was interrupted: how many batches are behind it, and their z."""
+
+    batches: int = 0
+    z: list[Tensor] = field(default_factory=list)
+
+
+@dataclass
 class Pass:
     """What a pass leaves behind: z and y of the batches that it came to, and g and the change of w of its last update.
 
     `reason` says why the optimizer itself is done, where it is.
     """
 
+    batches: int
     z: list[Tensor]
     y: list[Tensor]
     gradient: Tensor | None
@@ -36,14 +46,17 @@ class Pass:
     reason: str | None = None
 
 
-def gradient_pass(stack: Stack, rule: Rule, epoch: int, rates: np.ndarray, books: Books, stop: Stop) -> Pass:
+def gradient_pass(
+    stack: Stack, rule: Rule, epoch: int, rates: np.ndarray, books: Books, stop: Stop, begun: Begun
+) -> Pass:
     """For each batch: forward, loss, backward, update. It ends early when `stop()` is true after an update."""
     w, state, objective = stack.w, stack.state, stack.objective
     xs, ys = stack.batches(epoch)
-    zs: list[Tensor] = []
+    zs, batch = list(begun.z), begun.batches
     coefficients, noises = stack.coefficients(rule, epoch, rates), stack.noises(epoch)
-    for i, (x, y, c, noise) in enumerate(zip(xs, ys, coefficients, noises, strict=True)):
-        if i == len(xs) - 1:
+    for x, y, c, noise in itertools.islice(zip(xs, ys, coefficients, noises, strict=True), batch, None):
+        batch += 1
+        if batch == len(xs):
             before = w.clone()
         z, g = objective.gradient(w, x, y, noise)  # forward, loss, backward
         rule.step(state, w, g, c)  # update
@@ -51,17 +64,18 @@ def gradient_pass(stack: Stack, rule: Rule, epoch: int, rates: np.ndarray, books
         books.gradient_update()
         if stop():
             break
-    complete = len(zs) == len(xs)
-    return Pass(zs, ys[: len(zs)], g, w - before if complete else torch.full_like(w, torch.nan))
+    change = w - before if batch == len(xs) else torch.full_like(w, torch.nan)
+    return Pass(batch, zs, ys[:batch], g, change)
 
 
-def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop) -> Pass:
+def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop, begun: Begun) -> Pass:
     """For each batch: one update of the solver. It ends early when `stop()` is true, or when the solver is done."""
     w, objective, seed = stack.w, stack.objective, stack.setups[0].settings.seed
     xs, ys = stack.batches(epoch)
-    zs: list[Tensor] = []
+    zs, batch = list(begun.z), begun.batches
     reason = None
-    for x, y in zip(xs, ys, strict=True):
+    for x, y in itertools.islice(zip(xs, ys, strict=True), batch, None):
+        batch += 1
         problem = Problem(partial(objective.value, x=x, y=y), rows=isinstance(objective.model, RowModule))
         problem.counts = books.counts
         if not stack.state:
@@ -76,7 +90,7 @@ def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: St
         reason = REASONS.get(int(stack.state["converged"])) if len(xs) == 1 else None
         if reason or stop():
             break
-    return Pass(zs, ys[: len(zs)], stack.state.get("gradient"), w - before, reason)
+    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), w - before, reason)
 
 
 def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from nettrain.run.files import append, write_json
+from nettrain.run.files import append, replace_file, write_json
 from nettrain.run.setup import Setup
 from nettrain.run.tensorboard import EventFile, tag
 
@@ -18,6 +18,17 @@ class Record:
         if self.events:
             self.events.text("config", _markdown(setup.config))
             self.events.hparams_start(setup.hparams)
+
+    def rewind(self, epoch: int, step: int) -> None:
+        """Take back what was recorded after this epoch, which ended with update number `step`."""
+        path = self.folder / "metrics.csv"
+        if path.exists():
+            header, *rows = path.read_text().splitlines()
+            kept = [row for row in rows if int(row.partition(",")[0]) <= epoch]
+            self.columns = header.split(",")
+            replace_file(path, ("\n".join([header, *kept]) + "\n").encode())
+        if self.events:
+            self.events.restart(step + 1)
 
     def epoch(self, row: dict[str, float]) -> None:
         """Append one row; its keys are the columns, the same ones every time."""

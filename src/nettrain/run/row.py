@@ -35,6 +35,12 @@ class Row:
     def __post_init__(self) -> None:
         self.record = Record(self.setup)
 
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Stand where the run stood when the checkpoint was saved; what was recorded later is taken back."""
+        self.last, self.best = checkpoint["last"], checkpoint["best"]
+        self.setup.schedule.restore(checkpoint["schedule"])
+        self.record.rewind(checkpoint["epoch"], int(self.last.get("step", 0)))
+
     def observe(self, numbers: Numbers) -> bool:
         """Take in the numbers of an epoch; True if its weights are the best so far."""
         self.last = numbers

@@ -47,6 +47,7 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: bool = option(True, "write TensorBoard events")
+    resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
     quiet: bool = option(False, "print only warnings and errors")
 
     def batch_size(self, n: int) -> int:

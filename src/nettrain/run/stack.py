@@ -17,7 +17,7 @@ from nettrain.parts import random
 from nettrain.parts.random import Noise
 from nettrain.parts.rules import Coefficients, Rule
 from nettrain.run.setup import Setup
-from nettrain.vector import flatten
+from nettrain.vector import flatten, join
 
 
 class Stack:
@@ -146,6 +146,16 @@ class Stack:
         numbers = self.evaluate(split, self.best_w)
         self.objective.buffers = present
         return numbers
+
+    def restore(self, checkpoint: dict[str, Any], best: dict[str, Any] | None) -> None:
+        """Take back the weights, buffers and optimizer state of the only run."""
+        layout = self.objective.layout
+        self.w.copy_(join(checkpoint["model"][name] for name in layout.names))
+        self.best_w.copy_(self.w if best is None else join(best["model"][name] for name in layout.names))
+        for name in self.objective.buffers:
+            self.objective.buffers[name].copy_(checkpoint["model"][name])
+            self.best_buffers[name].copy_((best or checkpoint)["model"][name])
+        self.state = {name: tensor.to(self.device) for name, tensor in checkpoint["optimizer"].items()}
 
     def each(self, tensor: Tensor) -> Iterator[Tensor]:
         """A tensor's rows, on the host."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.struct_pb2 import Value
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
@@ -33,6 +33,10 @@ class EventFile:
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self.path = folder / name
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def restart(self, step: int) -> None:
+        """Make TensorBoard forget what earlier files of the run say of this step and later ones."""
+        self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Scalars by tag, all at the same update number `step`."""

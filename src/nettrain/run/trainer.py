@@ -6,6 +6,7 @@ for the device once an epoch, when the epoch's numbers are fetched.
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nettrain.parts.rules import Rule
 from nettrain.run.books import Books
-from nettrain.run.passes import Pass, gradient_pass, measure, solver_pass
+from nettrain.run.passes import Begun, Pass, gradient_pass, measure, solver_pass
 from nettrain.run.progress import Progress
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
@@ -29,7 +30,18 @@ class Trainer:
         self.rows = [Row(setup) for setup in setups]
         self.books = Books(setups[0].settings.budget)
         self.epoch = 0
+        self.begun = Begun()
         self.saved = time.monotonic()
+
+    def restore(self, checkpoint: dict[str, Any], best: dict[str, Any] | None) -> None:
+        """Stand where the only run stood when it saved last.pt, `checkpoint`, and best.pt, `best`."""
+        (row,) = self.rows
+        self.epoch = checkpoint["epoch"]
+        self.books.restore(checkpoint)
+        self.stack.restore(checkpoint, best)
+        if checkpoint["outputs"] is not None:
+            self.begun = Begun(checkpoint["batch"], [checkpoint["outputs"].to(self.stack.device)])
+        row.restore(checkpoint)
 
     def run(self) -> list[Row]:
         """Train all runs; they come back with their summaries, in the order in which they were given.
@@ -44,7 +56,7 @@ class Trainer:
                 rates = self.stack.learning_rates(self.epoch)
                 done = self.train_epoch(rates, signals)
                 spent = self.books.exhausted()
-                if signals.received and not spent and len(done.z) < self.stack.per_epoch:
+                if signals.received and not spent and done.batches < self.stack.per_epoch:
                     self.interrupt(signals.received, done)
                     break
                 self.end_epoch(measure(self.stack, done), rates)
@@ -65,10 +77,11 @@ class Trainer:
         def stop() -> bool:
             return signals.received is not None or self.books.exhausted() is not None
 
-        optimizer = self.stack.optimizer
+        optimizer, begun = self.stack.optimizer, self.begun
+        self.begun = Begun()
         if isinstance(optimizer, Rule):
-            return gradient_pass(self.stack, optimizer, self.epoch, rates, self.books, stop)
-        return solver_pass(self.stack, optimizer, self.epoch, self.books, stop)
+            return gradient_pass(self.stack, optimizer, self.epoch, rates, self.books, stop, begun)
+        return solver_pass(self.stack, optimizer, self.epoch, self.books, stop, begun)
 
     def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best."""
@@ -110,7 +123,7 @@ class Trainer:
         stack = self.stack
         position = {
             "epoch": self.epoch,
-            "batch": len(done.z) if done else 0,
+            "batch": done.batches if done else 0,
             "seconds": self.books.seconds,
             **self.books.spent,
         }

@@ -1,0 +1,66 @@
+"""Going on with a run from its last checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from nettrain.app.config import GROUPS, Config, load_config, to_container
+from nettrain.app.run import Run
+from nettrain.errors import CheckpointError, ConfigError, DataError
+from nettrain.run.files import load_checkpoint
+from nettrain.run.setup import Setup
+
+_FREE = ("epochs", "device", "tensorboard", "quiet", "resume", "budget", "checkpoint")
+
+
+def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:
+    """The config of the run in the folder `composed.resume`, with the overrides that may change, and that folder.
+
+    Raises `ConfigError` for an override that would make it another run, and `CheckpointError` for no run.
+    """
+    run = Run(composed.resume)
+    saved = run.config
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key.startswith("hydra"):
+            continue
+        path = f"{key}.name" if key in GROUPS else key
+        given, had = OmegaConf.select(composed, path), OmegaConf.select(saved, path)
+        if key.partition(".")[0] in _FREE:
+            OmegaConf.update(saved, key, given, force_add=True)
+        elif given != had or key == "experiment":
+            raise ConfigError(
+                f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(_FREE[:4])}, budget.* and "
+                "checkpoint.* may change."
+            )
+    container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
+    return load_config(container), run.folder
+
+
+def is_complete(folder: Path, config: Config) -> bool:
+    """Whether the run in the folder has ended by itself, and `config` is still the one it ended with."""
+    run = Run(folder)
+    if not (folder / "summary.json").exists() or run.summary["status"] != "completed":
+        return False
+    passing = {"resume": None, "quiet": False, "tensorboard": True, "device": "auto"}  # these alone train no further
+    saved, present = OmegaConf.to_container(run.config), to_container(config)
+    return {**saved, **passing} == {**present, **passing}  # type: ignore[dict-item]
+
+
+def checkpoints(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """last.pt, and best.pt if there is one, of the run that `setup` goes on with.
+
+    Raises `CheckpointError` for a damaged file or one of another model, and `DataError` if the data have changed.
+    """
+    folder = setup.folder / "checkpoints"
+    last = load_checkpoint(folder / "last.pt")
+    shapes = {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
+        raise CheckpointError(
+            f"{folder / 'last.pt'}: it belongs to another model than {setup.config['model']['name']}."
+        )
+    if last["encoder"] != setup.data.encoder.state():
+        raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
+    return last, load_checkpoint(folder / "best.pt") if last["best"] else None

@@ -1,0 +1,148 @@
+"""A run that is interrupted and goes on ends, bit for bit, like one that was never stopped."""
+
+import signal
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import nettrain
+from nettrain.app.config import parts
+from nettrain.errors import ConfigError, DataError
+from nettrain.parts.rules import Rule
+from nettrain.run.books import Books
+from nettrain.run.files import load_checkpoint
+
+SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
+
+
+def interrupted(monkeypatch, folder, after, overrides):
+    """Train until a signal arrives after so many updates."""
+    count, sent = Books.exhausted, []
+
+    def exhausted(books):
+        if books.updates == after and not sent:
+            sent.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return count(books)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Books, "exhausted", exhausted)
+        with pytest.raises(KeyboardInterrupt):
+            nettrain.train(overrides, folder=folder)
+    assert nettrain.Run(folder).summary["status"] == "interrupted"
+
+
+def assert_equal(one, other):
+    assert one.metrics.drop(columns="seconds").equals(other.metrics.drop(columns="seconds"))
+    for name, value in one.summary.items():
+        if name != "seconds":
+            assert other.summary[name] == value, name
+    for file in ("last.pt", "best.pt"):
+        a, b = (load_checkpoint(run.folder / "checkpoints" / file) for run in (one, other))
+        for kind in ("model", "optimizer"):
+            assert all(torch.equal(a[kind][name], b[kind][name]) for name in a.get(kind, {}))
+        for kind in ("schedule", "last", "best", "epoch", "updates"):
+            drop = {"seconds", "lr"}  # a solver has no learning rate, and NaN differs from itself
+            assert _without(a.get(kind), drop) == _without(b.get(kind), drop)
+
+
+def _without(value, names):
+    return {k: v for k, v in value.items() if k not in names} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("after", [8, 11], ids=["between epochs", "within an epoch"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(f"optimizer={name}" for name in parts("optimizer") if name not in SOLVERS),
+        *(f"schedule={name} schedule.warmup=1" for name in parts("schedule")),
+        "schedule=plateau schedule.patience=0",
+        "model.dropout=0.3",
+        "early_stopping.patience=2 optimizer.lr=0.05",
+        "data=diabetes",
+    ],
+)
+def test_a_run_that_goes_on_equals_one_that_never_stopped(here, monkeypatch, setting, after):
+    overrides = ["data=iris", "epochs=6", "quiet=true", "tensorboard=false", *setting.split()]
+    whole = nettrain.train(overrides)
+    interrupted(monkeypatch, here / "cut", after, overrides)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+@pytest.mark.parametrize("optimizer", SOLVERS)
+def test_every_solver_goes_on(here, monkeypatch, optimizer):
+    overrides = ["data=iris", "model.hidden=[4]", f"optimizer={optimizer}", "epochs=8", "quiet=true"]
+    whole = nettrain.train(overrides)
+    interrupted(monkeypatch, here / "cut", 3, overrides)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+def test_a_module_with_buffers_and_dropout_of_its_own_goes_on(here, monkeypatch):
+    (here / "buffered.py").write_text(
+        "from torch.nn import *\n"
+        "def net(in_features, out_features):\n"
+        "    parts = Linear(in_features, 8), BatchNorm1d(8), ReLU(), Dropout(0.2), Linear(8, out_features)\n"
+        "    return Sequential(*parts)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    overrides = ["data=iris", "model._target_=buffered.net", "epochs=5", "quiet=true"]
+    whole = nettrain.train(overrides)
+    interrupted(monkeypatch, here / "cut", 10, overrides)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+def test_a_finished_run_goes_on_for_more_epochs(here):
+    whole = nettrain.train(["data=iris", "epochs=9", "quiet=true"])
+    nettrain.train(["data=iris", "epochs=4", "quiet=true"], folder=here / "short")
+    assert_equal(whole, nettrain.train([f"resume={here / 'short'}", "epochs=9"]))
+
+
+def test_what_was_recorded_after_the_checkpoint_is_taken_back(here):
+    """As after a kill: the table and the events are ahead of the last checkpoint."""
+    overrides = ["data=iris", "epochs=6", "quiet=true"]
+    whole = nettrain.train(overrides)
+    nettrain.train(["data=iris", "epochs=3", "quiet=true"], folder=here / "cut")
+    saved = (here / "cut" / "checkpoints" / "last.pt").read_bytes()
+    best = (here / "cut" / "checkpoints" / "best.pt").read_bytes()
+    nettrain.train([f"resume={here / 'cut'}", "epochs=5"])
+    (here / "cut" / "checkpoints" / "last.pt").write_bytes(saved)
+    (here / "cut" / "checkpoints" / "best.pt").write_bytes(best)
+    again = nettrain.train([f"resume={here / 'cut'}", "epochs=6"])
+    assert_equal(whole, again)
+    events = EventAccumulator(str(again.folder))
+    events.Reload()
+    assert [point.step for point in events.Scalars("loss/train")] == whole.metrics["step"].tolist()
+
+
+def test_going_on_with_a_finished_run_changes_nothing(command, tmp_path):
+    assert command("data=iris", "epochs=2", "hydra.run.dir=run").code == 0
+    before = (tmp_path / "run" / "metrics.csv").read_bytes(), (tmp_path / "run" / "summary.json").read_bytes()
+    ended = command("resume=run")
+    assert ended.code == 0
+    assert "there is nothing left to do" in ended.out
+    assert ((tmp_path / "run" / "metrics.csv").read_bytes(), (tmp_path / "run" / "summary.json").read_bytes()) == before
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("change", ["optimizer=sgd", "optimizer.lr=0.5", "seed=3", "bs=4", "model.hidden=[3]"])
+def test_a_change_that_would_make_it_another_run_is_refused(here, change):
+    nettrain.train(["data=iris", "epochs=1", "quiet=true"], folder=here / "run")
+    with pytest.raises(ConfigError, match=f"^{change.partition('=')[0]}.*resume goes on with the run's own"):
+        nettrain.train(["resume=run", "epochs=2", change])
+
+
+def test_changed_data_are_refused(here):
+    table = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40))
+    (here / "t.csv").write_text(table)
+    nettrain.train(["data=csv", "data.path=t.csv", "data.target=y", "epochs=1", "quiet=true"], folder=here / "run")
+    (here / "t.csv").write_text(table.replace("39,", "390,"))
+    with pytest.raises(DataError, match="have changed"):
+        nettrain.train(["resume=run", "epochs=2"])
+
+
+@pytest.mark.parametrize(("folder", "message"), [("none", "no run is there")])
+def test_no_run_to_go_on_with(command, folder, message):
+    ended = command(f"resume={folder}")
+    assert ended.code == 5
+    assert message in ended.err
