@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: train test test-all lint wheel clean
+.PHONY: train test test-all bench lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not cuda" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m "not cuda" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -22,7 +22,8 @@ EVALUATION_ROWS = 16_384  # samples per forward pass without autograd: many enou
 class Objective:
     """The mean negative log-likelihood of a head over a batch, as a function of `w`.
 
-    `target_mean` and `target_scale`, (..., 1), undo a regression target's standardisation before it is measured.
+    `target_mean` and `target_scale`, (..., 1) in float64, undo a regression target's standardisation before it is
+    measured.
     `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
     """
 
@@ -74,8 +75,8 @@ class Objective:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units."""
         loss = self.head.loss(z, y).double().mean(-1)
         if self.target_mean is not None and self.target_scale is not None:
-            z = z * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)
-            y = y * self.target_scale + self.target_mean
+            z = z.double() * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)
+            y = y.double() * self.target_scale + self.target_mean
         return {"loss": loss, **self.head.metrics(z, y)}
 
     @torch.no_grad()

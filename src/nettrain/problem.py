@@ -30,11 +30,12 @@ class Problem:
     """Minimise a function of w: its values and derivatives, each counted in `counts`.
 
     `fun` maps w (P,) to a 0-d tensor. With `rows=True` it also maps (N, P) to (N,), as `Objective.value` does;
-    otherwise rows go through `torch.vmap`, or through a loop where vmap refuses the function.
+    otherwise rows go through `torch.vmap`, or through a loop where vmap refuses the function. No more than `chunk` rows
+    are evaluated at once.
     """
 
-    def __init__(self, fun: Function, rows: bool = False) -> None:
-        self.fun = fun
+    def __init__(self, fun: Function, rows: bool = False, chunk: int = 1024) -> None:
+        self.fun, self.chunk = fun, chunk
         self.counts = Counts()
         self._rows: Function = fun if rows else _each_row(fun)
 
@@ -42,7 +43,7 @@ class Problem:
     def value(self, w: Tensor) -> Tensor:
         """f(w): 0-d for w (P,), and (N,) for w (N, P), all rows in one call."""
         self.counts.function_evaluations += 1 if w.dim() == 1 else len(w)
-        return self._evaluate(w)
+        return self._evaluate(w) if w.dim() == 1 else torch.cat([self._evaluate(part) for part in w.split(self.chunk)])
 
     def gradient(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """f(w), 0-d, and its gradient g (P,)."""
@@ -65,10 +66,10 @@ class Problem:
 
     def hessian(self, w: Tensor) -> Tensor:
         """The Hessian H (P, P) at w (P,), counted as P Hessian-vector products."""
-        size = len(w)
+        size, rows = len(w), min(HESSIAN_ROWS, self.chunk)
         columns = [
-            self.hvp(w, torch.eye(min(HESSIAN_ROWS, size - first), size, dtype=w.dtype, device=w.device).roll(first, 1))
-            for first in range(0, size, HESSIAN_ROWS)
+            self.hvp(w, torch.eye(min(rows, size - first), size, dtype=w.dtype, device=w.device).roll(first, 1))
+            for first in range(0, size, rows)
         ]
         return torch.cat(columns)
 

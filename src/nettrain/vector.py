@@ -20,8 +20,8 @@ class Layout:
 
     @classmethod
     def of(cls, module: nn.Module) -> "Layout":
-        """The layout of a module's parameters, in the order of `named_parameters()`."""
-        named = list(module.named_parameters())
+        """The layout of a module's trainable parameters, in the order of `named_parameters()`."""
+        named = list(trainable(module).items())
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
     @property
@@ -39,9 +39,22 @@ class Layout:
         return {name: part.view(rows + shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
 
 
+def trainable(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters that have a gradient; frozen ones stay as they are, outside the vector."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
 def flatten(module: nn.Module) -> Tensor:
-    """A new vector of shape (P,) with the values of a module's parameters."""
-    return join(p.detach() for p in module.parameters())
+    """A new vector of shape (P,) with the values of a module's trainable parameters."""
+    return join(p.detach() for p in trainable(module).values())
+
+
+def state_dict(module: nn.Module, w: Tensor, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The module's `state_dict` as it would be with the parameters w (P,) and these buffers, in new tensors."""
+    first_names = {id(p): name for name, p in module.named_parameters()}
+    names = {name: first_names[id(p)] for name, p in module.named_parameters(remove_duplicate=False)}  # tied ones, too
+    values = {**Layout.of(module).views(w), **buffers}
+    return {key: values.get(names.get(key, key), own).detach().clone() for key, own in module.state_dict().items()}
 
 
 def join(tensors: Iterable[Tensor]) -> Tensor:
@@ -51,6 +64,5 @@ def join(tensors: Iterable[Tensor]) -> Tensor:
 
 def bind(module: nn.Module, w: Tensor) -> None:
     """Make a module's parameters views into the vector `w` of shape (P,): from then on they share memory."""
-    views = Layout.of(module).views(w)
-    for name, parameter in module.named_parameters():
-        parameter.data = views[name]
+    for (_, parameter), view in zip(trainable(module).items(), Layout.of(module).views(w).values(), strict=True):
+        parameter.data = view

@@ -89,7 +89,9 @@ def test_a_module_with_buffers_and_dropout_of_its_own_goes_on(here, monkeypatch)
     overrides = ["data=iris", "model._target_=buffered.net", "epochs=5", "quiet=true"]
     whole = nettrain.train(overrides)
     interrupted(monkeypatch, here / "cut", 10, overrides)
-    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+    with pytest.raises(ConfigError, match="trust"):
+        nettrain.train([f"resume={here / 'cut'}"])
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}", "trust=true"]))
 
 
 def test_a_finished_run_goes_on_for_more_epochs(here):
@@ -136,7 +138,7 @@ def test_changed_data_are_refused(here):
     table = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40))
     (here / "t.csv").write_text(table)
     nettrain.train(["data=csv", "data.path=t.csv", "data.target=y", "epochs=1", "quiet=true"], folder=here / "run")
-    (here / "t.csv").write_text(table.replace("39,", "390,"))
+    (here / "t.csv").write_text(table.replace("a", "c").replace("b", "a").replace("c", "b"))
     with pytest.raises(DataError, match="have changed"):
         nettrain.train(["resume=run", "epochs=2"])
 

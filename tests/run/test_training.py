@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from sklearn.datasets import load_iris
 
 import nettrain
 from nettrain.app.config import parts
@@ -170,6 +171,10 @@ def test_splits_that_are_not_asked_for_are_left_out(here):
     run = train("data=iris", "data.val_fraction=0", "data.test_fraction=0", "epochs=3", "early_stopping.patience=2")
     assert not any(name.startswith(("val_", "test_")) for name in [*run.metrics.columns, *run.summary])
     assert run.summary["best_epoch"] == run.metrics["train_loss"].idxmin() + 1
+    assert run.summary["best_train_loss"] == run.metrics["train_loss"].min()
+    iris = load_iris(as_frame=True)
+    table = iris.data.assign(target=iris.target_names[iris.target])
+    assert run.evaluate(table)["loss"] == pytest.approx(run.summary["best_train_loss"], rel=1e-5)
 
 
 def test_regression_is_measured_in_the_units_of_the_target(here):
@@ -231,3 +236,59 @@ def test_a_step_network_says_that_gradients_train_only_its_last_layer(here, caps
 
 def test_metrics_are_a_pandas_table(here):
     assert isinstance(train("data=iris", "epochs=2").metrics, pandas.DataFrame)
+
+
+def test_weights_that_are_no_longer_finite_after_the_last_update_are_noticed(here):
+    run = train("data=diabetes", "model=linear", "bs=full", "optimizer=sgd", "optimizer.lr=1e38", "epochs=2")
+    assert run.summary["status"] == "diverged"
+    assert "test_loss" not in run.summary or math.isfinite(run.summary["test_loss"])
+
+
+def test_an_epoch_whose_validation_loss_is_not_finite_is_never_the_best(here, monkeypatch):
+    from nettrain.run.stack import Stack
+
+    evaluate, calls = Stack.evaluate, []
+
+    def first_is_nan(stack, split, w):
+        numbers = evaluate(stack, split, w)
+        if split == "val" and not calls:
+            calls.append(split)
+            numbers["val_loss"] = numbers["val_loss"] * math.nan
+        return numbers
+
+    monkeypatch.setattr(Stack, "evaluate", first_is_nan)
+    assert train("data=iris", "epochs=5").summary["best_epoch"] == 5
+
+
+def test_min_delta_decides_when_to_stop_but_not_which_weights_are_best(here):
+    run = train("data=wine", "epochs=20", "early_stopping.min_delta=5", "early_stopping.patience=6")
+    assert run.summary["epochs"] == 7
+    assert run.summary["best_epoch"] == run.metrics["val_loss"].idxmin() + 1 > 1
+
+
+def test_a_budget_within_an_epoch_leaves_a_run_that_goes_on_exactly(here):
+    whole = train("data=iris", "epochs=3")
+    cut = train("data=iris", "epochs=3", "budget.updates=6")
+    assert cut.summary["updates"] == cut.metrics["step"].iloc[-1] == 6
+    nettrain.train([f"resume={cut.folder}", "budget.updates=null"])
+    a, b = (load_checkpoint(run.folder / "checkpoints" / "last.pt") for run in (whole, cut))
+    assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
+    assert nettrain.Run(cut.folder).metrics["step"].tolist() == whole.metrics["step"].tolist()
+
+
+def test_large_targets_with_a_small_spread_are_measured_in_their_own_units(here):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    table = pandas.DataFrame({"x": x, "y": 1e8 + 3 * x + rng.normal(size=400)})
+    table.to_csv(here / "t.csv", index=False)
+    run = train("data=csv", "data.path=t.csv", "data.target=y", "model=linear", "optimizer.lr=0.05")
+    assert run.summary["test_mse"] == pytest.approx(1, rel=0.5)
+    assert run.predict(table)["prediction"].nunique() > 390
+
+
+def test_the_caller_s_random_numbers_are_left_alone(here):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train("data=iris", "epochs=1", "model._target_=torch.nn.Linear")
+    assert torch.equal(torch.rand(3), expected)

@@ -12,6 +12,7 @@ from nettrain.app.folder import claim, save_config
 from nettrain.app.prepare import prepare
 from nettrain.app.resume import checkpoints, is_complete, resumed_config
 from nettrain.errors import ConfigError
+from nettrain.parts.random import seeded
 from nettrain.run.device import choose_device, threads_for
 from nettrain.run.trainer import Trainer
 
@@ -48,7 +49,8 @@ def train_run(composed: DictConfig, folder: Path, hydra: DictConfig) -> Outcome:
     save_config(folder, setup.config, None if going_on else hydra)
     if not config.quiet:
         print(report.plan(setup, device), flush=True)
-    with threads_for(setup.parameters * config.batch_size(setup.n_train)):
+    # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
+    with threads_for(setup.parameters * config.batch_size(setup.n_train)), seeded(config.seed):
         trainer = Trainer([setup], device)
         if states:
             trainer.restore(*states)

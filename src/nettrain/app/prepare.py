@@ -1,5 +1,6 @@
 """From a checked config to a run that is ready to train: whatever a person can get wrong comes to light here."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nettrain.parts.random import seeded
 from nettrain.parts.schedules import Constant
 from nettrain.parts.solvers import Solver
 from nettrain.run.setup import Setup
+from nettrain.vector import trainable
 
 _CPU = torch.device("cpu")
 
@@ -43,7 +45,15 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU) -> Setup:
         hparams=hparams(container),
         notes=[*loaded.table.notes, *_notes(config, model)],
     )
+    if not isinstance(model, RowModule):
+        with seeded(config.seed):  # it may draw noise
+            _try_last_batch(setup)
     if isinstance(config.optimizer, Solver):
+        if not isinstance(model, RowModule):
+            setup.notes.append(
+                f"optimizer={config.optimizer.name}: it evaluates the module as after training, so that dropout and "
+                "the running statistics of norm layers do nothing."
+            )
         _check_solver(config)
         config.optimizer.require(setup.parameters, getattr(torch, config.precision), device)
         if setup.updates_per_epoch > 1:
@@ -63,9 +73,8 @@ def _check_solver(config: Config) -> None:
             "dropout would make random; use model.dropout=0 or a gradient optimizer."
         )
     if config.schedule != Constant():
-        raise ConfigError(
-            f"schedule={config.schedule.name}: optimizer={name} finds its own step lengths; use constant."
-        )
+        key = "schedule.warmup" if isinstance(config.schedule, Constant) else f"schedule={config.schedule.name}"
+        raise ConfigError(f"{key}: optimizer={name} finds its own step lengths; use schedule=constant without warm-up.")
 
 
 def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
@@ -83,21 +92,23 @@ def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
 
 
 def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
-    """The model for these features and this head, in float32; a foreign module is tried on a few rows."""
+    """The model for these features and this head; a foreign module is tried on a few rows."""
     inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
     model: nn.Module = config.model.build(inputs, outputs, config.activation)
+    model.to(getattr(torch, config.precision))
     if not isinstance(model, RowModule):
-        _try(model, inputs, outputs, config.model._target_)
+        _try(model, inputs, outputs, config)
     return model
 
 
-def _try(model: nn.Module, inputs: int, outputs: int, target: str) -> None:
-    if not any(True for _ in model.parameters()):
+def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
+    target = config.model._target_
+    if not trainable(model):
         raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
     model.eval()
     try:
         with torch.no_grad():
-            z = model(torch.zeros(2, inputs))
+            z = model(torch.zeros(2, inputs, dtype=getattr(torch, config.precision)))
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
@@ -111,6 +122,20 @@ def _try(model: nn.Module, inputs: int, outputs: int, target: str) -> None:
 
 
 _BOOKKEEPING = ("checkpoint.every_seconds", "device", "quiet", "tensorboard")
+
+
+def _try_last_batch(setup: Setup) -> None:
+    """Raise `ConfigError` if a foreign module cannot be trained on the last, perhaps smaller batch."""
+    bs, rows = setup.settings.batch_size(setup.n_train), setup.n_train
+    size = bs if setup.settings.drop_last or rows % bs == 0 else rows % bs
+    x = torch.zeros(size, setup.data.x.shape[1], dtype=getattr(torch, setup.settings.precision))
+    try:
+        copy.deepcopy(setup.model).train()(x)
+    except Exception as error:
+        raise ConfigError(
+            f"model._target_={setup.config['model']['_target_']}: in training it fails on a batch of {size} rows, the "
+            f"last one: {str(error).splitlines()[0].rstrip('.')}; use drop_last=true or another bs."
+        ) from error
 
 
 def hparams(container: dict[str, Any]) -> dict[str, Any]:

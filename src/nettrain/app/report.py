@@ -54,7 +54,7 @@ def result(row: Row) -> str:
         lines.append(f"{'':20}" + "".join(f"{title:>16}" for title, _ in columns))
     for name in (key.removeprefix("train_") for key in summary if key.startswith("train_")):
         lines.append(f"{name:20}" + "".join(f"{summary[prefix + name]:>16.4g}" for _, prefix in columns))
-    if isinstance(row.setup.model, PolynomialModel):
+    if isinstance(row.setup.model, PolynomialModel) and not row.setup.data.encoder.classes:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.setup.folder}"])
 
@@ -69,7 +69,7 @@ def _coefficients(row: Row) -> list[str]:
     names = [f"w{k + 1}" for k in range(degree + 1)]
     least_squares = np.polyfit(data.x[train, 0], data.y[train], degree)
     columns = {"found": weights[0].tolist(), "least squares": least_squares.tolist()}
-    if all(name in true for name in names):
+    if all(name in true for name in names) and not true["standardize"]:
         columns["true"] = [true[name] for name in names]
     lines = [f"{'':20}" + "".join(f"{title:>16}" for title in columns)]
     for k, name in enumerate(names):

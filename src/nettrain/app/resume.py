@@ -12,7 +12,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.run.files import load_checkpoint
 from nettrain.run.setup import Setup
 
-_FREE = ("epochs", "device", "tensorboard", "quiet", "resume", "budget", "checkpoint")
+_FREE = ("epochs", "device", "tensorboard", "quiet", "resume", "trust", "budget", "checkpoint")
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:
@@ -20,7 +20,8 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
 
     Raises `ConfigError` for an override that would make it another run, and `CheckpointError` for no run.
     """
-    run = Run(composed.resume)
+    run = Run(composed.resume, trust=composed.trust)
+    run.require_trust()
     saved = run.config
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
@@ -44,9 +45,9 @@ def is_complete(folder: Path, config: Config) -> bool:
     run = Run(folder)
     if not (folder / "summary.json").exists() or run.summary["status"] != "completed":
         return False
-    passing = {"resume": None, "quiet": False, "tensorboard": True, "device": "auto"}  # these alone train no further
-    saved, present = OmegaConf.to_container(run.config), to_container(config)
-    return {**saved, **passing} == {**present, **passing}  # type: ignore[dict-item]
+    passing = ("resume", "quiet", "tensorboard", "device", "trust")  # a change in these alone trains no further
+    saved, present = dict(run.config), OmegaConf.create(to_container(config))
+    return all(saved[key] == present[key] for key in saved if key not in passing)
 
 
 def checkpoints(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -61,6 +62,6 @@ def checkpoints(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]:
         raise CheckpointError(
             f"{folder / 'last.pt'}: it belongs to another model than {setup.config['model']['name']}."
         )
-    if last["encoder"] != setup.data.encoder.state():
+    if last["data"] != setup.data_hash:
         raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
     return last, load_checkpoint(folder / "best.pt") if last["best"] else None

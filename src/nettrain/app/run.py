@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
+from yaml import YAMLError
 
 from nettrain.app.config import Config, load_config
 from nettrain.app.prepare import build_model, choose_head
@@ -38,8 +40,14 @@ class Run:
     @cached_property
     def config(self) -> DictConfig:
         """The composed config."""
-        config = OmegaConf.load(self.folder / ".hydra" / "config.yaml")
-        assert isinstance(config, DictConfig)
+        path = self.folder / ".hydra" / "config.yaml"
+        try:
+            text = path.read_text()
+            config = OmegaConf.create(text)
+        except (OSError, UnicodeDecodeError, YAMLError) as error:
+            raise CheckpointError(f"{path}: it cannot be read as YAML.") from error
+        if not isinstance(config, DictConfig) or "${" in text:  # what nettrain saves has no interpolations
+            raise CheckpointError(f"{path}: it is no config of a run.")
         return config
 
     @cached_property
@@ -61,7 +69,10 @@ class Run:
     @cached_property
     def encoder(self) -> Encoder:
         """What turns a table into features, as it was fitted on the training split."""
-        return Encoder.from_state(self._checkpoint["encoder"])
+        try:
+            return Encoder.from_state(self._checkpoint["encoder"])
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.folder}: the checkpoint has no encoder that this version reads.") from error
 
     @cached_property
     def head(self) -> Head:
@@ -71,17 +82,21 @@ class Run:
     @cached_property
     def model(self) -> nn.Module:
         """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
-        if isinstance(self._parts.model, models.Module) and not self.trust:
-            raise ConfigError(
-                f"{self.folder}: its model is {self._parts.model._target_}, code that does not belong to nettrain; if "
-                "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
-            )
-        model = build_model(self._parts, self.encoder, self.head).to(getattr(torch, self._parts.precision))
+        self.require_trust()
+        model = build_model(self._parts, self.encoder, self.head)
         try:
             model.load_state_dict(self._checkpoint["model"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
         return model.eval()
+
+    def require_trust(self) -> None:
+        """Raise `ConfigError` if the model is code that does not belong to nettrain, and it is not trusted."""
+        if isinstance(self._parts.model, models.Module) and not self.trust:
+            raise ConfigError(
+                f"{self.folder}: its model is {self._parts.model._target_}, code that does not belong to nettrain; if "
+                "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
+            )
 
     def predict(self, table: TableLike) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
@@ -93,7 +108,7 @@ class Run:
         z = self._logits(self.encoder.read(table))
         classes = self.encoder.classes
         if not classes:
-            values = (self.head.predict(z) * self.encoder.target_scale + self.encoder.target_mean).tolist()
+            values = (self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean).tolist()
             columns: dict[str, Any] = {"prediction": values}
         else:
             labels = _as_written(classes)
@@ -113,7 +128,11 @@ class Run:
 
     @cached_property
     def _parts(self) -> Config:
-        return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
+        try:
+            return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
+        except (OmegaConfBaseException, AttributeError) as error:
+            why = str(error).splitlines()[0]
+            raise CheckpointError(f"{self.folder}: its config is not one that this version reads: {why}") from error
 
     @cached_property
     def _checkpoint(self) -> dict[str, Any]:
@@ -122,11 +141,10 @@ class Run:
 
     @cached_property
     def _objective(self) -> Objective:
-        dtype = getattr(torch, self._parts.precision)
         objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
         if not self.encoder.classes:
-            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=dtype)
-            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=dtype)
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
+            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
         return objective
 
     def _logits(self, table: Table) -> Tensor:

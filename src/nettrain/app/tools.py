@@ -49,13 +49,15 @@ def evaluate() -> None:
 
 def _start(usage: str, more: tuple[str, ...]) -> tuple[Run, str, dict[str, str]]:
     """The run, the table's path and all arguments; ends the process on a mistake in them."""
-    sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(usage)
         sys.exit(0)
     try:
         given = _arguments(("run", "data.path", "trust", *more))
-        return Run(given["run"], trust=given.get("trust", "false").lower() == "true"), given["data.path"], given
+        trust = given.get("trust", "false").lower() == "true"
+        if trust:
+            sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
+        return Run(given["run"], trust), given["data.path"], given
     except Mistake as error:
         _fail(error)
         raise

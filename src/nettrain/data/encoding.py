@@ -154,4 +154,4 @@ def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:
     # A constant's rounded mean may differ from it, and its deviation from 0.
     if values.min() == values.max():
         return float(values[0]), 1.0
-    return float(values.mean()), float(values.std())
+    return float(values.mean()), float(values.std()) or 1.0  # 0 where the squares of tiny numbers vanish

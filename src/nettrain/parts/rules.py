@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nettrain.errors import ConfigError
 from nettrain.parts.numerics import (
     Coefficient,
     Scalars,
@@ -105,9 +106,13 @@ class Momentum(Rule):
 
     name: str = "momentum"
     lr: float = option(1e-2, "learning rate (eta)", minimum=0)
-    momentum: float = option(0.9, "share of the last direction that is kept (mu)", minimum=0)
-    dampening: float = option(0.0, "share of the gradient that is left out (tau)")
+    momentum: float = option(0.9, "share of the last direction that is kept (mu)", minimum=0, below=1)
+    dampening: float = option(0.0, "share of the gradient that is left out (tau)", minimum=0, maximum=1)
     nesterov: bool = option(False, "step along g + mu b; needs momentum > 0 and dampening = 0")
+
+    def __post_init__(self) -> None:
+        if self.nesterov and (np.any(self.dampening) or not np.all(self.momentum)):
+            raise ConfigError("optimizer.nesterov=true: it needs momentum > 0 and dampening = 0.")
 
     def init(self, w: Tensor) -> State:
         return {"momentum_buffer": torch.zeros_like(w)}

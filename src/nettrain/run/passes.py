@@ -22,6 +22,8 @@ from nettrain.run.stack import Stack
 
 Stop = Callable[[], bool]
 
+SAMPLES = 2**18  # in the forward passes of a population, or of rows of a Hessian, that are computed at once
+
 
 @dataclass
 class Begun:
@@ -76,7 +78,8 @@ def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: St
     reason = None
     for x, y in itertools.islice(zip(xs, ys, strict=True), batch, None):
         batch += 1
-        problem = Problem(partial(objective.value, x=x, y=y), rows=isinstance(objective.model, RowModule))
+        chunk = max(1, SAMPLES // len(y))
+        problem = Problem(partial(objective.value, x=x, y=y), isinstance(objective.model, RowModule), chunk)
         problem.counts = books.counts
         if not stack.state:
             stack.state = solver.init(problem, w, seed)
@@ -97,14 +100,17 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
     """The numbers of an epoch, each (...).
 
     Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
-    update. Validation's are those after the epoch.
+    update. Validation's are those after the epoch; without a validation split, by which epochs are compared, training's
+    are, too. `finite` is 1 where all weights are.
     """
     norm = torch.linalg.vector_norm
-    z, y = torch.cat(done.z, -2), torch.cat(done.y, -1)
-    values = {
-        **{f"train_{name}": value for name, value in stack.objective.measure(z, y).items()},
-        **stack.evaluate("val", stack.w),
-    }
+    values = stack.evaluate("val", stack.w)
+    if values:
+        train = stack.objective.measure(torch.cat(done.z, -2), torch.cat(done.y, -1))
+        values = {**{f"train_{name}": value for name, value in train.items()}, **values}
+    else:
+        values = stack.evaluate("train", stack.w)
+    values["finite"] = stack.w.isfinite().all(-1)
     if done.gradient is not None:
         values["gradient_norm"] = norm(done.gradient, dim=-1)
     values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)

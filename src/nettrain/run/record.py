@@ -38,17 +38,21 @@ class Record:
             append(path, (",".join(self.columns) + "\n").encode())
         append(path, (",".join(_text(row[column]) for column in self.columns) + "\n").encode())
         if self.events:
-            numbers = {name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
-            scalars = {tag(name): value for name, value in numbers.items() if not math.isnan(value)}
-            self.events.scalars(int(row["step"]), scalars)
+            self.events.scalars(int(row["step"]), _scalars(row))
 
     def summary(self, summary: dict[str, Any], test: dict[str, float]) -> None:
         """Write summary.json, and end the run in TensorBoard."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
         write_json(self.folder / "summary.json", finite)
         if self.events:
-            self.events.scalars(summary["updates"], {tag(name): value for name, value in test.items()})
+            self.events.scalars(summary["updates"], _scalars(test))
             self.events.hparams_end(summary["status"])
+
+
+def _scalars(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers that are worth a curve, by their tags."""
+    apart = ("epoch", "step", "seconds")
+    return {tag(k): v for k, v in numbers.items() if k not in apart and not math.isnan(v)}
 
 
 def _text(value: float) -> str:

@@ -10,7 +10,7 @@ from nettrain.run.books import Books
 from nettrain.run.files import save_checkpoint
 from nettrain.run.record import Record
 from nettrain.run.setup import Setup
-from nettrain.vector import Layout
+from nettrain.vector import state_dict
 
 Numbers = dict[str, float]
 
@@ -25,6 +25,7 @@ class Row:
     signal: int | None = None  # that ended it
     last: Numbers = field(default_factory=dict)
     best: Numbers = field(default_factory=dict)
+    progress: Numbers = field(default_factory=lambda: {"loss": math.inf, "epoch": 0})  # as early stopping counts it
     summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -37,24 +38,26 @@ class Row:
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Stand where the run stood when the checkpoint was saved; what was recorded later is taken back."""
-        self.last, self.best = checkpoint["last"], checkpoint["best"]
+        self.last, self.best, self.progress = checkpoint["last"], checkpoint["best"], checkpoint["progress"]
         self.setup.schedule.restore(checkpoint["schedule"])
-        self.record.rewind(checkpoint["epoch"], int(self.last.get("step", 0)))
+        self.record.rewind(checkpoint["epoch"], checkpoint["epoch"] * self.setup.updates_per_epoch)
 
-    def observe(self, numbers: Numbers) -> bool:
-        """Take in the numbers of an epoch; True if its weights are the best so far."""
+    def observe(self, numbers: Numbers, finite: bool) -> bool:
+        """Take in the numbers of an epoch, and whether all weights are finite; True if it is the best so far."""
         self.last = numbers
         self.record.epoch(numbers)
-        if not math.isfinite(numbers["train_loss"]):
+        if not finite or not math.isfinite(numbers["train_loss"]):
             self.status = "diverged"
             return False
         loss = monitored(numbers)
         self.setup.schedule.observe(loss)
-        stopping = self.setup.settings.early_stopping
-        better = not self.best or loss < monitored(self.best) - stopping.min_delta
+        better = math.isfinite(loss) and (not self.best or loss < monitored(self.best))
         if better:
             self.best = numbers
-        waited = numbers["epoch"] - self.best["epoch"]
+        stopping = self.setup.settings.early_stopping
+        if loss < self.progress["loss"] - stopping.min_delta:
+            self.progress = {"loss": loss, "epoch": numbers["epoch"]}
+        waited = numbers["epoch"] - self.progress["epoch"]
         if numbers["epoch"] >= self.setup.settings.epochs:
             self.status = "completed"
         elif stopping.patience and waited >= stopping.patience:
@@ -68,11 +71,12 @@ class Row:
 
     def save(self, name: str, w: Tensor, buffers: dict[str, Tensor], **more: Any) -> None:
         """Write a checkpoint of weights w (P,): a `model` for `load_state_dict`, and all that predicting needs."""
-        layout = Layout.of(self.setup.model)
         content = {
-            "model": {**{k: v.clone() for k, v in layout.views(w).items()}, **buffers},
+            "model": state_dict(self.setup.model, w, buffers),
+            "buffers": buffers,
             "head": self.setup.head.name,
             "encoder": self.setup.data.encoder.state(),
+            "data": self.setup.data_hash,
             "config": self.setup.config,
             **more,
         }
@@ -81,6 +85,7 @@ class Row:
     def finish(self, status: str, books: Books, test: Numbers) -> None:
         """Write the summary; `test` are the test split's numbers."""
         self.status = status
+        split = "val_" if len(self.setup.data.splits["val"]) else "train_"
         last = {k: v for k, v in self.last.items() if k.startswith(("train_", "val_"))}
         self.summary = {
             "status": status,
@@ -92,7 +97,7 @@ class Row:
             "seconds": books.seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
             **last,
-            **{f"best_{k}": v for k, v in self.best.items() if k.startswith("val_")},
+            **{f"best_{k}": v for k, v in self.best.items() if k.startswith(split)},
             **test,
         }
         self.record.summary(self.summary, test)

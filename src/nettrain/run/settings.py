@@ -39,7 +39,9 @@ class Settings:
 
     bs: Union[int, str] = option(32, "batch size: samples per update, or `full` for the whole training split")  # noqa: UP007
     epochs: int = option(50, "passes over the training split", minimum=0)
-    seed: int = option(0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0)
+    seed: int = option(
+        0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0, below=2**63
+    )
     device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
     precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
@@ -48,6 +50,7 @@ class Settings:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: bool = option(True, "write TensorBoard events")
     resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
+    trust: bool = option(False, "with resume: import a model that is not nettrain's own, as the run's config names it")
     quiet: bool = option(False, "print only warnings and errors")
 
     def batch_size(self, n: int) -> int:

@@ -1,7 +1,9 @@
 """One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from nettrain.parts.rules import Rule
 from nettrain.parts.schedules import Schedule
 from nettrain.parts.solvers import Solver
 from nettrain.run.settings import Settings
+from nettrain.vector import Layout
 
 
 @dataclass
@@ -44,10 +47,18 @@ class Setup:
         bs = self.settings.batch_size(self.n_train)
         return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
 
+    @cached_property
+    def data_hash(self) -> str:
+        """A hash of the encoded data and their splits."""
+        digest = hashlib.sha256(self.data.x.tobytes() + self.data.y.tobytes())
+        for rows in self.data.splits.values():
+            digest.update(rows.tobytes())
+        return digest.hexdigest()
+
     @property
     def parameters(self) -> int:
-        """The number of parameters, P."""
-        return sum(p.numel() for p in self.model.parameters())
+        """The number of trainable parameters, P."""
+        return Layout.of(self.model).size
 
     @property
     def lr(self) -> float:

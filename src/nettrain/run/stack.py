@@ -14,10 +14,11 @@ from torch import Tensor
 from nettrain.errors import ConfigError
 from nettrain.objective import Objective
 from nettrain.parts import random
+from nettrain.parts.models import RowModule
 from nettrain.parts.random import Noise
 from nettrain.parts.rules import Coefficients, Rule
 from nettrain.run.setup import Setup
-from nettrain.vector import flatten, join
+from nettrain.vector import Layout, flatten, join
 
 
 class Stack:
@@ -32,6 +33,8 @@ class Stack:
         self.device = device
         self.rows = len(setups)
         self.stacked = len(setups) > 1
+        if self.stacked:
+            check_alike(self.setups)
         first = setups[0]
         self.dtype = getattr(torch, first.settings.precision)
         self.per_epoch = first.updates_per_epoch
@@ -60,8 +63,8 @@ class Stack:
         self.best_buffers = _copies(objective.buffers)
         if first.data.encoder.task == "regression":
             encoders = [setup.data.encoder for setup in self.setups]
-            objective.target_mean = self._put([np.array([e.target_mean]) for e in encoders])
-            objective.target_scale = self._put([np.array([e.target_scale]) for e in encoders])
+            objective.target_mean = self._put([np.array([e.target_mean]) for e in encoders], torch.float64)
+            objective.target_scale = self._put([np.array([e.target_scale]) for e in encoders], torch.float64)
         return objective
 
     def batches(self, epoch: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -96,8 +99,9 @@ class Stack:
 
     def noises(self, epoch: int) -> list[Noise | None]:
         """The noise of every update of the epoch; None for a model of ours that has no dropout."""
-        rates = [getattr(setup.model, "dropout", None) for setup in self.setups]
-        if not any(rate is None or rate > 0 for rate in rates):
+        models = [setup.model for setup in self.setups]
+        rates = [model.dropout if isinstance(model, RowModule) else None for model in models]
+        if not any(rate is None or rate > 0 for rate in rates):  # a foreign module may draw noise of its own
             return [None] * self.per_epoch
         t = epoch * self.per_epoch + np.arange(self.per_epoch)
         keys = [random.noise_keys(setup.settings.seed, t) for setup in self.setups]
@@ -153,14 +157,41 @@ class Stack:
         self.w.copy_(join(checkpoint["model"][name] for name in layout.names))
         self.best_w.copy_(self.w if best is None else join(best["model"][name] for name in layout.names))
         for name in self.objective.buffers:
-            self.objective.buffers[name].copy_(checkpoint["model"][name])
-            self.best_buffers[name].copy_((best or checkpoint)["model"][name])
+            self.objective.buffers[name].copy_(checkpoint["buffers"][name])
+            self.best_buffers[name].copy_((best or checkpoint)["buffers"][name])
         self.state = {name: tensor.to(self.device) for name, tensor in checkpoint["optimizer"].items()}
 
     def each(self, tensor: Tensor) -> Iterator[Tensor]:
         """A tensor's rows, on the host."""
         host = to_host(tensor)
         yield from host if self.stacked else [host]
+
+
+def check_alike(setups: Sequence[Setup]) -> None:
+    """Raise `ConfigError` for runs that cannot share a forward and backward pass, naming what they differ in."""
+    for setup in setups:
+        if not isinstance(setup.model, RowModule):
+            raise ConfigError("model: only nettrain's own models can be trained as one stack.")
+    first, *others = [_common(setup) for setup in setups]
+    for other in others:
+        for name, value in first.items():
+            if other[name] != value:
+                raise ConfigError(f"{name}: runs that differ in it ({value} and {other[name]}) cannot be one stack.")
+
+
+def _common(setup: Setup) -> dict[str, Any]:
+    """What all runs of a stack have to agree in, by the name of its key."""
+    settings, data = setup.settings, setup.data
+    return {
+        "model": (type(setup.model).__name__, Layout.of(setup.model).shapes),
+        "activation": setup.config["activation"],
+        "head": setup.head.name,
+        "data": (data.encoder.task, data.x.shape[1], {name: len(rows) for name, rows in data.splits.items()}),
+        "bs": settings.batch_size(setup.n_train),
+        "precision": settings.precision,
+        "drop_last": settings.drop_last,
+        "budget": settings.budget,
+    }
 
 
 def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -23,8 +23,6 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from nettrain.run.files import append
 
-_STATUS = {"completed": Status.STATUS_SUCCESS, "running": Status.STATUS_RUNNING}  # any other: failure
-
 
 class EventFile:
     """The event file of one run. Each method appends records to it and leaves it closed."""
@@ -62,7 +60,9 @@ class EventFile:
 
     def hparams_end(self, status: str) -> None:
         """How the run ended, for the HPARAMS tab."""
-        info = SessionEndInfo(status=_STATUS.get(status, Status.STATUS_FAILURE), end_time_secs=time.time())
+        info = SessionEndInfo(
+            status=Status.STATUS_SUCCESS if status == "completed" else Status.STATUS_FAILURE, end_time_secs=time.time()
+        )
         self._write_hparams("_hparams_/session_end_info", HParamsPluginData(session_end_info=info))
 
     def _write_hparams(self, tag: str, data: HParamsPluginData) -> None:

@@ -5,7 +5,7 @@ for the device once an epoch, when the epoch's numbers are fetched.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,19 +56,21 @@ class Trainer:
                 rates = self.stack.learning_rates(self.epoch)
                 done = self.train_epoch(rates, signals)
                 spent = self.books.exhausted()
-                if signals.received and not spent and done.batches < self.stack.per_epoch:
-                    self.interrupt(signals.received, done)
+                partial = done if done.batches < self.stack.per_epoch else None
+                if signals.received and partial and not spent:
+                    self.interrupt(signals.received, partial)
                     break
-                self.end_epoch(measure(self.stack, done), rates)
+                self.end_epoch(measure(self.stack, done), rates[done.batches - 1])
                 progress.show(self.rows[0].last)
                 for row in self.rows:
+                    row.signal = signals.received
                     row.end(spent or done.reason)
-                self.finish([row.status != "running" for row in self.rows])
+                self.finish([row.status != "running" for row in self.rows], partial)
                 if signals.received and self.rows:
                     self.interrupt(signals.received)
                     break
                 if time.monotonic() - self.saved > every:
-                    self.save()
+                    self.save(range(len(self.rows)))
         return rows
 
     def train_epoch(self, rates: np.ndarray, signals: Signals) -> Pass:
@@ -83,7 +85,7 @@ class Trainer:
             return gradient_pass(self.stack, optimizer, self.epoch, rates, self.books, stop, begun)
         return solver_pass(self.stack, optimizer, self.epoch, self.books, stop, begun)
 
-    def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray) -> None:
+    def end_epoch(self, values: dict[str, Tensor], rate: np.ndarray) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best."""
         self.epoch += 1
         spent = self.books.spent
@@ -91,15 +93,18 @@ class Trainer:
         better = []
         for i, (row, numbers) in enumerate(zip(self.rows, fetch(values), strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
-            lr = float(rates[-1].reshape(-1)[i])
-            better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}))
+            finite, lr = bool(numbers.pop("finite")), float(rate.reshape(-1)[i])
+            better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
         self.stack.keep_best(better)
 
-    def finish(self, ended: list[bool]) -> None:
-        """Evaluate, save and close the rows that have ended, and go on with the others alone."""
+    def finish(self, ended: list[bool], partial: Pass | None = None) -> None:
+        """Evaluate, save and close the rows that have ended, and go on with the others alone.
+
+        `partial` is the pass within which a budget has ended them, so that they can go on from there.
+        """
         if not any(ended):
             return
-        self.save()
+        self.save([i for i, end in enumerate(ended) if end], partial, self.epoch - 1 if partial else self.epoch)
         tests = self.stack.evaluate_best("test")
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
         for row, end, test in zip(self.rows, ended, numbers, strict=True):
@@ -111,40 +116,44 @@ class Trainer:
         if self.rows:
             self.stack.select(going)
 
-    def interrupt(self, signal: int, done: Pass | None = None) -> None:
-        """Save and close all rows where they stand, in the middle of an epoch if `done` is given."""
-        self.save(done)
+    def interrupt(self, signal: int, partial: Pass | None = None) -> None:
+        """Save and close all rows where they stand, within a pass if `partial` is given."""
+        self.save(range(len(self.rows)), partial)
         for row in self.rows:
             row.signal = signal
             row.finish("interrupted", self.books, {})
 
-    def save(self, done: Pass | None = None) -> None:
-        """Write last.pt, all that going on needs, and best.pt of every row."""
+    def save(self, which: Iterable[int], partial: Pass | None = None, epoch: int | None = None) -> None:
+        """Write last.pt, all that going on needs, and best.pt of these rows.
+
+        They stand after `epoch` whole epochs, by default all that have been, and the batches of `partial`.
+        """
         stack = self.stack
         position = {
-            "epoch": self.epoch,
-            "batch": done.batches if done else 0,
+            "epoch": self.epoch if epoch is None else epoch,
+            "batch": partial.batches if partial else 0,
             "seconds": self.books.seconds,
             **self.books.spent,
         }
-        outputs = list(stack.each(torch.cat(done.z, -2))) if done else [None] * len(self.rows)
+        outputs = list(stack.each(torch.cat(partial.z, -2))) if partial else [None] * len(self.rows)
         states = {name: list(stack.each(tensor)) for name, tensor in stack.state.items()}
         buffers = {name: to_host(tensor) for name, tensor in stack.objective.buffers.items()}
         best_buffers = {name: to_host(tensor) for name, tensor in stack.best_buffers.items()}
-        for i, (row, w, best_w) in enumerate(
-            zip(self.rows, stack.each(stack.w), stack.each(stack.best_w), strict=True)
-        ):
+        ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
+        for i in which:
+            row = self.rows[i]
             row.save(
                 "last.pt",
-                w,
+                ws[i],
                 buffers,
                 optimizer={name: rows[i] for name, rows in states.items()},
                 schedule=row.setup.schedule.state(),
                 last=row.last,
                 best=row.best,
+                progress=row.progress,
                 outputs=outputs[i],
                 **position,
             )
             if row.best:
-                row.save("best.pt", best_w, best_buffers, epoch=int(row.best["epoch"]), best=row.best)
+                row.save("best.pt", best_ws[i], best_buffers, epoch=int(row.best["epoch"]), best=row.best)
         self.saved = time.monotonic()
