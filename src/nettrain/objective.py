@@ -47,7 +47,8 @@ class Objective:
         self.model.train(noise is not None)
         if noise is not None:
             torch.manual_seed(int(noise.key))  # so that a foreign module's dropout, too, depends on the step alone
-        return functional_call(self.model, (parameters, self.buffers), (x,))
+        z: Tensor = functional_call(self.model, (parameters, self.buffers), (x,))
+        return z.unsqueeze(-1) if z.dim() == x.dim() - 1 else z  # a module with one output may give (n,)
 
     def value(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> Tensor:
         """The mean loss over the batch, (...); rows of w may share one batch x (n, D), y (n,)."""

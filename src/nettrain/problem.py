@@ -26,16 +26,22 @@ class Counts:
     hessian_vector_products: int = 0
 
 
+class Abandoned(Exception):
+    """Raised out of an evaluation to leave an update in the middle."""
+
+
 class Problem:
     """Minimise a function of w: its values and derivatives, each counted in `counts`.
 
     `fun` maps w (P,) to a 0-d tensor. With `rows=True` it also maps (N, P) to (N,), as `Objective.value` does;
     otherwise rows go through `torch.vmap`, or through a loop where vmap refuses the function. No more than `chunk` rows
-    are evaluated at once.
+    are evaluated at once. Where `abandon()` is true before an evaluation, `Abandoned` is raised instead.
     """
 
-    def __init__(self, fun: Function, rows: bool = False, chunk: int = 1024) -> None:
-        self.fun, self.chunk = fun, chunk
+    def __init__(
+        self, fun: Function, rows: bool = False, chunk: int = 1024, abandon: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.fun, self.chunk, self.abandon = fun, chunk, abandon
         self.counts = Counts()
         self._rows: Function = fun if rows else _each_row(fun)
 
@@ -74,6 +80,8 @@ class Problem:
         return torch.cat(columns)
 
     def _evaluate(self, w: Tensor) -> Tensor:
+        if self.abandon():
+            raise Abandoned
         value = self.fun(w) if w.dim() == 1 else self._rows(w)
         if not isinstance(value, Tensor) or value.shape != w.shape[:-1]:
             found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -46,14 +46,16 @@ def suffix(path: str) -> str:
 def no_number(row: int, column: str, found: str) -> str:
     return (
         f"t.csv, row {row}, column '{column}': found '{found}', which is no number; correct the cell, "
-        f"or treat the column as categories with data.categorical=[{column}]."
+        f"or take the column as categories with data.categorical=[{column}], "
+        f"or leave it out with data.drop=[{column}]."
     )
 
 
 def decimal_comma(row: int, found: str) -> str:
     return (
         f"t.csv, row {row}, column 'x': found '{found}'; write numbers with a decimal point and without thousands "
-        "separators, or treat the column as categories with data.categorical=[x]."
+        "separators, or take the column as categories with data.categorical=[x], "
+        "or leave it out with data.drop=[x]."
     )
 
 
@@ -77,7 +79,8 @@ def regression_text(row: int, column: str, found: str) -> str:
 def rare(column: str, label: str) -> str:
     return (
         f"t.csv, row 9, column '{column}': the label '{label}' stands in 1 row, and 3 are needed, one for each split "
-        "(1 of 3 classes have fewer); correct the label, or delete its rows."
+        "(1 of 3 classes have fewer); correct the label, or delete its rows"
+        + (", or take the target as numbers with data.task=regression." if label[0].isdigit() else ".")
     )
 
 
@@ -362,4 +365,4 @@ def test_a_column_name_with_a_space_is_quoted_for_the_shell(tmp_path):
     path.write_text(with_row(9, "abc,1,b").replace("x", "my x"))
     with pytest.raises(DataError) as error:
         read_table(path, "y")
-    assert str(error.value).endswith("""with 'data.categorical=["my x"]'.""")
+    assert str(error.value).endswith("""with 'data.categorical=["my x"]', or leave it out with 'data.drop=["my x"]'.""")

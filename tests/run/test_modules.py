@@ -44,6 +44,14 @@ class Tied(nn.Module):
 def norm(in_features, out_features):
     return nn.Sequential(nn.Linear(in_features, 8), nn.BatchNorm1d(8), nn.Linear(8, out_features))
 
+class Flat(nn.Module):
+    def __init__(self, in_features):
+        super().__init__()
+        self.layer = nn.Linear(in_features, 1)
+
+    def forward(self, x):
+        return self.layer(x).squeeze(-1)
+
 def double(in_features, out_features):
     return nn.Linear(in_features, out_features).double()
 """
@@ -89,7 +97,7 @@ def test_frozen_parameters_stay_and_are_not_counted(module):
     import modules
 
     run = module("Frozen", "seed=7")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         initial = modules.Frozen(4, 3)
     assert torch.equal(run.model.fixed.weight, initial.fixed.weight)
@@ -112,6 +120,13 @@ def test_a_norm_layer_that_cannot_take_the_last_batch_is_refused_before_training
 def test_a_solver_says_that_it_evaluates_a_module_as_after_training(module, capsys):
     module("norm", "optimizer=lbfgs", "quiet=false")
     assert "running statistics of norm layers do nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("data", ["diabetes", "breast_cancer"])
+def test_a_module_may_leave_out_the_dimension_of_a_single_output(module, data, optimizer):
+    run = module("Flat", f"data={data}", f"optimizer={optimizer}")
+    assert run.metrics["train_loss"].iloc[-1] < run.metrics["train_loss"].iloc[0]
 
 
 def test_a_module_in_double_precision(module):

@@ -10,6 +10,7 @@ import nettrain
 from nettrain.app.config import parts
 from nettrain.errors import ConfigError, DataError
 from nettrain.parts.rules import Rule
+from nettrain.problem import Problem
 from nettrain.run.books import Books
 from nettrain.run.files import load_checkpoint
 
@@ -75,6 +76,31 @@ def test_every_solver_goes_on(here, monkeypatch, optimizer):
     overrides = ["data=iris", "model.hidden=[4]", f"optimizer={optimizer}", "epochs=8", "quiet=true"]
     whole = nettrain.train(overrides)
     interrupted(monkeypatch, here / "cut", 3, overrides)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+@pytest.mark.parametrize("optimizer", ["newton", "newton optimizer.solver=cg", "lbfgs", "genetic"])
+def test_a_solver_leaves_an_update_in_the_middle_and_goes_on(here, monkeypatch, optimizer):
+    overrides = ["data=iris", "model.hidden=[4]", f"optimizer={optimizer}", "epochs=5", "quiet=true"]
+    overrides = [word for override in overrides for word in override.split()]
+    whole = nettrain.train(overrides)
+    gradient, value, calls = Problem.gradient, Problem.value, []
+
+    def counted(method):
+        def evaluate(problem, w):
+            calls.append(method)
+            if len(calls) == 4:
+                signal.raise_signal(signal.SIGTERM)
+            return method(problem, w)
+
+        return evaluate
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Problem, "gradient", counted(gradient))
+        patch.setattr(Problem, "value", counted(value))
+        with pytest.raises(KeyboardInterrupt):
+            nettrain.train(overrides, folder=here / "cut")
+    assert len(calls) == 4
     assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
 
 

@@ -114,7 +114,8 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
         raise ConfigError(
             f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {reason}"
         ) from error
-    if not isinstance(z, Tensor) or z.shape != (2, outputs):
+    fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
+    if not isinstance(z, Tensor) or z.shape not in fits:
         found = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
         raise ConfigError(
             f"model._target_={target}: for a batch of 2 rows it gave {found}, the head needs the shape (2, {outputs})."

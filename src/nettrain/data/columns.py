@@ -94,7 +94,10 @@ def infer(raw: RawTable, name: str) -> np.ndarray:
     if not is_text.any():
         check_finite(raw, name, values)
         return values
-    check_mistyped(raw, name, values, is_text, f"treat the column as categories with {override('categorical', name)}")
+    keep, drop = override("categorical", name), override("drop", name)
+    check_mistyped(
+        raw, name, values, is_text, f"take the column as categories with {keep}, or leave it out with {drop}"
+    )
     return texts(raw, name)
 
 
@@ -133,7 +136,7 @@ def reason_to_leave_out(name: str, values: np.ndarray) -> str | None:
 
 def _no_number(raw: RawTable, name: str, is_text: np.ndarray, remedy: str) -> DataError:
     row = int(is_text.argmax())
-    return raw.mistake(row, name, f"found '{raw.column(name)[row].as_py().strip()}', which is no number; {remedy}.")
+    return raw.mistake(row, name, f"found {raw.column(name)[row].as_py().strip()!r}, which is no number; {remedy}.")
 
 
 def _cells(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

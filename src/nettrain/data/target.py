@@ -42,7 +42,7 @@ def read_target(raw: RawTable, name: str, task: str, rows_per_class: int) -> tup
             f"{place(raw.source, column=name)}: data.task={task} needs classes, and there are {len(classes)} different "
             f"numbers in {len(labels)} rows; data.task=regression fits."
         )
-    _check_classes(raw, name, task, classes, labels, rows_per_class)
+    _check_classes(raw, name, task, classes, labels, rows_per_class, numeric)
     return class_indices(raw, name, classes), task, classes
 
 
@@ -80,8 +80,9 @@ def _check_complete(raw: RawTable, name: str, missing: np.ndarray) -> None:
 
 
 def _check_classes(
-    raw: RawTable, name: str, task: str, classes: list[str], labels: np.ndarray, rows_per_class: int
+    raw: RawTable, name: str, task: str, classes: list[str], labels: np.ndarray, rows_per_class: int, numeric: bool
 ) -> None:
+    numbers = ", or take the target as numbers with data.task=regression" if numeric else ""
     where = place(raw.source, column=name)
     if len(classes) == 1:
         raise DataError(f"{where}: every row has the label '{classes[0]}'; a classifier needs two classes.")
@@ -96,6 +97,7 @@ def _check_classes(
         label, count = found[rare][0], counts[rare][0]
         sentence = (
             f"the label '{label}' stands in {counted(count, 'row')}, and {rows_per_class} are needed, one for each "
-            f"split ({rare.sum()} of {len(classes)} classes have fewer); correct the label, or delete its rows."
+            f"split ({rare.sum()} of {len(classes)} classes have fewer); correct the label, or delete its "
+            f"rows{numbers}."
         )
         raise raw.mistake(int((labels == label).argmax()), name, sentence)

@@ -41,7 +41,9 @@ def macro_f1(confusion: Tensor) -> Tensor:
 
 
 def auroc(score: Tensor, y: Tensor) -> Tensor:
-    """The area under the ROC curve of scores for binary labels, ties counted half; NaN with one class only.
+    """The area under the ROC curve of scores for binary labels, ties counted half.
+
+    NaN with one class only, and where a score is NaN.
 
     It is the Mann-Whitney statistic: the mean rank of the positives, shifted and scaled.
     """
@@ -52,7 +54,8 @@ def auroc(score: Tensor, y: Tensor) -> Tensor:
     positive = y.gather(-1, order).double()
     positives = positive.sum(-1)
     negatives = y.shape[-1] - positives
-    return ((rank * positive).sum(-1) - positives * (positives + 1) / 2) / (positives * negatives)
+    area = ((rank * positive).sum(-1) - positives * (positives + 1) / 2) / (positives * negatives)
+    return torch.where(score.isnan().any(-1), torch.nan, area)
 
 
 def mse(predicted: Tensor, y: Tensor) -> Tensor:

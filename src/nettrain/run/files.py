@@ -1,5 +1,6 @@
 """How a run's files are written: whole or not at all, and checked when they are read."""
 
+import contextlib
 import io
 import json
 import os
@@ -29,7 +30,8 @@ def replace_file(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise storage_error(path, error) from error
 
 

@@ -6,7 +6,7 @@ a batch as often as they need.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from nettrain.parts.models import RowModule
 from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import REASONS, Solver
-from nettrain.problem import Problem
+from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
 from nettrain.run.stack import Stack
 
@@ -70,30 +70,40 @@ def gradient_pass(
     return Pass(batch, zs, ys[:batch], g, change)
 
 
-def solver_pass(stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop, begun: Begun) -> Pass:
-    """For each batch: one update of the solver. It ends early when `stop()` is true, or when the solver is done."""
-    w, objective, seed = stack.w, stack.objective, stack.setups[0].settings.seed
+def solver_pass(
+    stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop, begun: Begun, abandon: Stop
+) -> Pass:
+    """For each batch: one update of the solver. It ends early when `stop()` is true, or when the solver is done.
+
+    When `abandon()` is true an update is left in the middle, and all is as it was before that update.
+    """
+    objective, seed = stack.objective, stack.setups[0].settings.seed
     xs, ys = stack.batches(epoch)
     zs, batch = list(begun.z), begun.batches
-    reason = None
+    reason, change = None, torch.full_like(stack.w, torch.nan)
     for x, y in itertools.islice(zip(xs, ys, strict=True), batch, None):
-        batch += 1
-        chunk = max(1, SAMPLES // len(y))
-        problem = Problem(partial(objective.value, x=x, y=y), isinstance(objective.model, RowModule), chunk)
-        problem.counts = books.counts
-        if not stack.state:
-            stack.state = solver.init(problem, w, seed)
-        elif len(xs) > 1:
-            solver.renew(problem, stack.state, w)
-        before = w.clone()
-        books.updates += 1
-        solver.step(problem, stack.state, w, books.updates, seed)
+        value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
+        problem = Problem(value, isinstance(objective.model, RowModule), chunk, abandon)
+        w, state, counts = stack.w.clone(), {name: t.clone() for name, t in stack.state.items()}, replace(books.counts)
+        problem.counts = counts
+        try:
+            if not state:
+                state = solver.init(problem, w, seed)
+            elif len(xs) > 1:
+                solver.renew(problem, state, w)
+            solver.step(problem, state, w, books.updates + 1, seed)
+        except Abandoned:
+            break
+        change = w - stack.w
+        stack.w.copy_(w)
+        stack.state, books.counts = state, counts
+        books.updates, batch = books.updates + 1, batch + 1
         with torch.no_grad():
             zs.append(objective.logits(w, x))
-        reason = REASONS.get(int(stack.state["converged"])) if len(xs) == 1 else None
+        reason = REASONS.get(int(state["converged"])) if len(xs) == 1 else None
         if reason or stop():
             break
-    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), w - before, reason)
+    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), change, reason)
 
 
 def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:

@@ -83,7 +83,7 @@ class Trainer:
         self.begun = Begun()
         if isinstance(optimizer, Rule):
             return gradient_pass(self.stack, optimizer, self.epoch, rates, self.books, stop, begun)
-        return solver_pass(self.stack, optimizer, self.epoch, self.books, stop, begun)
+        return solver_pass(self.stack, optimizer, self.epoch, self.books, stop, begun, lambda: bool(signals.received))
 
     def end_epoch(self, values: dict[str, Tensor], rate: np.ndarray) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best."""
@@ -135,7 +135,9 @@ class Trainer:
             "seconds": self.books.seconds,
             **self.books.spent,
         }
-        outputs = list(stack.each(torch.cat(partial.z, -2))) if partial else [None] * len(self.rows)
+        outputs: list[Tensor | None] = [None] * len(self.rows)
+        if partial and partial.z:
+            outputs = list(stack.each(torch.cat(partial.z, -2)))
         states = {name: list(stack.each(tensor)) for name, tensor in stack.state.items()}
         buffers = {name: to_host(tensor) for name, tensor in stack.objective.buffers.items()}
         best_buffers = {name: to_host(tensor) for name, tensor in stack.best_buffers.items()}
