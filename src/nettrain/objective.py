@@ -78,7 +78,9 @@ class Objective:
         if self.target_mean is not None and self.target_scale is not None:
             z = z.double() * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)
             y = y.double() * self.target_scale + self.target_mean
-        return {"loss": loss, **self.head.metrics(z, y)}
+        nowhere = z.isnan().flatten(-2).any(-1)  # a class can be read from NaN, but it means nothing
+        metrics = {name: value.masked_fill(nowhere, torch.nan) for name, value in self.head.metrics(z, y).items()}
+        return {"loss": loss, **metrics}
 
     @torch.no_grad()
     def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:

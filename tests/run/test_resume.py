@@ -126,6 +126,16 @@ def test_a_finished_run_goes_on_for_more_epochs(here):
     assert_equal(whole, nettrain.train([f"resume={here / 'short'}", "epochs=9"]))
 
 
+@pytest.mark.parametrize("begin", ["epochs=0", "epochs=3"])
+def test_a_run_goes_on_from_its_very_beginning(here, monkeypatch, begin):
+    whole = nettrain.train(["data=iris", "epochs=3", "quiet=true"])
+    if begin == "epochs=0":
+        nettrain.train(["data=iris", begin, "quiet=true"], folder=here / "cut")
+    else:
+        interrupted(monkeypatch, here / "cut", 2, ["data=iris", begin, "quiet=true"])
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}", "epochs=3"]))
+
+
 def test_what_was_recorded_after_the_checkpoint_is_taken_back(here):
     """As after a kill: the table and the events are ahead of the last checkpoint."""
     overrides = ["data=iris", "epochs=6", "quiet=true"]

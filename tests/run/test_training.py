@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 
 import nettrain
 from nettrain.app.config import parts
+from nettrain.errors import CheckpointError
 from nettrain.parts.rules import Rule
 from nettrain.run.files import load_checkpoint
 
@@ -156,13 +157,18 @@ def test_no_epochs_leave_the_initial_weights(here):
     assert all(torch.equal(value, last[name]) for name, value in setup.model.state_dict().items())
     assert (run.summary["status"], run.summary["updates"]) == ("completed", 0)
     assert "test_accuracy" in run.summary
+    assert len(run.metrics) == 0
 
 
 def test_a_diverging_run_ends_with_its_status_and_exit_code_4(command, tmp_path):
     ended = command("optimizer=sgd", "optimizer.lr=1e20", "hydra.run.dir=a", "epochs=30")
     assert ended.code == 4
-    summary = nettrain.Run(tmp_path / "a").summary
+    run = nettrain.Run(tmp_path / "a")
+    summary = run.summary
     assert summary["status"] == "diverged"
+    assert summary["train_accuracy"] is None
+    with pytest.raises(CheckpointError, match="diverged in its first epoch"):
+        run.model  # noqa: B018
     assert summary["epochs"] == 1
     json.loads((tmp_path / "a" / "summary.json").read_text(), parse_constant=lambda text: pytest.fail(text))
 

@@ -94,7 +94,13 @@ def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
 def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
     """The model for these features and this head; a foreign module is tried on a few rows."""
     inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
-    model: nn.Module = config.model.build(inputs, outputs, config.activation)
+    try:
+        model: nn.Module = config.model.build(inputs, outputs, config.activation)
+    except (MemoryError, RuntimeError) as error:
+        if "alloc" not in str(error):
+            raise
+        sentence = f"model={config.model.name}: its parameters do not fit into memory; make it smaller."
+        raise ConfigError(sentence) from error
     model.to(getattr(torch, config.precision))
     if not isinstance(model, RowModule):
         _try(model, inputs, outputs, config)

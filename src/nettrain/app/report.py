@@ -52,7 +52,8 @@ def result(row: Row) -> str:
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
         lines.append(f"{'':20}" + "".join(f"{title:>16}" for title, _ in columns))
-    for name in (key.removeprefix("train_") for key in summary if key.startswith("train_")):
+    first = columns[0][1] if columns else "none"
+    for name in (key.removeprefix(first) for key in summary if key.startswith(first)):
         lines.append(f"{name:20}" + "".join(f"{summary[prefix + name]:>16.4g}" for _, prefix in columns))
     if isinstance(row.setup.model, PolynomialModel) and not row.setup.data.encoder.classes:
         lines += _coefficients(row)

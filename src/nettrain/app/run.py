@@ -137,7 +137,12 @@ class Run:
     @cached_property
     def _checkpoint(self) -> dict[str, Any]:
         folder = self.folder / "checkpoints"
-        return load_checkpoint(folder / ("best.pt" if (folder / "best.pt").exists() else "last.pt"))
+        if (folder / "best.pt").exists():
+            return load_checkpoint(folder / "best.pt")
+        last = load_checkpoint(folder / "last.pt")
+        if not all(tensor.isfinite().all() for tensor in last["model"].values()):
+            raise CheckpointError(f"{self.folder}: the run diverged in its first epoch, it has no weights to use.")
+        return last
 
     @cached_property
     def _objective(self) -> Objective:

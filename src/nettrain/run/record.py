@@ -25,10 +25,14 @@ class Record:
         if path.exists():
             header, *rows = path.read_text().splitlines()
             kept = [row for row in rows if int(row.partition(",")[0]) <= epoch]
-            self.columns = header.split(",")
-            replace_file(path, ("\n".join([header, *kept]) + "\n").encode())
+            self.columns = header.split(",") if kept else []
+            replace_file(path, ("\n".join([header, *kept]) + "\n").encode() if kept else b"")
         if self.events:
             self.events.restart(step + 1)
+
+    def columns_only(self) -> None:
+        """A table without rows, for a run without epochs."""
+        replace_file(self.folder / "metrics.csv", b"epoch,step,seconds,train_loss,val_loss,lr\n")
 
     def epoch(self, row: dict[str, float]) -> None:
         """Append one row; its keys are the columns, the same ones every time."""

@@ -85,6 +85,8 @@ class Row:
     def finish(self, status: str, books: Books, test: Numbers) -> None:
         """Write the summary; `test` are the test split's numbers."""
         self.status = status
+        if self.setup.settings.epochs == 0:
+            self.record.columns_only()
         split = "val_" if len(self.setup.data.splits["val"]) else "train_"
         last = {k: v for k, v in self.last.items() if k.startswith(("train_", "val_"))}
         self.summary = {
