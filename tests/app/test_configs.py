@@ -84,3 +84,34 @@ def test_a_folder_of_one_s_own_joins_the_configs(command, tmp_path):
     ended = command("--config-dir", "mine", "optimizer=fast", "data=iris", "epochs=1", "hydra.run.dir=run")
     assert ended.code == 0, ended.err
     assert nettrain.Run(tmp_path / "run").config.optimizer.lr == 0.05
+
+
+def test_a_module_of_one_s_own_beside_a_folder_of_one_s_own(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    options = "--config-dir", "mine"
+    ended = command(*options, "data=iris", "model._target_=torch.nn.Linear", "epochs=1", "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    assert nettrain.Run(tmp_path / "run").config.model.name == "module"
+
+
+@pytest.mark.parametrize("model", ["model.hidden=[3,4]", "model._target_=torch.nn.Linear model.bias=false"])
+def test_a_run_s_config_is_a_config_for_another_run(command, tmp_path, model):
+    assert command("data=iris", *model.split(), "epochs=2", "optimizer=sgd", "hydra.run.dir=one").code == 0
+    saved = "--config-dir", "one/.hydra", "--config-name", "config"
+    assert command(*saved, "hydra.run.dir=again").code == 0
+    one, again = nettrain.Run(tmp_path / "one"), nettrain.Run(tmp_path / "again")
+    assert again.config == one.config
+    assert again.metrics.drop(columns="seconds").equals(one.metrics.drop(columns="seconds"))
+    assert command(*saved, "-m", "seed=1,2", "optimizer.lr=0.3", "hydra.sweep.dir=sweep").code == 0
+    swept = nettrain.Run(tmp_path / "sweep" / "1").config
+    assert (swept.seed, swept.optimizer.lr) == (2, 0.3)
+
+
+def test_a_root_config_of_one_s_own_is_left_to_hydra(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "short.yaml").write_text(
+        "defaults: [train, _self_]\nepochs: 1\nmodel: {name: mlp, hidden: [3]}\n"
+    )
+    ended = command("--config-dir", "mine", "--config-name", "short", "data=iris", "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    assert nettrain.Run(tmp_path / "run").summary["epochs"] == 1

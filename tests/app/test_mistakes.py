@@ -1,6 +1,15 @@
-"""Every mistake on the command line ends in one sentence that names the key, exit code 2, and no folder."""
+"""Whatever goes wrong ends in one sentence: mistakes on the command line, errors nobody expects, Ctrl-C."""
+
+import json
+import signal
+import subprocess
+import sys
 
 import pytest
+
+from nettrain.app import cli, prepare
+from nettrain.app.messages import unexpected
+from nettrain.run.books import Books
 
 MISTAKES = {
     "bs=0": "bs=0: bs has to be a positive integer, or full for the whole training split.",
@@ -13,7 +22,7 @@ MISTAKES = {
     "bs": "bs: it cannot be read as an override of the form key=value.",
     "epochs=ten": "epochs=ten: epochs has to be an integer.",
     "epochs=-1": "epochs=-1: epochs has to be >= 0.",
-    "seed=-1": "seed=-1: seed has to be >= 0.",
+    "seed=-1": "seed=-1: seed has to be >= 0, < 9223372036854775808.",
     "precision=float16": "precision=float16: precision has to be one of float32, float64.",
     "device=gpu": "device=gpu: device has to be one of auto, cpu, cuda.",
     "drop_last=perhaps": "drop_last=perhaps: drop_last has to be true or false.",
@@ -83,3 +92,89 @@ def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(command, tmp_pa
         f"nettrain: hydra.run.dir={tmp_path}/a: the folder holds a run already; choose another one.\n",
     )
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_was_there_before_stays(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    assert command("epochs=-1", "hydra.run.dir=mine/new/run").code == 2
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_a_folder_that_cannot_be_made(command, tmp_path):
+    (tmp_path / "file").touch()
+    ended = command("hydra.run.dir=file/run")
+    assert (ended.code, ended.err) == (6, "nettrain: file/run: it cannot be written: Not a directory.\n")
+
+
+def broken(books):
+    if books.updates == 5:
+        raise ZeroDivisionError("nothing can be divided by it\nreally")
+
+
+def test_an_error_that_nobody_expects_is_one_line_and_a_traceback_in_the_folder(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(Books, "exhausted", broken)
+    ended = command("data=iris", "hydra.run.dir=run")
+    message = "ZeroDivisionError: nothing can be divided by it"
+    assert (ended.code, ended.err) == (1, f"nettrain: {message} (traceback: {tmp_path}/run/error.txt)\n")
+    assert "Traceback" in (tmp_path / "run" / "error.txt").read_text()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary == {"status": "failed", "message": message, "exit_code": 1}
+
+
+def test_an_error_before_the_run_has_begun_leaves_its_traceback_alone(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare.data, "load", lambda *arguments: {}["x"])
+    assert command("hydra.run.dir=run").code == 1
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["error.txt"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_is_said_with_what_helps(error):
+    assert unexpected(error).endswith("; a lower bs or model.hidden needs less memory.")
+
+
+def interrupt(*arguments):
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_the_data_are_read(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare.data, "load", interrupt)
+    ended = command()
+    assert (ended.code, ended.err) == (130, "nettrain: interrupted before training began\n")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_ctrl_c_while_the_config_is_composed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "register", interrupt)
+    assert command() == (130, "", "nettrain: interrupted before training began\n")
+
+
+def test_ctrl_c_while_torch_is_imported():
+    code = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "torch":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+import nettrain.app.cli
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "nettrain: interrupted before training began\n")
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once(command, tmp_path, monkeypatch):
+    def exhausted(books):
+        if books.updates > 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Books, "exhausted", exhausted)
+    ended = command("data=iris", "epochs=9", "quiet=true", "hydra.run.dir=run")
+    assert ended == (130, "", f"nettrain: interrupted at once; {tmp_path}/run is as it was last saved\n")
+    assert not (tmp_path / "run" / "summary.json").exists()

@@ -1,9 +1,14 @@
 """A sweep: a folder per run, results.csv, and the leaderboard."""
 
+import signal
+
 import pandas
 import pytest
 
 import nettrain
+from nettrain.app import prepare
+from nettrain.app.sweep import Entry, leaderboard, write_results
+from nettrain.run.books import Books
 
 SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
 
@@ -56,3 +61,130 @@ def test_the_runs_of_a_sweep_equal_the_same_runs_alone(command, tmp_path):
     alone = nettrain.train(["seed=4", "data=iris", "epochs=4", "quiet=true"])
     swept = nettrain.Run(tmp_path / "sweep" / "1")
     assert swept.metrics.drop(columns="seconds").equals(alone.metrics.drop(columns="seconds"))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_repeated_sweep_is_refused_and_its_folder_stays_as_it_is(command, tmp_path):
+    assert command("-m", "seed=1,2", *SMALL).code == 0
+    before = contents(tmp_path)
+    ended = command("-m", "seed=1,2,3", *SMALL)
+    assert ended == (2, "", "nettrain: hydra.sweep.dir=sweep: the folder holds runs already; choose another one.\n")
+    assert contents(tmp_path) == before
+
+
+def test_a_run_is_never_written_over_by_another_one_of_its_sweep(command, tmp_path):
+    ended = command("-m", "seed=1,2", "hydra.sweep.subdir=same", *SMALL)
+    assert ended.code == 2
+    assert "the folder holds a run already" in ended.err
+    run = nettrain.Run(tmp_path / "sweep" / "same")
+    assert (run.summary["status"], run.config.seed) == ("completed", 1)
+
+
+def test_an_error_that_nobody_expects_ends_its_own_run_only(command, tmp_path, monkeypatch):
+    exhausted, seen = Books.exhausted, []
+
+    def broken(books):
+        if books.updates == 5 and not seen:
+            seen.append(books)
+            raise ZeroDivisionError("nothing can be divided by it")
+        return exhausted(books)
+
+    monkeypatch.setattr(Books, "exhausted", broken)
+    ended = command("-m", "seed=1,2", *SMALL)
+    message, trace = "ZeroDivisionError: nothing can be divided by it", tmp_path / "sweep" / "0" / "error.txt"
+    assert (ended.code, ended.err) == (1, f"nettrain: {message} (traceback: {trace})\n")
+    assert "Traceback" in trace.read_text()
+    results = pandas.read_csv(tmp_path / "sweep" / "results.csv")
+    assert results["status"].tolist() == ["failed", "completed"]
+    assert results["message"].tolist()[0] == message
+
+
+def test_a_run_that_cannot_start_has_its_overrides_in_the_table(command, tmp_path):
+    command("-m", "head=sigmoid_bce,auto", "seed=3", *SMALL)
+    results = pandas.read_csv(tmp_path / "sweep" / "results.csv")
+    assert results["head"].tolist() == ["sigmoid_bce", "auto"]
+    assert results["seed"].tolist() == [3, 3]
+
+
+def test_what_was_asked_for_stays_beside_what_came_of_it(command, tmp_path):
+    ended = command("-m", "epochs=2,3", "budget.updates=5", "data=iris", "quiet=true", "hydra.sweep.dir=sweep")
+    results = pandas.read_csv(tmp_path / "sweep" / "results.csv")
+    assert results["epochs"].tolist() == [2, 3]
+    summaries = [nettrain.Run(tmp_path / "sweep" / str(number)).summary for number in range(2)]
+    assert results["summary.epochs"].tolist() == [summary["epochs"] for summary in summaries]
+    assert next(line for line in ended.out.splitlines() if "runs  bad" in line).split()[0] == "epochs"
+
+
+def entry(run, overrides, **summary):
+    return Entry(str(run), overrides, {"status": "completed", **summary})
+
+
+def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
+    runs = [
+        entry(0, {"bs": "8"}, best_val_loss=0.2),
+        entry(1, {"bs": "8", "optimizer.lr": "1"}, best_val_loss=0.1),
+        entry(2, {"seed": "1", "bs": "4"}, best_val_loss=0.3),
+    ]
+    rows = [line.split() for line in leaderboard(runs).splitlines()[1:]]
+    assert rows == [
+        ["bs", "lr", "runs", "bad", "best_val_loss"],
+        ["8", "1", "1", "0", "0.1"],
+        ["8", "1", "0", "0.2"],
+        ["4", "1", "0", "0.3"],
+    ]
+    write_results(tmp_path / "results.csv", runs)
+    assert list(pandas.read_csv(tmp_path / "results.csv"))[:5] == ["run", "bs", "optimizer.lr", "seed", "status"]
+
+
+def test_without_a_validation_split_the_training_loss_ranks():
+    runs = [entry(i, {"bs": str(i)}, best_train_loss=loss) for i, loss in enumerate([0.3, 0.1, 0.2])]
+    rows = [line.split() for line in leaderboard(runs).splitlines()[1:]]
+    assert rows[0][-1] == "best_train_loss"
+    assert [row[0] for row in rows[1:]] == ["1", "2", "0"]
+
+
+def test_a_module_of_one_s_own_in_a_sweep(command, tmp_path):
+    assert command("-m", "model._target_=torch.nn.Linear", "epochs=1,2", *SMALL[:1], *SMALL[2:]).code == 0
+    assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["summary.epochs"].tolist() == [1, 2]
+
+
+def test_ctrl_c_ends_a_sweep_with_the_run_in_progress_saved(command, tmp_path, monkeypatch):
+    exhausted, seen = Books.exhausted, []
+
+    def interrupted(books):
+        if books.updates == 5 and books not in seen:
+            seen.append(books)
+            if len(seen) == 2:  # the second run
+                signal.raise_signal(signal.SIGINT)
+        return exhausted(books)
+
+    monkeypatch.setattr(Books, "exhausted", interrupted)
+    ended = command("-m", "seed=1,2,3", *SMALL)
+    assert ended.code == 130
+    assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed", "interrupted"]
+    assert (tmp_path / "sweep" / "1" / "checkpoints" / "last.pt").exists()
+    assert not (tmp_path / "sweep" / "2").exists()
+    assert "2 runs" in ended.out
+
+
+def test_ctrl_c_before_a_run_has_begun_ends_a_sweep_with_the_finished_runs(command, tmp_path, monkeypatch):
+    load = prepare.data.load
+
+    def interrupted(settings, seed):
+        if seed == 2:
+            signal.raise_signal(signal.SIGINT)
+        return load(settings, seed)
+
+    monkeypatch.setattr(prepare.data, "load", interrupted)
+    ended = command("-m", "seed=1,2,3", *SMALL)
+    assert (ended.code, ended.err) == (130, "nettrain: the sweep was interrupted\n")
+    assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed"]
+    assert not (tmp_path / "sweep" / "1").exists()
+
+
+def test_a_sweep_that_cannot_be_composed_leaves_nothing(command, tmp_path):
+    assert command("-m", "optimizer=sgd,adamm").code == 2
+    assert list(tmp_path.rglob("*")) == []

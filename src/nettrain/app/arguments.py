@@ -1,7 +1,11 @@
 """Overrides: what people type or pass, in the form that Hydra reads."""
 
+import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 
 def with_module(overrides: list[str]) -> list[str]:
@@ -9,8 +13,33 @@ def with_module(overrides: list[str]) -> list[str]:
     if not any(override.startswith("model._target_=") for override in overrides):
         return overrides
     added = ["++" + override if override.startswith("model.") else override for override in overrides]
-    chosen = any(override.startswith("model=") for override in overrides)
-    return added if chosen else ["model=module", *added]
+    if not any(override.startswith("model=") for override in overrides):
+        first = next(i for i, override in enumerate(overrides) if override.startswith("model."))
+        added.insert(first, "model=module")  # not at the very start: options such as -m may stand there
+    return added
+
+
+def config_options(arguments: list[str]) -> tuple[str | None, str | None, list[str]]:
+    """Hydra's --config-dir and --config-name, and the arguments without them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn")
+    options, rest = parser.parse_known_args(arguments)
+    return options.config_dir, options.config_name, rest
+
+
+def with_saved_config(arguments: list[str]) -> list[str]:
+    """With `--config-dir RUN/.hydra --config-name config`, a run's config, the overrides that make it instead."""
+    folder, name, rest = config_options(arguments)
+    path = Path(folder or "", f"{name}".removesuffix(".yaml") + ".yaml")
+    if folder is None or name is None or not path.is_file():
+        return arguments
+    saved = OmegaConf.load(path)
+    if not isinstance(saved, DictConfig) or "defaults" in saved or OmegaConf.select(saved, "model.name") is None:
+        return arguments  # a config of the user's own, for Hydra
+    container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
+    first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
+    return [*rest[:first], *overrides_of(container), *rest[first:]]
 
 
 def overrides_of(config: Mapping[str, Any]) -> list[str]:

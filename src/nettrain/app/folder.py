@@ -3,23 +3,45 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.errors import ConfigError
 from nettrain.run.files import replace_file
 
 _RESULTS = ("summary.json", "metrics.csv", "checkpoints")
+_made: list[Path] = []  # the folders that were not there before this process
+
+
+class MadeFolders(Callback):
+    """Hydra's callback that notes which folders Hydra is about to make; `discard` leaves all others alone."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _note(Path(config.hydra.run.dir).absolute())
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _note(Path(config.hydra.sweep.dir).absolute())
+
+
+def _note(folder: Path) -> None:
+    _made[:] = [path for path in [folder, *folder.parents] if not path.exists()]
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether the folder holds a run, finished or not."""
+    return any((folder / name).exists() for name in _RESULTS)
 
 
 def claim(folder: Path) -> None:
     """Raise `ConfigError` if the folder holds a run already: its files would be mixed with the new ones."""
-    if any((folder / name).exists() for name in _RESULTS):
+    if holds_run(folder):
         raise ConfigError(f"hydra.run.dir={folder}: the folder holds a run already; choose another one.")
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder, and the dates above it, as far as they are empty."""
-    for empty in [folder, *folder.parents][:3]:
+    """Remove the folder, and those above it that Hydra has made for it, as far as they are empty."""
+    folder = folder.absolute()
+    for empty in [folder, *(parent for parent in folder.parents if parent in _made)]:
         try:
             empty.rmdir()
         except OSError:
@@ -31,6 +53,11 @@ def save_config(folder: Path, config: dict[str, Any], hydra: DictConfig | None) 
     replace_file(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
     if hydra is None:
         return
-    overrides = OmegaConf.to_yaml(OmegaConf.create(list(hydra.overrides.task)))
     replace_file(folder / ".hydra" / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})).encode())
+    save_overrides(folder, hydra)
+
+
+def save_overrides(folder: Path, hydra: DictConfig) -> None:
+    """Write `.hydra/overrides.yaml`, what the run was asked for; `hydra` are Hydra's settings."""
+    overrides = OmegaConf.to_yaml(OmegaConf.create(list(hydra.overrides.task)))
     replace_file(folder / ".hydra" / "overrides.yaml", overrides.encode())

@@ -1,10 +1,14 @@
-"""`--help`: every key with its meaning, default and limits, for the parts that the command line chooses."""
+"""`--help`: every key with its meaning, value and limits, for the parts that the command line chooses."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from nettrain.app.config import GROUPS, config_folder, parts
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from nettrain.app.arguments import config_options, with_module
+from nettrain.app.config import GROUPS, config_folder, parts, register
 from nettrain.parts.option import allowed
 from nettrain.run.settings import Settings
 
@@ -13,52 +17,62 @@ _USAGE = """usage: nettrain [key=value ...] [group=name ...]        train one ru
        nettrain --help optimizer=sgd model=linear      the keys of other parts
        nettrain --cfg job [overrides]                  print the composed config
        nettrain --config-dir FOLDER [overrides]        add a folder of your own configs
+       nettrain --config-dir RUN/.hydra --config-name config [overrides]   train with the config of a run
        nettrain --hydra-help                           all of Hydra's options"""
 
 
 def help_text(arguments: list[str]) -> str:
-    """The help for the parts named by `group=name` among the arguments, else for the default ones."""
-    chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    sections = [_USAGE, "keys of every run:\n" + "\n".join(_lines(Settings, ""))]
+    """The help for the config that the overrides among the arguments make, its values being the defaults.
+
+    Raises Hydra's or OmegaConf's error for an override that cannot be.
+    """
+    own, _, rest = config_options(arguments)
+    overrides = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
+    folders = [config_folder(), *([Path(own).absolute()] if own else [])]
+    choices, config = _composed(with_module(overrides), folders)
+    sections = [_USAGE, "keys of every run:\n" + "\n".join(_lines(Settings, config, ""))]
     for group in GROUPS:
-        name = chosen.get(group, _DEFAULTS[group])
-        if name not in parts(group):
-            name = _DEFAULTS[group]
-        part = parts(group)[name]
-        yaml = (config_folder() / group / f"{name}.yaml").read_text().splitlines()
-        about = next(line for line in yaml if not line.startswith("# @package")).removeprefix("# ")
-        lines = [f"{group}={name}: {about}", f"  known: {', '.join(_options(group))}", *_lines(part, f"{group}.")]
-        sections.append("\n".join(lines))
-    experiments = _options("experiment")
+        name, values = choices[group], config[group]
+        lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
+        sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
+    experiments = _options("experiment", folders)
     if experiments:
         sections.append("experiment=NAME, a set of choices: " + ", ".join(experiments))
     return "\n\n".join(sections)
 
 
-_DEFAULTS = {
-    "data": "digits",
-    "model": "mlp",
-    "activation": "relu",
-    "head": "auto",
-    "optimizer": "adam",
-    "schedule": "constant",
-}
+def _composed(overrides: list[str], folders: list[Path]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The name of each group's choice, and the config, as Hydra composes them."""
+    register()
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders[1:])}]"]
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
+        composed = compose("train", [*search, *overrides], return_hydra_config=True)
+    choices = dict(composed.hydra.runtime.choices)
+    del composed.hydra  # it has values that only a run has
+    container: dict[str, Any] = OmegaConf.to_container(composed)  # type: ignore[assignment]
+    return choices, container
 
 
-def _options(group: str) -> list[str]:
-    folder = config_folder() / group
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in Path(folder).rglob("*.yaml"))
+def _about(group: str, name: str, folders: list[Path]) -> str:
+    """What a choice is: the first comment of its yaml."""
+    path = next(path for folder in folders if (path := folder / group / f"{name}.yaml").is_file())
+    comments = (line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
+    return next((comment for comment in comments if not comment.startswith("@package")), "")
 
 
-def _lines(part: Any, prefix: str) -> list[str]:
+def _options(group: str, folders: list[Path]) -> list[str]:
+    found = [(path, folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
+    return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in found})
+
+
+def _lines(part: Any, values: dict[str, Any], prefix: str) -> list[str]:
     lines = []
     for field in dataclasses.fields(part):
-        if dataclasses.is_dataclass(field.type) and isinstance(field.type, type):
-            lines += _lines(field.type, f"{prefix}{field.name}.")
+        value = values[field.name]
+        if isinstance(value, dict):
+            lines += _lines(field.type, value, f"{prefix}{field.name}.")
         elif field.name != "name":
-            factory = field.default_factory
-            default = field.default if factory is dataclasses.MISSING else factory()
-            text = "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+            text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             limits = f" ({allowed(field)})" if allowed(field) else ""
             lines.append(f"  {prefix + field.name + '=' + text:<38} {field.metadata.get('help', '')}{limits}")
     return lines

@@ -1,13 +1,14 @@
-"""What went wrong while Hydra composed a config, in one sentence that names the key and what would do."""
+"""What went wrong, in one sentence: while Hydra composed a config, it names the key and what would do."""
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Mapping
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from nettrain.errors import ConfigError
+from nettrain.errors import ConfigError, Mistake
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
 
@@ -46,6 +47,21 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
     if isinstance(cause, ValidationError):
         return ConfigError(_wrong_type(cause))
     return ConfigError(re.sub(r"\s*\n\s*", " ", str(error)).strip())
+
+
+def tell(mistake: Mistake) -> int:
+    """Print a mistake's sentence; the exit code that it calls for."""
+    print(f"nettrain: {mistake}", file=sys.stderr, flush=True)
+    return mistake.exit_code
+
+
+def unexpected(error: Exception) -> str:
+    """One line for an error that is nobody's mistake: its type and the first line of its text."""
+    text = str(error).strip()
+    line = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
+        line += "; a lower bs or model.hidden needs less memory."
+    return line
 
 
 _TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}

@@ -1,23 +1,56 @@
 """A sweep's result: results.csv with a row per run, and the leaderboard that is printed at the end."""
 
+import csv
+import io
 import json
 import math
 import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from nettrain.app.folder import discard, holds_run
+from nettrain.app.messages import tell
+from nettrain.errors import ConfigError, StorageError
+from nettrain.run.files import replace_file
+
 _folder: Path | None = None  # of the sweep that this process runs
 
 
+@dataclass
+class Entry:
+    """A run of a sweep: the name of its folder, what it was asked for, and its summary."""
+
+    run: str
+    overrides: dict[str, str]
+    summary: dict[str, Any]
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run came to its own end."""
+        return bool(self.summary["status"] == "completed")
+
+
 class SweepFolder(Callback):
-    """Hydra's callback that tells where a sweep writes."""
+    """Hydra's callback that tells where a sweep writes; it ends a sweep that would write into another one's folder."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _folder
-        _folder = Path(config.hydra.sweep.dir)
+        folder = Path(config.hydra.sweep.dir)
+        if folder.is_dir() and any(holds_run(path) for path in folder.iterdir()):
+            mistake = ConfigError(f"hydra.sweep.dir={folder}: the folder holds runs already; choose another one.")
+            sys.exit(tell(mistake))  # Hydra would turn an exception into a warning
+        _folder = folder
+
+
+def underway() -> bool:
+    """Whether this process runs a sweep."""
+    return _folder is not None
 
 
 def finish() -> int:
@@ -26,46 +59,65 @@ def finish() -> int:
         return 0
     runs = read_runs(_folder)
     if not runs:
+        if [path.name for path in _folder.iterdir()] == ["multirun.yaml"]:  # Hydra could not compose the jobs
+            (_folder / "multirun.yaml").unlink()
+            discard(_folder)
         return 0
-    write_results(_folder / "results.csv", runs)
+    codes = [run.summary.get("exit_code", 0) for run in runs]
+    try:
+        write_results(_folder / "results.csv", runs)
+    except StorageError as error:
+        codes.append(tell(error))
     print(leaderboard(runs), flush=True)
     print(f"folder       {_folder}", flush=True)
-    return max((run.get("exit_code", 0) for run in runs), default=0)
+    return max(codes)
 
 
-def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """One dictionary per run of a sweep, by number: its number, its overrides and its summary."""
+def read_runs(folder: Path) -> list[Entry]:
+    """The runs of a sweep that have ended, by number."""
     runs = []
     for path in sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
         overrides = path.parent / ".hydra" / "overrides.yaml"
         given = list(OmegaConf.load(overrides)) if overrides.exists() else []
         pairs = dict(str(text).lstrip("+~").split("=", 1) for text in given if "=" in str(text))
-        runs.append({"run": path.parent.name, **pairs, **json.loads(path.read_text())})
+        runs.append(Entry(path.parent.name, pairs, json.loads(path.read_text())))
     return runs
 
 
-def write_results(path: Path, runs: list[dict[str, Any]]) -> None:
-    """A row per run; the columns are all overrides and all entries of the summaries."""
-    import csv
+def write_results(path: Path, runs: list[Entry]) -> None:
+    """A row per run; the columns are `run`, all overrides and all entries of the summaries.
 
-    columns = list(dict.fromkeys(key for run in runs for key in run))
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(runs)
+    An entry that is named like an override, such as `epochs`, is in the column `summary.epochs`: how many were trained,
+    beside how many were asked for.
+    """
+    asked = _union(run.overrides for run in runs)
+    rows = [
+        {"run": run.run, **run.overrides}
+        | {f"summary.{key}" if key in asked else key: value for key, value in run.summary.items()}
+        for run in runs
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["run", *asked, *(key for key in _union(rows) if key not in ("run", *asked))])
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())
 
 
-def leaderboard(runs: list[dict[str, Any]], most: int = 20) -> str:
+def leaderboard(runs: list[Entry], most: int = 20) -> str:
     """A table of the sweep's choices, best first: mean and standard deviation over the seeds of each.
 
-    Choices are ranked by the mean of the best validation loss; those with runs that did not complete come last.
+    Choices are ranked by the mean of the best validation loss, or of the best training loss where no run has a
+    validation split; those with runs that did not complete come last.
     """
-    keys = [key for key in _overrides(runs[0]) if len({run.get(key) for run in runs}) > 1]
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    varied = [key for key in _union(run.overrides for run in runs) if key != "seed"]
+    keys = [key for key in varied if len({run.overrides.get(key) for run in runs}) > 1]
+    groups: dict[tuple[str, ...], list[Entry]] = {}
     for run in runs:
-        groups.setdefault(tuple(str(run.get(key, "")) for key in keys), []).append(run)
-    measured = [name for name in ("best_val_loss", "test_accuracy", "test_r2") if any(name in run for run in runs)]
-    ranked = sorted(groups.items(), key=lambda group: (_incomplete(group[1]), _mean(group[1], "best_val_loss")))
+        groups.setdefault(tuple(run.overrides.get(key, "") for key in keys), []).append(run)
+    present = _union(run.summary for run in runs)
+    loss = next((name for name in ("best_val_loss", "best_train_loss") if name in present), "train_loss")
+    measured = [name for name in (loss, "test_accuracy", "test_r2") if name in present]
+    ranked = sorted(groups.items(), key=lambda group: (_incomplete(group[1]), _mean(group[1], loss)))
     table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
     for choice, group in ranked[:most]:
         numbers = [str(len(group)), str(_incomplete(group)), *(_spread(group, name) for name in measured)]
@@ -78,25 +130,25 @@ def leaderboard(runs: list[dict[str, Any]], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _overrides(run: dict[str, Any]) -> dict[str, Any]:
-    keys = list(run)
-    return {key: run[key] for key in keys[1 : keys.index("status")] if key != "seed"}
+def _union(mappings: Iterable[dict[str, Any]]) -> list[str]:
+    """The keys of all mappings, in the order in which they first appear."""
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
-def _values(group: list[dict[str, Any]], column: str) -> list[float]:
-    return [run[column] for run in group if run["status"] == "completed" and run.get(column) is not None]
+def _values(group: list[Entry], column: str) -> list[float]:
+    return [run.summary[column] for run in group if run.completed and run.summary.get(column) is not None]
 
 
-def _incomplete(group: list[dict[str, Any]]) -> int:
-    return sum(run["status"] != "completed" for run in group)
+def _incomplete(group: list[Entry]) -> int:
+    return sum(not run.completed for run in group)
 
 
-def _mean(group: list[dict[str, Any]], column: str) -> float:
+def _mean(group: list[Entry], column: str) -> float:
     values = _values(group, column)
     return statistics.fmean(values) if values else math.inf
 
 
-def _spread(group: list[dict[str, Any]], column: str) -> str:
+def _spread(group: list[Entry], column: str) -> str:
     values = _values(group, column)
     if not values:
         return "-"

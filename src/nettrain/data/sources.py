@@ -3,6 +3,7 @@
 A new one is a subclass of `Dataset` with a field `name` and a method `load`, and its yaml.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Optional
 
@@ -17,7 +18,7 @@ from nettrain.parts.option import option
 
 
 @dataclass
-class Dataset:
+class Dataset(ABC):
     """What all data sets have in common: how they are split and scaled."""
 
     name: str = ""
@@ -26,9 +27,9 @@ class Dataset:
     split_seed: Optional[int] = option(None, "seed that draws the split; null: the run's seed", minimum=0)  # noqa: UP045
     standardize: bool = option(True, "scale to mean 0 and standard deviation 1 on the training rows")
 
+    @abstractmethod
     def load(self, seed: int) -> Table:
         """The whole table; `seed` is the run's, for a data set that each run is to draw anew."""
-        raise NotImplementedError
 
 
 @dataclass

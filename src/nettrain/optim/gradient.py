@@ -5,6 +5,7 @@ fused, capturable, differentiable). Their keys still stand in the parameter grou
 both directions. The mathematics is that of `nettrain.parts.rules`, applied to one parameter tensor at a time.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from nettrain.parts import rules
 from nettrain.parts.option import check
 
 
-class RuleOptimizer(Optimizer):
+class RuleOptimizer(Optimizer, ABC):
     """A `torch.optim.Optimizer` whose update is a rule of `nettrain.parts.rules`.
 
     Hyperparameters belong to the parameter group and are read at every step, so that torch's schedulers work. The
@@ -28,9 +29,9 @@ class RuleOptimizer(Optimizer):
 
     counted: ClassVar[bool] = True
 
+    @abstractmethod
     def rule(self, group: dict[str, Any]) -> rules.Rule:
         """The rule of a parameter group; raises ValueError for hyperparameters that do not go together."""
-        raise NotImplementedError
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters; raises ValueError for a hyperparameter outside its range."""

@@ -6,6 +6,7 @@ by `nettrain.parts.line_search`, or by the damping and the trust region of `nett
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -51,9 +52,9 @@ class CurvatureSolver(Solver):
         state["first_value"] = state["value"].clone()
         return state
 
+    @abstractmethod
     def memory(self, w: Tensor) -> State:
         """What the method remembers beside its point, empty."""
-        raise NotImplementedError
 
     def renew(self, problem: Problem, state: State, w: Tensor) -> None:
         state["value"], state["gradient"] = problem.gradient(w)
@@ -123,17 +124,17 @@ class QuasiNewton(CurvatureSolver):
     def memory(self, w: Tensor) -> State:
         return {"fresh": torch.tensor(True)}
 
+    @abstractmethod
     def direction(self, state: State) -> Tensor:
         """d (P,), from the gradient and the memory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trial(self, state: State, slope: Tensor) -> Tensor:
         """The first step length to try along a direction with this slope, 0-d."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remember(self, state: State, s: Tensor, y: Tensor) -> None:
         """Learn from an update s that changed the gradient by y."""
-        raise NotImplementedError
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         g, fresh = state["gradient"], bool(state["fresh"])

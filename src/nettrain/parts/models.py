@@ -8,6 +8,7 @@ import importlib
 import inspect
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -87,14 +88,14 @@ class Module:
         return module
 
 
-class RowModule(nn.Module):
+class RowModule(nn.Module, ABC):
     """A module whose parameters may be those of one run, shape (...), or of K runs, shape (K, ...)."""
 
     dropout: float = 0.0
 
+    @abstractmethod
     def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs) of x (..., n, inputs); with `noise`, units are dropped as in training."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits (n, outputs) of x (n, inputs), as in evaluation."""

@@ -9,6 +9,7 @@ The names of the state's tensors are those of `torch.optim`. eta is the learning
 weight decay, g the gradient; weight decay adds lambda w to g, except in AdamW.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,7 +34,7 @@ Coefficients = dict[str, Coefficient]
 
 
 @dataclass
-class Rule:
+class Rule(ABC):
     """What gradient rules share: the learning rate, weight decay, and clipping of the gradient's norm."""
 
     name: str = ""
@@ -53,9 +54,9 @@ class Rule:
         """The scalars of update t with learning rate lr, by name."""
         return {"step": -lr}
 
+    @abstractmethod
     def update(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
         """Advance w and state in place by one update; g may be changed too."""
-        raise NotImplementedError
 
     def all_coefficients(self, t: Scalars, lr: Scalars) -> dict[str, Scalars]:
         """The scalars of the rule, and those of weight decay and clipping where they are switched on."""

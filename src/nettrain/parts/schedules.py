@@ -6,6 +6,7 @@ schedule by min(1, (t + 1) / (warmup per_epoch)). Only `plateau` has a state, wh
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ Steps = np.ndarray
 
 
 @dataclass
-class Schedule:
+class Schedule(ABC):
     """What schedules share: an optional linear warm-up."""
 
     name: str = ""
@@ -28,9 +29,9 @@ class Schedule:
         factor = np.broadcast_to(np.asarray(self.factor(t, per_epoch, updates), dtype=float), t.shape)
         return factor * np.minimum(1.0, (t + 1) / (self.warmup * per_epoch)) if self.warmup else factor
 
+    @abstractmethod
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps | float:
         """The factor of each update t without the warm-up."""
-        raise NotImplementedError
 
     def observe(self, loss: float) -> None:
         """Called after each epoch with the loss that the run monitors."""

@@ -5,6 +5,7 @@ rises. The noise of update t is a function of (seed, t), drawn on the host. Leng
 is the root mean square of the parameters w0, 1 where they are all 0.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,9 +36,9 @@ class Search(Solver):
         if "points" in state:
             state["values"] = evaluate(problem, state["points"])
 
+    @abstractmethod
     def population(self, w: Tensor, seed: int) -> State:
         """The first points, and what else the method remembers, before anything is evaluated."""
-        raise NotImplementedError
 
 
 def evaluate(problem: Problem, points: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What curvature and search methods share: a solver takes a whole problem, not one gradient, and makes an update."""
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ REASONS = {
 
 
 @dataclass
-class Solver:
+class Solver(ABC):
     """A method that advances w (P,) by one update at a time, evaluating a problem as often as it needs.
 
     `state` holds tensors only, all of them needed to go on: from a copy of (w, state), update t gives the same bits.
@@ -38,17 +39,17 @@ class Solver:
     def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
         """Raise `ConfigError` if what the solver keeps for `size` parameters does not fit on the device."""
 
+    @abstractmethod
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         """The state before the first update from w."""
-        raise NotImplementedError
 
+    @abstractmethod
     def renew(self, problem: Problem, state: State, w: Tensor) -> None:
         """Evaluate again what the state remembers of the objective, for a problem that has changed (another batch)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         """Update number t = 1, 2, ..., in place on w and state; its noise depends on (seed, t) alone."""
-        raise NotImplementedError
 
 
 def read(*scalars: Tensor) -> list[float]:
