@@ -115,3 +115,16 @@ def test_a_root_config_of_one_s_own_is_left_to_hydra(command, tmp_path):
     ended = command("--config-dir", "mine", "--config-name", "short", "data=iris", "hydra.run.dir=run")
     assert ended.code == 0, ended.err
     assert nettrain.Run(tmp_path / "run").summary["epochs"] == 1
+
+
+@pytest.mark.parametrize("name", ["täble.csv", "a=b.csv", "with space.csv", "~x.csv"])
+def test_any_path_can_be_typed(command, tmp_path, name):
+    (tmp_path / name).write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    ended = command("data=csv", f"data.path={tmp_path / name}", "data.target=y", "epochs=1", "quiet=true")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_the_flag_of_a_sweep_may_stand_anywhere(command, tmp_path):
+    ended = command("data=iris", "-m", "epochs=1,2", "quiet=true", "hydra.sweep.dir=sweep")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} >= {"0", "1"}

@@ -8,6 +8,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 
+def for_hydra(arguments: list[str]) -> list[str]:
+    """The arguments with -m in front, where Hydra takes it, and quotes around values that its grammar cannot read.
+
+    These are single values with a sign beyond ASCII, or with `=` or `~`, as paths have them.
+    """
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    return [*flags, *(_quoted(argument) for argument in arguments if argument not in flags)]
+
+
+def _quoted(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    plain = not argument.startswith("-") and value[:1] not in ("'", '"', "[", "{") and not set(",()$") & set(value)
+    strange = not value.isascii() or "=" in value or "~" in value
+    return f"{key}={_text(value)}" if plain and strange else argument
+
+
 def with_module(overrides: list[str]) -> list[str]:
     """With `model._target_=...` among them, the overrides spelled as Hydra wants it: model=module, its keys added."""
     if not any(override.startswith("model._target_=") for override in overrides):

@@ -19,7 +19,7 @@ try:
     from omegaconf.errors import OmegaConfBaseException
 
     from nettrain.app import sweep
-    from nettrain.app.arguments import with_module, with_saved_config
+    from nettrain.app.arguments import for_hydra, with_module, with_saved_config
     from nettrain.app.config import config_folder, known_keys, register
     from nettrain.app.folder import discard, holds_run, save_overrides
     from nettrain.app.help import help_text
@@ -44,7 +44,7 @@ def main() -> None:
         if {"--help", "-h"} & set(sys.argv):
             print(help_text(sys.argv[1:]))
         else:
-            sys.argv[1:] = with_module(with_saved_config(sys.argv[1:]))
+            sys.argv[1:] = with_module(with_saved_config(for_hydra(sys.argv[1:])))
             _job()
     except (HydraException, OmegaConfBaseException) as error:
         code = tell(explain(error, known_keys()))
@@ -81,7 +81,7 @@ def _job(composed: DictConfig) -> float | None:
         sys.exit(code)
     if composed.resume is not None:
         discard(folder)  # the run has its own
-    if outcome.signal is not None:
+    if outcome.signal is not None and (sweeping or outcome.status == "interrupted"):
         sys.exit(128 + outcome.signal)
     if outcome.status == "diverged" and not sweeping:
         sys.exit(DIVERGED)
