@@ -25,6 +25,12 @@ class CheckpointError(Mistake):
     exit_code = 5
 
 
+class InUseError(Mistake):
+    """Another process trains in the folder."""
+
+    exit_code = 7
+
+
 class StorageError(Mistake):
     """The disk is full, or a folder cannot be written."""
 

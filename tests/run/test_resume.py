@@ -8,11 +8,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import nettrain
 from nettrain.app.config import parts
-from nettrain.errors import ConfigError, DataError
+from nettrain.errors import ConfigError, DataError, InUseError
 from nettrain.parts.rules import Rule
 from nettrain.problem import Problem
 from nettrain.run.books import Books
-from nettrain.run.files import load_checkpoint
+from nettrain.run.files import load_checkpoint, locked
 
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
 
@@ -184,3 +184,24 @@ def test_no_run_to_go_on_with(command, folder, message):
     ended = command(f"resume={folder}")
     assert ended.code == 5
     assert message in ended.err
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(here, capsys, damage):
+    whole = nettrain.train(["data=iris", "epochs=6", "quiet=true"])
+    nettrain.train(["data=iris", "epochs=4", "checkpoint.every_seconds=0", "quiet=true"], folder=here / "cut")
+    path = here / "cut" / "checkpoints" / "last.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flipped" else content[:1000])
+    if damage == "missing":
+        path.unlink()
+    again = nettrain.train(["resume=cut", "epochs=6", "quiet=false"])
+    assert "The one saved before it is used." in capsys.readouterr().out
+    assert_equal(whole, again)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_trains(here):
+    with locked(here / "run"), pytest.raises(InUseError, match="another run is using this folder"):
+        nettrain.train(["data=iris", "epochs=1", "quiet=true"], folder=here / "run")
+    assert nettrain.train(["data=iris", "epochs=1", "quiet=true"], folder=here / "run").summary["updates"] == 4

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in order, in another process as on a real terminal."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run in order, in another process as on a real terminal."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from nettrain.run.files import load_checkpoint
 TRAIN = Path(__file__).parents[2] / "train.py"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_run_with_its_checkpoint_saved(tmp_path, number, code):
     process = subprocess.Popen(
         [sys.executable, TRAIN, "epochs=100000", "hydra.run.dir=run", "tensorboard=false"],

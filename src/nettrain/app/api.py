@@ -10,9 +10,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.arguments import overrides_of, with_module
 from nettrain.app.config import config_folder, known_keys, register
+from nettrain.app.folder import discard
 from nettrain.app.job import train_run
 from nettrain.app.messages import explain
 from nettrain.app.run import Run
+from nettrain.errors import Mistake
 
 
 def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
@@ -38,6 +40,9 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
         outcome = train_run(composed, target, hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, known_keys()) from error
+    except Mistake:
+        discard(target)
+        raise
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")
     return Run(outcome.folder, trust=True)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from nettrain.app.config import GROUPS, Config, load_config, to_container
 from nettrain.app.run import Run
 from nettrain.errors import CheckpointError, ConfigError, DataError
-from nettrain.run.files import load_checkpoint
+from nettrain.run.files import load_newest
 from nettrain.run.setup import Setup
 
 _FREE = ("epochs", "device", "tensorboard", "quiet", "resume", "trust", "budget", "checkpoint")
@@ -50,18 +50,17 @@ def is_complete(folder: Path, config: Config) -> bool:
     return all(saved[key] == present[key] for key in saved if key not in passing)
 
 
-def checkpoints(setup: Setup) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """last.pt, and best.pt if there is one, of the run that `setup` goes on with.
+def last_checkpoint(setup: Setup) -> dict[str, Any]:
+    """The last checkpoint of the run that `setup` goes on with, or the one before if that is damaged, which it notes.
 
     Raises `CheckpointError` for a damaged file or one of another model, and `DataError` if the data have changed.
     """
-    folder = setup.folder / "checkpoints"
-    last = load_checkpoint(folder / "last.pt")
+    path = setup.folder / "checkpoints" / "last.pt"
+    last, note = load_newest(path)
+    setup.notes += [note] if note else []
     shapes = {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
     if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
-        raise CheckpointError(
-            f"{folder / 'last.pt'}: it belongs to another model than {setup.config['model']['name']}."
-        )
+        raise CheckpointError(f"{path}: it belongs to another model than {setup.config['model']['name']}.")
     if last["data"] != setup.data_hash:
         raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
-    return last, load_checkpoint(folder / "best.pt") if last["best"] else None
+    return last

@@ -1,17 +1,19 @@
 """How a run's files are written: whole or not at all, and checked when they are read."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nettrain.errors import CheckpointError, StorageError
+from nettrain.errors import CheckpointError, InUseError, StorageError
 
 FORMAT = 1  # of checkpoints; raised when their content changes
 
@@ -33,6 +35,28 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise storage_error(path, error) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, which is made if it is not there.
+
+    Raises `InUseError` if another process has locked it. The lock ends with the process, however that ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InUseError(
+            f"{folder}: another run is using this folder; wait for its end or choose another one."
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 def append(path: Path, content: bytes) -> None:
@@ -59,6 +83,26 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
     replace_file(path, buffer.getvalue())
+
+
+def keep_previous(path: Path) -> None:
+    """Rename a checkpoint to `previous.pt` before a new one takes its name."""
+    if path.exists():
+        os.replace(path, path.with_name("previous.pt"))
+
+
+def load_newest(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The checkpoint at `path`; where it is damaged or missing, the one saved before it, and a sentence that says so.
+
+    Raises `CheckpointError` as `load_checkpoint` does if neither can be read.
+    """
+    try:
+        return load_checkpoint(path), None
+    except CheckpointError as error:
+        previous = path.with_name("previous.pt")
+        if not previous.exists():
+            raise
+        return load_checkpoint(previous), f"{error} The one saved before it is used."
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from nettrain.run.books import Books
-from nettrain.run.files import save_checkpoint
+from nettrain.run.files import keep_previous, save_checkpoint
 from nettrain.run.record import Record
 from nettrain.run.setup import Setup
 from nettrain.vector import state_dict
@@ -80,7 +80,10 @@ class Row:
             "config": self.setup.config,
             **more,
         }
-        save_checkpoint(self.setup.folder / "checkpoints" / name, content)
+        path = self.setup.folder / "checkpoints" / name
+        if name == "last.pt":
+            keep_previous(path)
+        save_checkpoint(path, content)
 
     def finish(self, status: str, books: Books, test: Numbers) -> None:
         """Write the summary; `test` are the test split's numbers."""

@@ -5,11 +5,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """A context in which SIGINT and SIGTERM only set `received`; a second one acts as it would without us."""
+    """A context in which SIGINT, SIGTERM and SIGHUP only set `received`; a second one acts as it would without us."""
 
     def __init__(self) -> None:
         self.received: int | None = None

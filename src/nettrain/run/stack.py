@@ -151,14 +151,14 @@ class Stack:
         self.objective.buffers = present
         return numbers
 
-    def restore(self, checkpoint: dict[str, Any], best: dict[str, Any] | None) -> None:
+    def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take back the weights, buffers and optimizer state of the only run."""
         layout = self.objective.layout
         self.w.copy_(join(checkpoint["model"][name] for name in layout.names))
-        self.best_w.copy_(self.w if best is None else join(best["model"][name] for name in layout.names))
+        self.best_w.copy_(join(checkpoint["best_model"][name] for name in layout.names))
         for name in self.objective.buffers:
             self.objective.buffers[name].copy_(checkpoint["buffers"][name])
-            self.best_buffers[name].copy_((best or checkpoint)["buffers"][name])
+            self.best_buffers[name].copy_(checkpoint["best_buffers"][name])
         self.state = {name: tensor.to(self.device) for name, tensor in checkpoint["optimizer"].items()}
 
     def each(self, tensor: Tensor) -> Iterator[Tensor]:

@@ -20,6 +20,7 @@ from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch, to_host
+from nettrain.vector import state_dict
 
 
 class Trainer:
@@ -33,12 +34,12 @@ class Trainer:
         self.begun = Begun()
         self.saved = time.monotonic()
 
-    def restore(self, checkpoint: dict[str, Any], best: dict[str, Any] | None) -> None:
-        """Stand where the only run stood when it saved last.pt, `checkpoint`, and best.pt, `best`."""
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Stand where the only run stood when it saved this checkpoint, a last.pt."""
         (row,) = self.rows
         self.epoch = checkpoint["epoch"]
         self.books.restore(checkpoint)
-        self.stack.restore(checkpoint, best)
+        self.stack.restore(checkpoint)
         if checkpoint["outputs"] is not None:
             self.begun = Begun(checkpoint["batch"], [checkpoint["outputs"].to(self.stack.device)])
         row.restore(checkpoint)
@@ -153,6 +154,8 @@ class Trainer:
                 last=row.last,
                 best=row.best,
                 progress=row.progress,
+                best_model=state_dict(row.setup.model, best_ws[i], best_buffers),
+                best_buffers=best_buffers,
                 outputs=outputs[i],
                 **position,
             )
