@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
+COMMANDS = [block.splitlines() for language, block in BLOCKS if language == "sh"]
 NOT_HERE = ("make test", "tensorboard")  # this very test, and a server; tests/run/test_tensorboard.py starts that
 SCRIPTS = [block for language, block in BLOCKS if language == "python"]
 
@@ -34,12 +34,14 @@ def run(command, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=folder, env=environment, shell=isinstance(command, str), capture_output=True)
-    assert ended.returncode == 0, ended.stderr.decode()
+    assert ended.returncode == 0, f"{command}\n{ended.stderr.decode()}"
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith(NOT_HERE)])
-def test_a_command_of_the_readme(place, command):
-    run(command, place)
+@pytest.mark.parametrize("commands", COMMANDS, ids=lambda commands: commands[0])
+def test_the_commands_of_a_block_of_the_readme(place, commands):
+    for command in commands:
+        if not command.startswith(NOT_HERE):
+            run(command, place)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
