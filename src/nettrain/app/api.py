@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.arguments import overrides_of, with_module
 from nettrain.app.config import config_folder, known_keys, register
-from nettrain.app.folder import discard
+from nettrain.app.folder import discard, note_missing
 from nettrain.app.job import train_run
 from nettrain.app.messages import explain
 from nettrain.app.run import Run
@@ -35,6 +35,7 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
         hydra = composed.hydra
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)
+        note_missing(target)
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
         outcome = train_run(composed, target, hydra)

@@ -17,13 +17,15 @@ class MadeFolders(Callback):
     """Hydra's callback that notes which folders Hydra is about to make; `discard` leaves all others alone."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _note(Path(config.hydra.run.dir).absolute())
+        note_missing(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _note(Path(config.hydra.sweep.dir).absolute())
+        note_missing(Path(config.hydra.sweep.dir))
 
 
-def _note(folder: Path) -> None:
+def note_missing(folder: Path) -> None:
+    """Note which of a folder and those above it are not there yet: `discard` may remove them."""
+    folder = folder.absolute()
     _made[:] = [path for path in [folder, *folder.parents] if not path.exists()]
 
 
