@@ -88,7 +88,6 @@ def browser():
     options.binary_location = "/usr/bin/chromium"
     driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
     yield driver
-    driver.save_screenshot("/tmp/tb.png")
     driver.quit()
 
 
