@@ -10,6 +10,7 @@ from nettrain.app.prepare import prepare
 from nettrain.parts.rules import Rule
 from nettrain.run.files import load_checkpoint
 from nettrain.run.row import Row
+from nettrain.run.stack import Stack
 from nettrain.run.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -69,6 +70,15 @@ def test_every_head_with_splits_of_each_row_s_own(here, data):
 def test_dropout_has_a_stream_and_a_rate_of_each_row_s_own(here):
     rows = ["seed=1 model.dropout=0.1", "seed=1 model.dropout=0.5", "seed=4 model.dropout=0"]
     assert_equal_to_alone(here, "data=wine", "epochs=5", rows=rows)
+
+
+def test_the_noise_of_a_row_depends_on_its_seed_and_on_nothing_else(here):
+    common = ["data=wine", "model.dropout=0.2", "data.split_seed=0"]
+    stack = Stack(setups(here, *common, rows=["seed=1", "seed=2", "seed=1"]), CPU)
+    keys = torch.stack([noise.key for noise in stack.noises(0)]).flatten(1)
+    assert torch.equal(keys[:, 0], keys[:, 2])
+    assert (keys[:, 0] != keys[:, 1]).all()
+    assert len(set(keys[:, 0].tolist())) == len(keys)
 
 
 def test_schedules_epochs_and_early_stopping_are_each_row_s_own(here):
