@@ -65,6 +65,9 @@ MISTAKES = {
     "model._target_=torch.nn.Linear model.in_features=3": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
     "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10)",
     "data=csv": "data.path: a value has to be given.",
+    "bs=null": "bs=null: bs has to have a value.",
+    "seed=null": "seed=null: seed has to have a value.",
+    "budget=5": "budget: it is a group of keys, budget.<key>=..., which --help lists.",
 }
 
 

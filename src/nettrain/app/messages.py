@@ -75,6 +75,10 @@ def _wrong_type(error: ValidationError) -> str:
         return f"{key}={match[1]}: {key} has to be true or false."
     if match := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint 'Union\[int, str\]'", text):
         return f"{key}={match[1]}: {key} has to be a positive integer, or full for the whole training split."
+    if "is not Optional" in text:
+        return f"{key}=null: {key} has to have a value."
+    if "is not a subclass of" in text:
+        return f"{key}: it is a group of keys, {key}.<key>=..., which --help lists."
     if "is not a ListConfig" in text:
         return f"{key}: it has to be a list, such as {key}=[64,32]."
     return f"{key}: {text[0].lower()}{text[1:].rstrip('.')}."
