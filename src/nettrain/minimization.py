@@ -11,12 +11,13 @@ from torch import Tensor
 
 from nettrain.errors import ConfigError
 from nettrain.parts import cma_es, curvature, rules, search
-from nettrain.parts.option import check
+from nettrain.parts.option import check, named_parts
 from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
 from nettrain.problem import Function, Problem
 
 Optimizer = Rule | Solver
+OPTIMIZERS = (rules, curvature, search, cma_es)  # the modules in which they are
 
 
 @dataclass
@@ -120,9 +121,8 @@ def minimize(
 
 
 def optimizers() -> dict[str, type[Optimizer]]:
-    """Every optimizer by its name: the classes with a `name` in the modules of rules and solvers."""
-    classes = (c for module in (rules, curvature, search, cma_es) for c in vars(module).values() if isinstance(c, type))
-    return {c.name: c for c in classes if issubclass(c, Rule | Solver) and c.name}
+    """Every optimizer by its name."""
+    return named_parts(*OPTIMIZERS)
 
 
 def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:

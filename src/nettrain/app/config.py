@@ -18,8 +18,9 @@ from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 from nettrain.app.messages import unknown_key
 from nettrain.data import sources
 from nettrain.errors import ConfigError
-from nettrain.parts import activations, cma_es, curvature, heads, models, rules, schedules, search
-from nettrain.parts.option import check, option
+from nettrain.minimization import OPTIMIZERS
+from nettrain.parts import activations, heads, models, schedules
+from nettrain.parts.option import check, named_parts, option
 from nettrain.run.settings import Settings
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
@@ -27,7 +28,7 @@ GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "model": (models,),
     "activation": (activations,),
     "head": (heads,),
-    "optimizer": (rules, curvature, search, cma_es),
+    "optimizer": OPTIMIZERS,
     "schedule": (schedules,),
 }
 
@@ -53,17 +54,12 @@ def config_folder() -> Path:
 @cache
 def parts(group: str) -> dict[str, type]:
     """The parts of a group by name: the dataclasses of its modules, and their public functions made dataclasses."""
-    found: dict[str, type] = {}
-    for module in GROUPS[group]:
-        for part in vars(module).values():
-            if getattr(part, "__module__", None) != module.__name__:
-                continue
-            name: str = getattr(part, "name", "")  # the bases that parts share have none
-            if name and dataclasses.is_dataclass(part) and isinstance(part, type):
-                found[name] = part
-            elif group == "activation" and inspect.isfunction(part) and not part.__name__.startswith("_"):
-                found[part.__name__] = _function_part(part)
-    return found
+    if group != "activation":
+        return named_parts(*GROUPS[group])
+    functions = [
+        f for f in vars(activations).values() if inspect.isfunction(f) and f.__module__ == activations.__name__
+    ]
+    return {f.__name__: _function_part(f) for f in functions if not f.__name__.startswith("_")}
 
 
 def _function_part(function: Callable[..., Any]) -> type:

@@ -1,7 +1,8 @@
-"""`option(...)`: a dataclass field that carries its own documentation and its own range."""
+"""Parts are dataclasses with a `name`; `option(...)` is a field that carries its own documentation and range."""
 
 import dataclasses
 import math
+from types import ModuleType
 from typing import Any
 
 from nettrain.errors import ConfigError
@@ -32,6 +33,17 @@ def allowed(field: dataclasses.Field) -> str:
     if "choices" in field.metadata:
         limits.append("one of " + ", ".join(map(str, field.metadata["choices"])))
     return ", ".join(limits)
+
+
+def named_parts(*modules: ModuleType) -> dict[str, type]:
+    """The dataclasses defined in some modules, by their `name`; the bases that parts share have none."""
+    found: dict[str, type] = {}
+    for module in modules:
+        for part in vars(module).values():
+            own = isinstance(part, type) and dataclasses.is_dataclass(part) and part.__module__ == module.__name__
+            if own and (name := str(getattr(part, "name", ""))):
+                found[name] = part
+    return found
 
 
 def check(part: Any, path: str = "") -> None:
