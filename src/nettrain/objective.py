@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from nettrain.parts.heads import Head
 from nettrain.parts.models import RowModule
 from nettrain.parts.random import Noise
 from nettrain.vector import Layout
+
+Tensors = dict[str, Tensor]
 
 EVALUATION_ROWS = 16_384  # samples per forward pass without autograd: many enough to be fast, few enough for memory
 
@@ -31,23 +33,29 @@ class Objective:
     head: Head
     target_mean: Tensor | None = None
     target_scale: Tensor | None = None
-    buffers: dict[str, Tensor] = field(default_factory=dict)
+    buffers: Tensors = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
-        self._leaves: tuple[Tensor | None, dict[str, Tensor]] = (None, {})
+        self._leaves: tuple[Tensor | None, Tensors] = (None, {})
 
     def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
-        return self._forward(self.layout.views(w), x, noise)
+        return self._forward(self.layout.views(w), w.dim() > 1, x, noise)
 
-    def _forward(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None) -> Tensor:
+    def _forward(self, parameters: Tensors, stacked: bool, x: Tensor, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
             return self.model.logits(parameters, x, noise)
         self.model.train(noise is not None)
+        if stacked:  # it draws no noise: vmap refuses that
+            return vmap(self._call, (0, 0, 0 if x.dim() == 3 else None))(parameters, self.buffers, x)
         if noise is not None:
             torch.manual_seed(int(noise.key))  # so that a foreign module's dropout, too, depends on the step alone
-        z: Tensor = functional_call(self.model, (parameters, self.buffers), (x,))
+        return self._call(parameters, self.buffers, x)
+
+    def _call(self, parameters: Tensors, buffers: Tensors, x: Tensor) -> Tensor:
+        """z (n, outputs) of a foreign module."""
+        z: Tensor = functional_call(self.model, (parameters, buffers), (x,))
         return z.unsqueeze(-1) if z.dim() == x.dim() - 1 else z  # a module with one output may give (n,)
 
     def value(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> Tensor:
@@ -59,20 +67,20 @@ class Objective:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix."""
         parameters = self._leaves_of(w)
         with torch.enable_grad():
-            z = self._forward(parameters, x, noise)
+            z = self._forward(parameters, w.dim() > 1, x, noise)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
-            loss = self.head.loss(z.flatten(0, -2), y.flatten(), reduction="sum") / y.shape[-1]
+            loss = self.head.loss(z.flatten(0, -2), y.expand(z.shape[:-1]).flatten(), reduction="sum") / y.shape[-1]
         gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
         return z.detach(), torch.cat([g.reshape(*w.shape[:-1], -1) for g in gradients], dim=-1)
 
-    def _leaves_of(self, w: Tensor) -> dict[str, Tensor]:
+    def _leaves_of(self, w: Tensor) -> Tensors:
         """The parameters as views of w at which differentiation begins; kept for as long as w is the same tensor."""
         if self._leaves[0] is not w:
             views = self.layout.views(w.detach())
             self._leaves = (w, {name: view.detach().requires_grad_() for name, view in views.items()})
         return self._leaves[1]
 
-    def measure(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def measure(self, z: Tensor, y: Tensor) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units."""
         loss = self.head.loss(z, y).double().mean(-1)
         if self.target_mean is not None and self.target_scale is not None:
@@ -83,11 +91,16 @@ class Objective:
         return {"loss": loss, **metrics}
 
     @torch.no_grad()
-    def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> Tensors:
         """The mean loss and the metrics over a whole split, each (...)."""
         return self.measure(self.predict_logits(w, x), y)
 
     @torch.no_grad()
     def predict_logits(self, w: Tensor, x: Tensor) -> Tensor:
         """The logits of a whole split, in as few forward passes as memory allows."""
-        return torch.cat([self.logits(w, part) for part in x.split(EVALUATION_ROWS, dim=-2)], dim=-2)
+        return torch.cat([self.logits(w, part) for part in x.split(samples_at_once(w), dim=-2)], dim=-2)
+
+
+def samples_at_once(w: Tensor) -> int:
+    """Samples per forward pass without autograd, for all rows of w."""
+    return max(1, EVALUATION_ROWS // w.shape[:-1].numel())

@@ -44,6 +44,12 @@ def trainable(module: nn.Module) -> dict[str, Tensor]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
+def constants(module: nn.Module) -> dict[str, Tensor]:
+    """What a module computes with beside its trainable parameters: its buffers, and parameters that are frozen."""
+    frozen = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
+    return {**dict(module.named_buffers()), **frozen}
+
+
 def flatten(module: nn.Module) -> Tensor:
     """A new vector of shape (P,) with the values of a module's trainable parameters."""
     return join(p.detach() for p in trainable(module).values())

@@ -287,13 +287,13 @@ def test_a_bad_file_is_refused_with_one_sentence(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as error:
-        Csv(**{"path": name, "target": "y", **(options[0] if options else {})}).load(seed=0)
+        Csv(**{"path": name, "target": "y", **(options[0] if options else {})}).load()
     assert str(error.value) == message
 
 
 def test_the_good_file_is_read(tmp_path):
     (tmp_path / "t.csv").write_text(GOOD)
-    table = Csv(path=str(tmp_path / "t.csv"), target="y").load(seed=0)
+    table = Csv(path=str(tmp_path / "t.csv"), target="y").load()
     assert list(table.columns) == ["x", "z"]
     np.testing.assert_array_equal(table.columns["x"], np.arange(20) + 0.5)
     assert (table.task, table.classes, table.notes) == ("binary", ["a", "b"], [])

@@ -36,7 +36,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "data"
     ],
 )
 def test_a_bundled_data_set_equals_scikit_learns(source, reference):
-    table = source().load(seed=0)
+    table = source().load()
     assert list(table.columns) == list(reference.feature_names)
     np.testing.assert_array_equal(np.stack(list(table.columns.values()), axis=1), reference.data)
     np.testing.assert_array_equal(table.target, reference.target)
@@ -46,14 +46,14 @@ def test_a_bundled_data_set_equals_scikit_learns(source, reference):
 
 
 def test_moons_equal_scikit_learns():
-    table = sources.Moons(noise=0.0, samples=101).load(seed=0)
+    table = sources.Moons(noise=0.0, samples=101).load()
     points, classes = datasets.make_moons(101, shuffle=False, noise=None)
     np.testing.assert_allclose(np.stack([table.columns["x1"], table.columns["x2"]], axis=1), points, atol=1e-12)
     np.testing.assert_array_equal(table.target, classes)
 
 
 def test_spirals_are_the_same_spiral_turned_by_half_a_turn():
-    table = sources.Spirals(noise=0.0, samples=100).load(seed=0)
+    table = sources.Spirals(noise=0.0, samples=100).load()
     points = np.stack([table.columns["x1"], table.columns["x2"]], axis=1)
     first, second = points[table.target == 0], points[table.target == 1]
     assert len(first) == len(second) == 50
@@ -62,7 +62,7 @@ def test_spirals_are_the_same_spiral_turned_by_half_a_turn():
 
 
 def test_quadratic_is_its_parabola():
-    table = sources.Quadratic(w1=4.0, w2=0.5, w3=-2.0, noise=0.0).load(seed=0)
+    table = sources.Quadratic(w1=4.0, w2=0.5, w3=-2.0, noise=0.0).load()
     x = table.columns["x"]
     np.testing.assert_allclose(table.target, 4 * x**2 + 0.5 * x - 2, atol=1e-12)
     assert x.shape == (128,)

@@ -57,7 +57,7 @@ def test_each_class_has_its_share(problem):
 @pytest.mark.parametrize("fraction", [0.1, 0.15, 0.2, 0.3])
 @pytest.mark.parametrize("source", [sources.Digits, sources.Iris, sources.Wine, sources.BreastCancer])
 def test_class_counts_are_scikit_learns(source, fraction):
-    target = source().load(0).target
+    target = source().load().target
     ours = np.bincount(target[split(target, "multiclass", fraction, 0.0, 0)["val"]])
     _, theirs = train_test_split(target, test_size=round(len(target) * fraction), stratify=target, random_state=0)
     # Where remainders are equal scikit-learn draws who gets the row.

@@ -60,7 +60,7 @@ def _train(config: Config, folder: Path, hydra: DictConfig) -> Outcome:
     with threads_for(setup.parameters * config.batch_size(setup.n_train)), seeded(config.seed):
         trainer = Trainer([setup], device)
         if checkpoint:
-            trainer.restore(checkpoint)
+            trainer.restore([checkpoint])
         (row,) = trainer.run()
     if not config.quiet:
         print(report.result(row), flush=True)

@@ -30,7 +30,11 @@ def load(dataset: Dataset, seed: int) -> Data:
 
     Raises `DataError` or `ConfigError` for a table or a split that cannot be used.
     """
-    table = dataset.load(seed)
+    return encode(dataset, dataset.load(), seed)
+
+
+def encode(dataset: Dataset, table: Table, seed: int) -> Data:
+    """`load` for a table that has been loaded."""
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     splits = split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)

@@ -28,8 +28,8 @@ class Dataset(ABC):
     standardize: bool = option(True, "scale to mean 0 and standard deviation 1 on the training rows")
 
     @abstractmethod
-    def load(self, seed: int) -> Table:
-        """The whole table; `seed` is the run's, for a data set that each run is to draw anew."""
+    def load(self) -> Table:
+        """The whole table."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Digits(Dataset):
 
     name: str = "digits"
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         return bundled.bundled_digits()
 
 
@@ -48,7 +48,7 @@ class Iris(Dataset):
 
     name: str = "iris"
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         return bundled.bundled_classification(self.name, "iris.csv", bundled.IRIS_FEATURES)
 
 
@@ -58,7 +58,7 @@ class Wine(Dataset):
 
     name: str = "wine"
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         return bundled.bundled_classification(self.name, "wine_data.csv", bundled.WINE_FEATURES)
 
 
@@ -68,7 +68,7 @@ class BreastCancer(Dataset):
 
     name: str = "breast_cancer"
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         return bundled.bundled_classification(self.name, "breast_cancer.csv", bundled.BREAST_CANCER_FEATURES)
 
 
@@ -78,7 +78,7 @@ class Diabetes(Dataset):
 
     name: str = "diabetes"
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         return bundled.bundled_diabetes()
 
 
@@ -97,7 +97,7 @@ class Quadratic(Dataset):
     test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
     standardize: bool = option(False, "scale to mean 0 and standard deviation 1 on the training rows")
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         generator = np.random.Generator(np.random.PCG64(self.data_seed))
         x = generator.uniform(-1, 1, self.samples)
         y = self.w1 * x**2 + self.w2 * x + self.w3 + self.noise * generator.standard_normal(self.samples)
@@ -113,7 +113,7 @@ class Moons(Dataset):
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
     data_seed: int = option(0, "seed that draws the points", minimum=0)
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         points, classes = toys.moons(self.samples, self.noise, self.data_seed)
         return _plane(points, classes, ["upper", "lower"], self.name)
 
@@ -127,7 +127,7 @@ class Spirals(Dataset):
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
     data_seed: int = option(0, "seed that draws the points", minimum=0)
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         points, classes = toys.spirals(self.samples, self.noise, self.data_seed)
         return _plane(points, classes, ["first", "second"], self.name)
 
@@ -143,7 +143,7 @@ class Csv(Dataset):
     categorical: list[str] = option([], "columns to treat as categories, whatever they hold")
     drop: list[str] = option([], "columns to leave out")
 
-    def load(self, seed: int) -> Table:
+    def load(self) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
         return read_table(self.path, self.target, self.task, self.categorical, self.drop, rows_per_class=splits)
 

@@ -4,7 +4,6 @@
 a batch as often as they need.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor
 
 from nettrain.parts.models import RowModule
-from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import REASONS, Solver
 from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
@@ -48,26 +46,28 @@ class Pass:
     reason: str | None = None
 
 
-def gradient_pass(
-    stack: Stack, rule: Rule, epoch: int, rates: np.ndarray, books: Books, stop: Stop, begun: Begun
-) -> Pass:
+def gradient_pass(stack: Stack, epoch: int, rates: np.ndarray, books: Books, stop: Stop, begun: Begun) -> Pass:
     """For each batch: forward, loss, backward, update. It ends early when `stop()` is true after an update."""
-    w, state, objective = stack.w, stack.state, stack.objective
-    xs, ys = stack.batches(epoch)
-    zs, batch = list(begun.z), begun.batches
-    coefficients, noises = stack.coefficients(rule, epoch, rates), stack.noises(epoch)
-    for x, y, c, noise in itertools.islice(zip(xs, ys, coefficients, noises, strict=True), batch, None):
+    w, objective = stack.w, stack.objective
+    weights = [w[block.rows] for block in stack.blocks]
+    zs, ys, batch = list(begun.z), [], begun.batches
+    coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
+    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
+        ys.append(y)
+        if i < begun.batches:
+            continue
         batch += 1
-        if batch == len(xs):
+        if batch == stack.per_epoch:
             before = w.clone()
-        z, g = objective.gradient(w, x, y, noise)  # forward, loss, backward
-        rule.step(state, w, g, c)  # update
+        z, g = objective.gradient(w, x, y, noises[i])  # forward, loss, backward
+        for block, rows, c in zip(stack.blocks, weights, coefficients[i], strict=True):
+            block.rule.step(block.state, rows, g[block.rows], c)  # update
         zs.append(z)
         books.gradient_update()
         if stop():
             break
-    change = w - before if batch == len(xs) else torch.full_like(w, torch.nan)
-    return Pass(batch, zs, ys[:batch], g, change)
+    change = w - before if batch == stack.per_epoch else torch.full_like(w, torch.nan)
+    return Pass(batch, zs, ys, g, change)
 
 
 def solver_pass(
@@ -78,10 +78,12 @@ def solver_pass(
     When `abandon()` is true an update is left in the middle, and all is as it was before that update.
     """
     objective, seed = stack.objective, stack.setups[0].settings.seed
-    xs, ys = stack.batches(epoch)
-    zs, batch = list(begun.z), begun.batches
+    zs, ys, batch = list(begun.z), [], begun.batches
     reason, change = None, torch.full_like(stack.w, torch.nan)
-    for x, y in itertools.islice(zip(xs, ys, strict=True), batch, None):
+    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
+        ys.append(y)
+        if i < begun.batches:
+            continue
         value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
         problem = Problem(value, isinstance(objective.model, RowModule), chunk, abandon)
         w, state, counts = stack.w.clone(), {name: t.clone() for name, t in stack.state.items()}, replace(books.counts)
@@ -89,7 +91,7 @@ def solver_pass(
         try:
             if not state:
                 state = solver.init(problem, w, seed)
-            elif len(xs) > 1:
+            elif stack.per_epoch > 1:
                 solver.renew(problem, state, w)
             solver.step(problem, state, w, books.updates + 1, seed)
         except Abandoned:
@@ -100,7 +102,7 @@ def solver_pass(
         books.updates, batch = books.updates + 1, batch + 1
         with torch.no_grad():
             zs.append(objective.logits(w, x))
-        reason = REASONS.get(int(state["converged"])) if len(xs) == 1 else None
+        reason = REASONS.get(int(state["converged"])) if stack.per_epoch == 1 else None
         if reason or stop():
             break
     return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), change, reason)

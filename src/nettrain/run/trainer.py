@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nettrain.parts.rules import Rule
+from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
 from nettrain.run.passes import Begun, Pass, gradient_pass, measure, solver_pass
 from nettrain.run.progress import Progress
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
-from nettrain.run.stack import Stack, fetch, to_host
+from nettrain.run.stack import Stack, fetch
 from nettrain.vector import state_dict
 
 
@@ -34,15 +34,18 @@ class Trainer:
         self.begun = Begun()
         self.saved = time.monotonic()
 
-    def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Stand where the only run stood when it saved this checkpoint, a last.pt."""
-        (row,) = self.rows
-        self.epoch = checkpoint["epoch"]
-        self.books.restore(checkpoint)
-        self.stack.restore(checkpoint)
-        if checkpoint["outputs"] is not None:
-            self.begun = Begun(checkpoint["batch"], [checkpoint["outputs"].to(self.stack.device)])
-        row.restore(checkpoint)
+    def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
+        """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each."""
+        first = checkpoints[0]
+        self.epoch = first["epoch"]
+        self.books.restore(first)
+        self.stack.restore(checkpoints)
+        if first["outputs"] is not None:
+            outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
+            z = torch.stack(outputs) if self.stack.stacked else outputs[0]
+            self.begun = Begun(first["batch"], [z.to(self.stack.device)])
+        for row, checkpoint in zip(self.rows, checkpoints, strict=True):
+            row.restore(checkpoint)
 
     def run(self) -> list[Row]:
         """Train all runs; they come back with their summaries, in the order in which they were given.
@@ -80,11 +83,13 @@ class Trainer:
         def stop() -> bool:
             return signals.received is not None or self.books.exhausted() is not None
 
-        optimizer, begun = self.stack.optimizer, self.begun
+        optimizer, begun = self.stack.setups[0].optimizer, self.begun
         self.begun = Begun()
-        if isinstance(optimizer, Rule):
-            return gradient_pass(self.stack, optimizer, self.epoch, rates, self.books, stop, begun)
-        return solver_pass(self.stack, optimizer, self.epoch, self.books, stop, begun, lambda: bool(signals.received))
+        if isinstance(optimizer, Solver):
+            return solver_pass(
+                self.stack, optimizer, self.epoch, self.books, stop, begun, lambda: bool(signals.received)
+            )
+        return gradient_pass(self.stack, self.epoch, rates, self.books, stop, begun)
 
     def end_epoch(self, values: dict[str, Tensor], rate: np.ndarray) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best."""
@@ -139,26 +144,25 @@ class Trainer:
         outputs: list[Tensor | None] = [None] * len(self.rows)
         if partial and partial.z:
             outputs = list(stack.each(torch.cat(partial.z, -2)))
-        states = {name: list(stack.each(tensor)) for name, tensor in stack.state.items()}
-        buffers = {name: to_host(tensor) for name, tensor in stack.objective.buffers.items()}
-        best_buffers = {name: to_host(tensor) for name, tensor in stack.best_buffers.items()}
+        states = stack.each_state()
+        buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best_buffers)
         ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
         for i in which:
             row = self.rows[i]
             row.save(
                 "last.pt",
                 ws[i],
-                buffers,
-                optimizer={name: rows[i] for name, rows in states.items()},
+                buffers[i],
+                optimizer=states[i],
                 schedule=row.setup.schedule.state(),
                 last=row.last,
                 best=row.best,
                 progress=row.progress,
-                best_model=state_dict(row.setup.model, best_ws[i], best_buffers),
-                best_buffers=best_buffers,
+                best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
+                best_buffers=best_buffers[i],
                 outputs=outputs[i],
                 **position,
             )
             if row.best:
-                row.save("best.pt", best_ws[i], best_buffers, epoch=int(row.best["epoch"]), best=row.best)
+                row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
         self.saved = time.monotonic()
