@@ -9,12 +9,16 @@ from nettrain.run.tensorboard import EventFile, tag
 
 
 class Record:
-    """The growing record of one run, in its folder: a row per epoch, and a summary at the end."""
+    """The growing record of one run, in its folder: a row per epoch, and a summary at the end.
+
+    What is recorded is kept in memory until `flush`.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self.folder = setup.folder
         self.events = EventFile(setup.folder) if setup.settings.tensorboard else None
         self.columns: list[str] = []
+        self.rows: list[str] = []  # of metrics.csv, not written yet
         if self.events:
             self.events.text("config", _markdown(setup.config))
             self.events.hparams_start(setup.hparams)
@@ -35,22 +39,31 @@ class Record:
         replace_file(self.folder / "metrics.csv", b"epoch,step,seconds,train_loss,val_loss,lr\n")
 
     def epoch(self, row: dict[str, float]) -> None:
-        """Append one row; its keys are the columns, the same ones every time."""
-        path = self.folder / "metrics.csv"
+        """Add one row; its keys are the columns, the same ones every time."""
         if not self.columns:
             self.columns = list(row)
-            append(path, (",".join(self.columns) + "\n").encode())
-        append(path, (",".join(_text(row[column]) for column in self.columns) + "\n").encode())
+            self.rows.append(",".join(self.columns) + "\n")
+        self.rows.append(",".join(_text(row[column]) for column in self.columns) + "\n")
         if self.events:
             self.events.scalars(int(row["step"]), _scalars(row))
 
+    def flush(self) -> None:
+        """Append what has been recorded to the files."""
+        if self.rows:
+            append(self.folder / "metrics.csv", "".join(self.rows).encode())
+            self.rows = []
+        if self.events:
+            self.events.flush()
+
     def summary(self, summary: dict[str, Any], test: dict[str, float]) -> None:
         """Write summary.json, and end the run in TensorBoard."""
+        self.flush()
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
         write_json(self.folder / "summary.json", finite)
         if self.events:
             self.events.scalars(summary["updates"], _scalars(test))
             self.events.hparams_end(summary["status"])
+            self.events.flush()
 
 
 def _scalars(numbers: dict[str, float]) -> dict[str, float]:

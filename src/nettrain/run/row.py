@@ -80,6 +80,7 @@ class Row:
             "config": self.setup.config,
             **more,
         }
+        self.record.flush()  # no checkpoint is ahead of its metrics
         path = self.setup.folder / "checkpoints" / name
         if name == "last.pt":
             keep_previous(path)

@@ -25,12 +25,19 @@ from nettrain.run.files import append
 
 
 class EventFile:
-    """The event file of one run. Each method appends records to it and leaves it closed."""
+    """The event file of one run. Records are kept in memory until `flush`, which leaves the file closed."""
 
     def __init__(self, folder: Path) -> None:
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self.path = folder / name
+        self.pending = bytearray()
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def flush(self) -> None:
+        """Append the records to the file."""
+        if self.pending:
+            append(self.path, bytes(self.pending))
+            self.pending.clear()
 
     def restart(self, step: int) -> None:
         """Make TensorBoard forget what earlier files of the run say of this step and later ones."""
@@ -77,7 +84,7 @@ class EventFile:
     def _write(self, event: Event) -> None:
         data = event.SerializeToString()
         length = struct.pack("<Q", len(data))
-        append(self.path, length + _crc(length) + data + _crc(data))
+        self.pending += length + _crc(length) + data + _crc(data)
 
 
 def tag(name: str) -> str:

@@ -4,6 +4,7 @@ Everything that is a run's own (learning rate, early stopping, best weights, fil
 for the device once an epoch, when the epoch's numbers are fetched.
 """
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch
 from nettrain.vector import state_dict
 
+FLUSH_SECONDS = 1.0
+
 
 class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder."""
@@ -33,6 +36,8 @@ class Trainer:
         self.epoch = 0
         self.begun = Begun()
         self.saved = time.monotonic()
+        self.flushed = -math.inf
+        self.saving = 0.0  # seconds that it took to save all rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
         """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each."""
@@ -73,9 +78,22 @@ class Trainer:
                 if signals.received and self.rows:
                     self.interrupt(signals.received)
                     break
-                if time.monotonic() - self.saved > every:
-                    self.save(range(len(self.rows)))
+                self.write(every)
         return rows
+
+    def write(self, every: float) -> None:
+        """Save checkpoints `every` so many seconds, and what is recorded every second.
+
+        A stack's checkpoints are further apart where writing them would take a large share of the time.
+        """
+        now = time.monotonic()
+        if now - self.saved > (max(every, 10 * self.saving) if self.stack.stacked else every):
+            self.save(range(len(self.rows)))
+            self.saving = self.saved - now
+        elif now - self.flushed > FLUSH_SECONDS:
+            for row in self.rows:
+                row.record.flush()
+            self.flushed = now
 
     def train_epoch(self, rates: np.ndarray, signals: Signals) -> Pass:
         """One pass over the training split, ended early by a signal or when a budget is spent."""
