@@ -1,0 +1,92 @@
+"""The configs of a sweep's jobs, equal to Hydra's own, but composed only once for each distinct choice of groups.
+
+Hydra's composition takes about 0.1 s. A plain value such as `optimizer.lr=0.1` changes one node after everything else
+has been composed: jobs that differ in such values alone are copies of one config with their values set.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+_MISSING = object()
+
+
+@dataclass
+class Composed:
+    """A job's config without Hydra's node, and that node as plain containers with its interpolations as they stand."""
+
+    task: DictConfig
+    hydra: dict[str, Any]
+
+
+class Composer:
+    """Composes the jobs of the sweep that has this master config."""
+
+    def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+        self.loader, self.master = loader, master
+        self.composed: dict[tuple[str, ...], Composed] = {}
+
+    def compose(self, overrides: Sequence[str]) -> Composed:
+        """What Hydra's `load_sweep_config` gives for a job's overrides; raises Hydra's errors where that does."""
+        parsed = [_parsed(override) for override in overrides]
+        structure = [i for i, override in enumerate(parsed) if not self._is_value(override)]
+        before = [i for i, o in enumerate(parsed) if any(i < j and _overlap(o, parsed[j]) for j in structure)]
+        first = sorted({*structure, *before})
+        base = self._hydras([overrides[i] for i in first])
+        plain = [override for i, override in enumerate(parsed) if i not in first]
+        if any(_is_no_leaf(base.task, override.key_or_group) for override in plain):
+            return self._hydras(overrides)
+        task, hydra = copy.deepcopy(base.task), copy.deepcopy(base.hydra)
+        ConfigLoaderImpl._apply_overrides_to_config(plain, task)
+        own = [override for override in parsed if not override.is_hydra_override()]
+        hydra["overrides"]["task"] = [override.input_line for override in own]
+        hydra["job"]["override_dirname"] = get_overrides_dirname(own, **hydra["job"]["config"]["override_dirname"])
+        return Composed(task, hydra)
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether the override sets a value, and neither chooses from a group nor adds, deletes or sweeps anything."""
+        special = override.is_add() or override.is_force_add() or override.is_delete() or override.is_sweep_override()
+        key = override.key_or_group
+        return not (
+            special
+            or override.package is not None
+            or override.is_hydra_override()
+            or isinstance(override.value(), dict)
+            or self.loader.repository.group_exists(key)
+        )
+
+    def _hydras(self, overrides: Sequence[str]) -> Composed:
+        """Hydra's own composition, made once."""
+        key = tuple(overrides)
+        if key not in self.composed:
+            config = self.loader.load_sweep_config(self.master, list(overrides))
+            hydra = OmegaConf.to_container(config.hydra, enum_to_str=True)
+            assert isinstance(hydra, dict)
+            with open_dict(config):
+                del config["hydra"]
+            self.composed[key] = Composed(config, hydra)  # type: ignore[arg-type]
+        return self.composed[key]
+
+
+@lru_cache(maxsize=100_000)
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
+
+
+def _overlap(one: Override, other: Override) -> bool:
+    """Whether what one override changes contains what the other one does."""
+    a, b = one.key_or_group + ".", other.key_or_group + "."
+    return a.startswith(b) or b.startswith(a)
+
+
+def _is_no_leaf(task: DictConfig, key: str) -> bool:
+    """Whether the config has no such key, or a node with keys of its own there."""
+    value = OmegaConf.select(task, key, default=_MISSING, throw_on_missing=False)
+    return value is _MISSING or isinstance(value, DictConfig)
