@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = [  # from the top; a module may import from its own layer and from those below
-    ["nettrain.app"],
+    ["nettrain.app", "hydra_plugins"],
     ["nettrain.run"],
     ["nettrain.minimization", "nettrain.optim"],
     ["nettrain.objective"],

@@ -35,3 +35,9 @@ class StorageError(Mistake):
     """The disk is full, or a folder cannot be written."""
 
     exit_code = 6
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -81,7 +81,11 @@ class Objective:
         return self._leaves[1]
 
     def measure(self, z: Tensor, y: Tensor) -> Tensors:
-        """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units."""
+        """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
+
+        Rows may share y (n,).
+        """
+        y = y.expand(z.shape[:-1])
         loss = self.head.loss(z, y).double().mean(-1)
         if self.target_mean is not None and self.target_scale is not None:
             z = z.double() * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)

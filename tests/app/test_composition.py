@@ -25,7 +25,6 @@ JOBS = [
     ["experiment=quadratic_sgd", "optimizer.lr=0.01", "epochs=3"],
     ["model=module", "++model._target_=torch.nn.Linear", "seed=2"],
     ["seed=2", "++model.hidden=[4]", "model.hidden=[5]", "++model.hidden=[6]", "model.dropout=0.5"],
-    ["model=module", "++model.x=1", "seed=5", "~model.x", "+model.x=2"],
     ["early_stopping={patience:3}", "early_stopping.patience=4"],
     ["data=csv", "data.path='a b.csv'", "data.target=y"],
     ["hydra.job.name=other", "seed=4"],
@@ -39,6 +38,7 @@ WRONG = [
     ["optimizer=adm"],
     ["epochs=ten"],
     ["~optimizer.lr"],
+    ["model=module", "++model.x=1", "seed=5", "~model.x"],
     ["optimizer=sgd", "optimizer.beta1=0.5"],
     ["seed=1,2"],
 ]

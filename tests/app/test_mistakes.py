@@ -63,7 +63,7 @@ MISTAKES = {
     "model._target_=torch.nn.Linear model.out_features=3": "model._target_=torch.nn.Linear: for a batch of 2 rows it "
     "gave (2, 3), the head needs the shape (2, 10).",
     "model._target_=torch.nn.Linear model.in_features=3": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
-    "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10)",
+    "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10).",
     "data=csv": "data.path: a value has to be given.",
     "bs=null": "bs=null: bs has to have a value.",
     "seed=null": "seed=null: seed has to have a value.",

@@ -57,30 +57,32 @@ def test_a_run_that_diverges_is_part_of_the_result(command, tmp_path):
 
 
 def test_the_runs_of_a_sweep_equal_the_same_runs_alone(command, tmp_path):
-    command("-m", "seed=3,4", *SMALL)
+    command("-m", "seed=3,4", "hydra/launcher=basic", *SMALL)
     alone = nettrain.train(["seed=4", "data=iris", "epochs=4", "quiet=true"])
     swept = nettrain.Run(tmp_path / "sweep" / "1")
     assert swept.metrics.drop(columns="seconds").equals(alone.metrics.drop(columns="seconds"))
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.parent.name == "0"}
 
 
-def test_a_repeated_sweep_is_refused_and_its_folder_stays_as_it_is(command, tmp_path):
-    assert command("-m", "seed=1,2", *SMALL).code == 0
+def test_a_repeated_sweep_runs_only_what_is_missing(command, tmp_path):
+    basic = ("hydra/launcher=basic", *SMALL)
+    assert command("-m", "seed=1,2", *basic).code == 0
     before = contents(tmp_path)
-    ended = command("-m", "seed=1,2,3", *SMALL)
-    assert ended == (2, "", "nettrain: hydra.sweep.dir=sweep: the folder holds runs already; choose another one.\n")
+    assert command("-m", "seed=1,2,3", *basic).code == 0
     assert contents(tmp_path) == before
+    assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["seed"].tolist() == [1, 2, 3]
+    ended = command("-m", "seed=7", *basic)
+    assert ended.code == 2
+    assert f"{tmp_path}/sweep/0: it holds another run" in ended.err
 
 
 def test_a_run_is_never_written_over_by_another_one_of_its_sweep(command, tmp_path):
     ended = command("-m", "seed=1,2", "hydra.sweep.subdir=same", *SMALL)
-    assert ended.code == 2
-    assert "the folder holds a run already" in ended.err
-    run = nettrain.Run(tmp_path / "sweep" / "same")
-    assert (run.summary["status"], run.config.seed) == ("completed", 1)
+    sentence = f"hydra.sweep.subdir: several runs of the sweep would write into {tmp_path}/sweep/same."
+    assert (ended.code, ended.err) == (2, f"nettrain: {sentence}\n")
 
 
 def test_an_error_that_nobody_expects_ends_its_own_run_only(command, tmp_path, monkeypatch):
@@ -93,7 +95,7 @@ def test_an_error_that_nobody_expects_ends_its_own_run_only(command, tmp_path, m
         return exhausted(books)
 
     monkeypatch.setattr(Books, "exhausted", broken)
-    ended = command("-m", "seed=1,2", *SMALL)
+    ended = command("-m", "seed=1,2", "hydra/launcher=basic", *SMALL)
     message, trace = "ZeroDivisionError: nothing can be divided by it", tmp_path / "sweep" / "0" / "error.txt"
     assert (ended.code, ended.err) == (1, f"nettrain: {message} (traceback: {trace})\n")
     assert "Traceback" in trace.read_text()
@@ -162,7 +164,7 @@ def test_ctrl_c_ends_a_sweep_with_the_run_in_progress_saved(command, tmp_path, m
         return exhausted(books)
 
     monkeypatch.setattr(Books, "exhausted", interrupted)
-    ended = command("-m", "seed=1,2,3", *SMALL)
+    ended = command("-m", "seed=1,2,3", "hydra/launcher=basic", *SMALL)
     assert ended.code == 130
     assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed", "interrupted"]
     assert (tmp_path / "sweep" / "1" / "checkpoints" / "last.pt").exists()
@@ -179,7 +181,7 @@ def test_ctrl_c_before_a_run_has_begun_ends_a_sweep_with_the_finished_runs(comma
         return load(settings, seed)
 
     monkeypatch.setattr(prepare.data, "load", interrupted)
-    ended = command("-m", "seed=1,2,3", *SMALL)
+    ended = command("-m", "seed=1,2,3", "hydra/launcher=basic", *SMALL)
     assert (ended.code, ended.err) == (130, "nettrain: the sweep was interrupted\n")
     assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed"]
     assert not (tmp_path / "sweep" / "1").exists()

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.arguments import overrides_of, with_module
 from nettrain.app.config import config_folder, known_keys, register
-from nettrain.app.folder import discard, note_missing
+from nettrain.app.folder import discard, hydra_settings, note_missing
 from nettrain.app.job import train_run
 from nettrain.app.messages import explain
 from nettrain.app.run import Run
@@ -38,7 +38,7 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
         note_missing(target)
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
-        outcome = train_run(composed, target, hydra)
+        outcome = train_run(composed, target, hydra_settings(hydra))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, known_keys()) from error
     except Mistake:

@@ -1,9 +1,8 @@
 """The command line: `python train.py [overrides]`, and `nettrain [overrides]` once installed."""
 
+import math
 import os
 import sys
-import traceback
-from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -20,13 +19,15 @@ try:
 
     from nettrain.app import sweep
     from nettrain.app.arguments import for_hydra, with_module, with_saved_config
-    from nettrain.app.config import config_folder, known_keys, register
-    from nettrain.app.folder import discard, holds_run, save_overrides
+    from nettrain.app.config import config_folder, known_keys, register, to_config
+    from nettrain.app.failure import fail
+    from nettrain.app.folder import discard, holds_run, hydra_settings
     from nettrain.app.help import help_text
-    from nettrain.app.job import train_run
-    from nettrain.app.messages import explain, tell, unexpected
-    from nettrain.errors import Mistake, StorageError
-    from nettrain.run.files import replace_file, storage_error, write_json
+    from nettrain.app.job import Job, Outcome, take_up, train_alone, train_run
+    from nettrain.app.messages import explain, tell
+    from nettrain.app.placing import Place
+    from nettrain.errors import ConfigError, Mistake
+    from nettrain.run.files import storage_error
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
     print(_INTERRUPTED, file=sys.stderr)
     sys.exit(128 + SIGINT)
@@ -48,6 +49,8 @@ def main() -> None:
             _job()
     except (HydraException, OmegaConfBaseException) as error:
         code = tell(explain(error, known_keys()))
+    except Mistake as mistake:  # of a whole sweep
+        code = tell(mistake)
     except OSError as error:  # Hydra could not make a folder
         code = tell(storage_error(Path(error.filename or "."), error))
     except KeyboardInterrupt as interrupt:
@@ -67,16 +70,17 @@ def _job(composed: DictConfig) -> float | None:
     sweeping = settings.mode == RunMode.MULTIRUN
     fresh = not holds_run(folder)  # what lies in the folder from now on is ours
     try:
-        outcome = train_run(composed, folder, settings)
+        outcome = _train(composed, folder, hydra_settings(settings), sweeping)
     except KeyboardInterrupt as interrupt:
         discard(folder)
         if fresh and holds_run(folder):
             raise KeyboardInterrupt(f"nettrain: interrupted at once; {folder} is as it was last saved") from interrupt
         raise
     except Exception as error:
-        code = _fail(error, folder, settings, fresh)
+        begun = sweeping or (folder / ".hydra").exists()
+        code = fail(error, folder, list(settings.overrides.task) if fresh and begun else None)
         if sweeping and fresh and (folder / "summary.json").exists():
-            return None  # the sweep goes on, and ends with the summary's exit code
+            return math.nan  # the sweep goes on, and ends with the summary's exit code
         discard(folder)  # Hydra has made it
         sys.exit(code)
     if composed.resume is not None:
@@ -88,23 +92,11 @@ def _job(composed: DictConfig) -> float | None:
     return outcome.best_loss
 
 
-def _fail(error: Exception, folder: Path, settings: Any, fresh: bool) -> int:
-    """Say in one line why a run has failed, and note it in its folder if that was `fresh`; the exit code.
-
-    A run that fails alone before it has begun leaves nothing, one of a sweep its row of the results. An error that is
-    nobody's mistake leaves its traceback, too.
-    """
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        error = explain(error, known_keys())
-    code = error.exit_code if isinstance(error, Mistake) else 1
-    message = line = str(error) if isinstance(error, Mistake) else unexpected(error)
-    begun = settings.mode == RunMode.MULTIRUN or (folder / ".hydra").exists()
-    with suppress(StorageError):  # a full disk may be what the run has failed of
-        if not isinstance(error, Mistake):
-            replace_file(folder / "error.txt", "".join(traceback.format_exception(error)).encode())
-            line = f"{message} (traceback: {folder / 'error.txt'})"
-        if fresh and begun and not (folder / "summary.json").exists():
-            save_overrides(folder, settings)
-            write_json(folder / "summary.json", {"status": "failed", "message": message, "exit_code": code})
-    print(f"nettrain: {line}", file=sys.stderr, flush=True)
-    return code
+def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool) -> Outcome:
+    if not sweeping or composed.resume is not None:
+        return train_run(composed, folder, hydra)
+    job = Job(to_config(composed), folder, hydra)
+    place = Place.of(job.config, folder, 0)
+    if holds_run(folder) and not place.begun:
+        raise ConfigError(f"{folder}: it holds another run; only hydra/launcher=stacked finds runs by their configs.")
+    return take_up(job, place) or train_alone(job)

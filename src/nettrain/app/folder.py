@@ -1,8 +1,10 @@
 """A run's folder before and after training: claimed once, with the config in it, and taken away if nothing ran."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -50,16 +52,45 @@ def discard(folder: Path) -> None:
             return
 
 
-def save_config(folder: Path, config: dict[str, Any], hydra: DictConfig | None) -> None:
+def clear(folder: Path) -> None:
+    """Remove what a run has written, for one that is to begin anew in its folder."""
+    for path in [*folder.glob("events.out.tfevents.*"), *folder.glob("checkpoints/*")]:
+        path.unlink()
+    for name in ("summary.json", "metrics.csv", "error.txt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def hydra_settings(node: DictConfig) -> dict[str, Any]:
+    """Hydra's own node as plain containers, its interpolations as they stand."""
+    settings: dict[str, Any] = OmegaConf.to_container(node, enum_to_str=True)  # type: ignore[assignment]
+    return settings
+
+
+def save_config(folder: Path, config: dict[str, Any], hydra: dict[str, Any] | None) -> None:
     """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings, if given, beside it."""
-    replace_file(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)).encode())
-    if hydra is None:
-        return
-    replace_file(folder / ".hydra" / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})).encode())
-    save_overrides(folder, hydra)
+    replace_file(folder / ".hydra" / "config.yaml", _yaml(config))
+    if hydra is not None:
+        replace_file(folder / ".hydra" / "hydra.yaml", _yaml({"hydra": hydra}))
+        save_overrides(folder, hydra["overrides"]["task"])
 
 
-def save_overrides(folder: Path, hydra: DictConfig) -> None:
-    """Write `.hydra/overrides.yaml`, what the run was asked for; `hydra` are Hydra's settings."""
-    overrides = OmegaConf.to_yaml(OmegaConf.create(list(hydra.overrides.task)))
-    replace_file(folder / ".hydra" / "overrides.yaml", overrides.encode())
+def save_overrides(folder: Path, overrides: list[str]) -> None:
+    """Write `.hydra/overrides.yaml`, what the run was asked for."""
+    replace_file(folder / ".hydra" / "overrides.yaml", _yaml(overrides))
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes what OmegaConf reads back: it takes for numbers some texts, such as 1e3, that YAML does not."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    number = re.fullmatch(r"[-+.\d_]+([eE][-+\d]+)?", text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _yaml(content: Any) -> bytes:
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return text.encode()

@@ -1,21 +1,38 @@
-"""One run from its composed config to its finished folder: what the command line, a sweep and `nettrain.train` do."""
+"""Runs from their checked configs to their finished folders: what the command line, a sweep and `nettrain.train` do."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from nettrain.app import report
 from nettrain.app.config import Config, to_config
-from nettrain.app.folder import claim, save_config
-from nettrain.app.prepare import prepare
+from nettrain.app.folder import claim, clear, save_config
+from nettrain.app.placing import Place
+from nettrain.app.prepare import Load, prepare
 from nettrain.app.resume import is_complete, last_checkpoint, resumed_config
+from nettrain.app.run import Run
 from nettrain.errors import ConfigError
 from nettrain.parts.random import seeded
 from nettrain.run.device import choose_device, threads_for
 from nettrain.run.files import locked
+from nettrain.run.row import Row
+from nettrain.run.setup import Setup
 from nettrain.run.trainer import Trainer
+
+
+@dataclass
+class Job:
+    """A run that is to be trained into `folder`, or to go on there, with Hydra's settings as plain containers."""
+
+    config: Config
+    folder: Path
+    hydra: dict[str, Any]
+    going_on: bool = False
 
 
 @dataclass
@@ -27,41 +44,85 @@ class Outcome:
     signal: int | None = None
     best_loss: float | None = None
 
+    @classmethod
+    def of(cls, row: Row) -> "Outcome":
+        return cls(row.setup.folder, row.status, row.signal, row.best_loss)
 
-def train_run(composed: DictConfig, folder: Path, hydra: DictConfig) -> Outcome:
+
+@dataclass
+class Start:
+    """A run that is ready to train, and the checkpoint from which it goes on, if it does."""
+
+    setup: Setup
+    checkpoint: dict[str, Any] | None
+
+
+def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outcome:
     """Train one run into `folder`, or go on with the one that `resume` names; `hydra` are Hydra's settings.
 
     Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
-    if composed.resume is not None:
-        config, folder = resumed_config(composed, hydra.overrides.task)
-    else:
-        config = to_config(composed)
-    with locked(folder):
-        return _train(config, folder, hydra)
+    if composed.resume is None:
+        return train_alone(Job(to_config(composed), folder, hydra))
+    config, folder = resumed_config(composed, hydra["overrides"]["task"])
+    return train_alone(Job(config, folder, hydra, going_on=True))
 
 
-def _train(config: Config, folder: Path, hydra: DictConfig) -> Outcome:
-    going_on = config.resume is not None
-    if not going_on:
-        claim(folder)
-    elif is_complete(folder, config):
-        print(f"{folder}: the run is complete, there is nothing left to do; more epochs=... would let it go on.")
-        return Outcome(folder, "completed")
-    device = choose_device(config.device)
-    setup = prepare(config, folder, device)
-    checkpoint = last_checkpoint(setup) if going_on else None
-    if checkpoint and not math.isfinite(checkpoint["last"].get("train_loss", 0.0)):
-        raise ConfigError(f"resume={folder}: the run has diverged, its weights are not finite; begin a new one.")
-    save_config(folder, setup.config, None if going_on else hydra)
-    if not config.quiet:
-        print(report.plan(setup, device), flush=True)
-    # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
-    with threads_for(setup.parameters * config.batch_size(setup.n_train)), seeded(config.seed):
-        trainer = Trainer([setup], device)
-        if checkpoint:
-            trainer.restore([checkpoint])
-        (row,) = trainer.run()
-    if not config.quiet:
+def take_up(job: Job, place: Place) -> Outcome | None:
+    """Go on with the run that was begun in the job's place, if there was one; its outcome if it has ended.
+
+    One without a checkpoint begins anew.
+    """
+    if place.ended:
+        summary = Run(job.folder).summary
+        loss = summary.get("best_val_loss", summary.get("best_train_loss"))
+        return Outcome(job.folder, summary["status"], best_loss=loss)
+    if place.begun:
+        job.going_on = any((job.folder / "checkpoints").glob("*.pt"))
+        if not job.going_on:
+            clear(job.folder)
+    return None
+
+
+def train_alone(job: Job) -> Outcome:
+    """Train one run and tell what it does."""
+    with locked(job.folder):
+        if not job.going_on:
+            claim(job.folder)
+        elif is_complete(job.folder, job.config):
+            print(
+                f"{job.folder}: the run is complete, there is nothing left to do; more epochs=... would let it go on."
+            )
+            return Outcome(job.folder, "completed")
+        device = choose_device(job.config.device)
+        start = begin(job, device)
+        if not job.config.quiet:
+            print(report.plan(start.setup, device), flush=True)
+        (row,) = train([start], device)
+    if not job.config.quiet:
         print(report.result(row), flush=True)
-    return Outcome(folder, row.status, row.signal, row.best_loss)
+    return Outcome.of(row)
+
+
+def begin(job: Job, device: torch.device, load: Load | None = None) -> Start:
+    """Prepare a run, find its checkpoint if it goes on, and save its config: from here on there is a run."""
+    setup = prepare(job.config, job.folder, device, load)
+    checkpoint = last_checkpoint(setup) if job.going_on else None
+    if checkpoint and not math.isfinite(checkpoint["last"].get("train_loss", 0.0)):
+        raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")
+    save_config(job.folder, setup.config, None if job.going_on else job.hydra)
+    return Start(setup, checkpoint)
+
+
+def train(starts: Sequence[Start], device: torch.device) -> list[Row]:
+    """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
+    setups = [start.setup for start in starts]
+    first = setups[0]
+    work = sum(setup.parameters for setup in setups) * first.settings.batch_size(first.n_train)
+    # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
+    with threads_for(work), seeded(first.settings.seed):
+        trainer = Trainer(setups, device)
+        checkpoints = [start.checkpoint for start in starts if start.checkpoint]
+        if checkpoints:
+            trainer.restore(checkpoints)
+        return trainer.run()

@@ -1,6 +1,7 @@
 """From a checked config to a run that is ready to train: whatever a person can get wrong comes to light here."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from nettrain import data
 from nettrain.app.config import Config, flat, parts, to_container
 from nettrain.data.encoding import Encoder
-from nettrain.errors import ConfigError
+from nettrain.errors import ConfigError, first_line
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.random import seeded
@@ -19,15 +20,19 @@ from nettrain.parts.solvers import Solver
 from nettrain.run.setup import Setup
 from nettrain.vector import trainable
 
+Load = Callable[[Any, int], data.Data]
+
 _CPU = torch.device("cpu")
 
 
-def prepare(config: Config, folder: Path, device: torch.device = _CPU) -> Setup:
+def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Load | None = None) -> Setup:
     """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
+
+    `load(dataset, seed)` reads the data, by default `nettrain.data.load`.
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
-    loaded = data.load(config.data, config.seed)
+    loaded = (load or data.load)(config.data, config.seed)
     head = choose_head(config.head, loaded.encoder)
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, head)
@@ -116,9 +121,8 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
         with torch.no_grad():
             z = model(torch.zeros(2, inputs, dtype=getattr(torch, config.precision)))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {reason}"
+            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {first_line(error)}."
         ) from error
     fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
     if not isinstance(z, Tensor) or z.shape not in fits:
@@ -141,7 +145,7 @@ def _try_last_batch(setup: Setup) -> None:
     except Exception as error:
         raise ConfigError(
             f"model._target_={setup.config['model']['_target_']}: in training it fails on a batch of {size} rows, the "
-            f"last one: {str(error).splitlines()[0].rstrip('.')}; use drop_last=true or another bs."
+            f"last one: {first_line(error)}; use drop_last=true or another bs."
         ) from error
 
 

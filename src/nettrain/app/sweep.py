@@ -7,6 +7,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from nettrain.app.folder import discard, holds_run
+from nettrain.app.folder import discard
 from nettrain.app.messages import tell
-from nettrain.errors import ConfigError, StorageError
-from nettrain.run.files import replace_file
+from nettrain.errors import Mistake, StorageError
+from nettrain.run.files import locked, replace_file
 
 _folder: Path | None = None  # of the sweep that this process runs
+_locks = ExitStack()  # on it, until the process ends
 
 
 @dataclass
@@ -37,15 +39,15 @@ class Entry:
 
 
 class SweepFolder(Callback):
-    """Hydra's callback that tells where a sweep writes; it ends a sweep that would write into another one's folder."""
+    """Hydra's callback that tells where a sweep writes, and keeps other sweeps out of its folder."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _folder
-        folder = Path(config.hydra.sweep.dir)
-        if folder.is_dir() and any(holds_run(path) for path in folder.iterdir()):
-            mistake = ConfigError(f"hydra.sweep.dir={folder}: the folder holds runs already; choose another one.")
+        _folder = Path(config.hydra.sweep.dir)
+        try:
+            _locks.enter_context(locked(_folder))
+        except Mistake as mistake:
             sys.exit(tell(mistake))  # Hydra would turn an exception into a warning
-        _folder = folder
 
 
 def underway() -> bool:
@@ -55,6 +57,7 @@ def underway() -> bool:
 
 def finish() -> int:
     """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for."""
+    _locks.close()
     if _folder is None or not _folder.is_dir():
         return 0
     runs = read_runs(_folder)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nettrain.errors import ConfigError
+from nettrain.errors import ConfigError, first_line
 from nettrain.parts.activations import gain, identity
 from nettrain.parts.option import option
 from nettrain.parts.random import Noise
@@ -82,7 +82,9 @@ class Module:
             sizes = {"in_features": inputs, "out_features": outputs}
             module = target(**{**{k: v for k, v in sizes.items() if k in accepted}, **given})
         except Exception as error:
-            raise ConfigError(f"model._target_={self._target_}: it cannot be built: {_last_line(error)}.") from error
+            raise ConfigError(
+                f"model._target_={self._target_}: it cannot be built: {type(error).__name__}: {first_line(error)}."
+            ) from error
         if not isinstance(module, nn.Module):
             raise ConfigError(f"model._target_={self._target_}: it is a {type(module).__name__}, no torch.nn.Module.")
         return module
@@ -146,7 +148,3 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.dim() == 2:
         return F.linear(x, weight, bias)
     return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
-
-
-def _last_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")

@@ -72,15 +72,17 @@ def generator(seed: int, t: int) -> torch.Generator:
 
 def require_memory(needed: int, device: torch.device, what: str, instead: str) -> None:
     """Raise `ConfigError` if `device` has fewer than `needed` bytes free for `what`; `instead` says what would do."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_host_memory()
+    free = free_memory(device)
     if needed > free:
         raise ConfigError(
             f"{what} needs {needed / 2**30:.1f} GiB of memory, {device} has {free / 2**30:.1f} GiB free; use {instead}."
         )
 
 
-def _free_host_memory() -> int:
-    """Bytes that programs can still take: Linux knows them, elsewhere all of the memory stands in."""
+def free_memory(device: torch.device) -> int:
+    """Bytes that programs can still take there: Linux knows them, elsewhere all of the host's memory stands in."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
