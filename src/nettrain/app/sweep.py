@@ -62,8 +62,8 @@ def finish() -> int:
         return 0
     runs = read_runs(_folder)
     if not runs:
-        if [path.name for path in _folder.iterdir()] == ["multirun.yaml"]:  # Hydra could not compose the jobs
-            (_folder / "multirun.yaml").unlink()
+        if {path.name for path in _folder.iterdir()} <= {"multirun.yaml"}:  # no job could be composed
+            (_folder / "multirun.yaml").unlink(missing_ok=True)
             discard(_folder)
         return 0
     codes = [run.summary.get("exit_code", 0) for run in runs]

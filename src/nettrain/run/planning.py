@@ -35,7 +35,7 @@ def row_bytes(setup: Setup) -> int:
     """An upper estimate of the memory that the run needs as a row of a stack."""
     size = torch.finfo(getattr(torch, setup.settings.precision)).bits // 8
     outputs = setup.head.outputs(len(setup.data.encoder.classes))
-    units = sum(shape[0] for shape in Layout.of(setup.model).shapes) + setup.data.x.shape[1]
+    units = sum(shape[0] for shape in Layout.of(setup.model).shapes if len(shape) > 1) + setup.data.x.shape[1]
     samples = setup.settings.batch_size(setup.n_train)
     epoch = setup.data.x.size + len(setup.data.y) * (outputs + 3)  # its data, and z and y of an epoch's batches
     return size * (VECTORS * setup.parameters + 4 * samples * units + epoch)

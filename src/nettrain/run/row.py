@@ -57,12 +57,16 @@ class Row:
         stopping = self.setup.settings.early_stopping
         if loss < self.progress["loss"] - stopping.min_delta:
             self.progress = {"loss": loss, "epoch": numbers["epoch"]}
-        waited = numbers["epoch"] - self.progress["epoch"]
-        if numbers["epoch"] >= self.setup.settings.epochs:
-            self.status = "completed"
-        elif stopping.patience and waited >= stopping.patience:
-            self.end(f"early_stopping.patience={stopping.patience}")
+        self.conclude()
         return better
+
+    def conclude(self) -> None:
+        """The run is done if it has had all its epochs, or no better loss for too long."""
+        epoch, stopping = self.last.get("epoch", 0), self.setup.settings.early_stopping
+        if epoch >= self.setup.settings.epochs:
+            self.status = "completed"
+        elif stopping.patience and epoch - self.progress["epoch"] >= stopping.patience:
+            self.end(f"early_stopping.patience={stopping.patience}")
 
     def end(self, reason: str | None) -> None:
         """The run is done before its last epoch, for this reason; nothing happens if there is none."""

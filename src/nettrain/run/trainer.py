@@ -60,7 +60,9 @@ class Trainer:
         rows = list(self.rows)
         every = min(row.setup.settings.checkpoint.every_seconds for row in rows)
         with Signals() as signals, Progress(rows[0].setup.settings) as progress:
-            self.finish([row.setup.settings.epochs == 0 for row in rows])
+            for row in rows:
+                row.conclude()  # it may have no epochs, or go on from its very end
+            self.finish([row.status != "running" for row in rows])
             while self.rows:
                 rates = self.stack.learning_rates(self.epoch)
                 done = self.train_epoch(rates, signals)
