@@ -2,29 +2,41 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 
 @dataclass
 class StackedLauncherConf:
-    """`hydra/launcher=stacked`; memory: GiB that a stack of runs may take, null: half of what is free."""
+    """`hydra/launcher=stacked`.
+
+    memory: GiB that a stack of runs may take, null: half of what is free. With a reduction_factor r, only the best 1/r
+    of a stack's runs go on after min_epochs, min_epochs r, min_epochs r^2, ... epochs (successive halving).
+    """
 
     _target_: str = "hydra_plugins.nettrain.StackedLauncher"
     memory: Optional[float] = None  # noqa: UP045
+    reduction_factor: Optional[int] = None  # noqa: UP045
+    min_epochs: int = 1
 
 
 class StackedLauncher(BasicLauncher):
     """Trains the runs of a sweep together, as rows of one matrix; other programs' jobs run one after another."""
 
-    def __init__(self, memory: float | None = None) -> None:
+    def __init__(self, memory: float | None = None, reduction_factor: int | None = None, min_epochs: int = 1) -> None:
         super().__init__()
         self.memory = memory
+        self.reduction_factor, self.min_epochs = reduction_factor, min_epochs
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.task_function is not None
@@ -33,6 +45,12 @@ class StackedLauncher(BasicLauncher):
         from nettrain.app.launching import launch
 
         return launch(self, job_overrides, initial_job_idx)
+
+    def halving(self) -> Any:
+        """Successive halving as it was asked for, None if it was not."""
+        from nettrain.run.halving import Halving
+
+        return Halving(self.reduction_factor, self.min_epochs) if self.reduction_factor is not None else None
 
 
 @dataclass
@@ -69,10 +87,66 @@ class GridSweeper(BasicSweeper):
                 composer.compose(overrides)
 
 
+@dataclass
+class TPESweeperConf:
+    """`hydra/sweeper=tpe`: Optuna proposes `batch` of `trials` runs at a time, by tree-structured Parzen estimators.
+
+    `seed` is the sampler's.
+    """
+
+    _target_: str = "hydra_plugins.nettrain.SearchSweeper"
+    sampler: str = "tpe"
+    trials: int = 64
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclass
+class CMAESSweeperConf(TPESweeperConf):
+    """`hydra/sweeper=cmaes`: by CMA-ES."""
+
+    sampler: str = "cmaes"
+
+
+@dataclass
+class RandomSweeperConf(TPESweeperConf):
+    """`hydra/sweeper=random`: at random."""
+
+    sampler: str = "random"
+
+
+class SearchSweeper(Sweeper):
+    """Asks Optuna for runs, has the launcher train them, and tells Optuna their best monitored losses."""
+
+    def __init__(self, sampler: str, trials: int, batch: int, seed: int) -> None:
+        self.sampler, self.trials, self.batch, self.seed = sampler, trials, batch, seed
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from nettrain.app.studies import search
+
+        overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
+        folder = Path(self.config.hydra.sweep.dir)
+        return search(self.launcher, overrides, folder, self.sampler, self.trials, self.batch, self.seed)
+
+
 def _is_nettrains(task: Any) -> bool:
     return bool(task.__module__ == "nettrain.app.cli")
 
 
 store = ConfigStore.instance()
 store.store(group="hydra/launcher", name="stacked", node=StackedLauncherConf, provider="nettrain")
-store.store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="nettrain")
+for name, node in [
+    ("grid", GridSweeperConf),
+    ("tpe", TPESweeperConf),
+    ("cmaes", CMAESSweeperConf),
+    ("random", RandomSweeperConf),
+]:
+    store.store(group="hydra/sweeper", name=name, node=node, provider="nettrain")

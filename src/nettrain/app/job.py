@@ -20,6 +20,7 @@ from nettrain.errors import ConfigError
 from nettrain.parts.random import seeded
 from nettrain.run.device import choose_device, threads_for
 from nettrain.run.files import locked
+from nettrain.run.halving import Halving
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
 from nettrain.run.trainer import Trainer
@@ -37,16 +38,20 @@ class Job:
 
 @dataclass
 class Outcome:
-    """How a run ended: its folder, its status, the signal that ended it, and its best monitored loss."""
+    """How a run ended: its folder, its status, the signal that ended it, and its best monitored loss.
+
+    `pruned` is a run that successive halving has ended.
+    """
 
     folder: Path
     status: str
     signal: int | None = None
     best_loss: float | None = None
+    pruned: bool = False
 
     @classmethod
     def of(cls, row: Row) -> "Outcome":
-        return cls(row.setup.folder, row.status, row.signal, row.best_loss)
+        return cls(row.setup.folder, row.status, row.signal, row.best_loss, row.pruned)
 
 
 @dataclass
@@ -114,14 +119,14 @@ def begin(job: Job, device: torch.device, load: Load | None = None) -> Start:
     return Start(setup, checkpoint)
 
 
-def train(starts: Sequence[Start], device: torch.device) -> list[Row]:
+def train(starts: Sequence[Start], device: torch.device, halving: Halving | None = None) -> list[Row]:
     """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
     setups = [start.setup for start in starts]
     first = setups[0]
     work = sum(setup.parameters for setup in setups) * first.settings.batch_size(first.n_train)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     with threads_for(work), seeded(first.settings.seed):
-        trainer = Trainer(setups, device)
+        trainer = Trainer(setups, device, halving)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             trainer.restore(checkpoints)

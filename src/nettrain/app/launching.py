@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     quiet = all(job.config.quiet for job in jobs)
     if outcomes and not quiet:
         print(f"{folder}: {len(outcomes)} of {len(configs)} runs are complete already", flush=True)
-    for i, outcome in train_jobs(jobs, launcher.memory, quiet).items() if jobs else ():
+    for i, outcome in train_jobs(jobs, launcher.memory, launcher.halving(), quiet).items() if jobs else ():
         outcomes[positions[i]] = outcome
     return [_return(hydra["overrides"]["task"], outcomes.get(i)) for i, hydra in enumerate(hydras)]
 
@@ -92,8 +93,16 @@ def _places(
     return found
 
 
+@dataclass
+class Return(JobReturn):
+    """`pruned` is a run that successive halving has ended."""
+
+    pruned: bool = False
+
+
 def _return(overrides: list[str], outcome: Outcome | None) -> JobReturn:
     loss = outcome.best_loss if outcome else None
-    made = JobReturn(overrides=overrides, working_dir=os.getcwd(), task_name="nettrain", status=JobStatus.COMPLETED)
+    made = Return(overrides=overrides, working_dir=os.getcwd(), task_name="nettrain", status=JobStatus.COMPLETED)
+    made.pruned = outcome is not None and outcome.pruned
     made.return_value = math.nan if loss is None else loss
     return made

@@ -20,6 +20,7 @@ from nettrain.parts.solvers import free_memory
 from nettrain.run import planning
 from nettrain.run.device import choose_device
 from nettrain.run.files import locked
+from nettrain.run.halving import Halving
 
 MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock
 
@@ -64,10 +65,11 @@ class Family:
         return [self.jobs[i : i + size] for i in range(0, len(self.jobs), size)]
 
 
-def train_jobs(jobs: Sequence[Job], budget: float | None, quiet: bool) -> dict[int, Outcome]:
+def train_jobs(jobs: Sequence[Job], budget: float | None, halving: Halving | None, quiet: bool) -> dict[int, Outcome]:
     """Train the runs of a sweep, as many as possible together; how they ended, by their positions.
 
-    `budget` is the memory in GiB that a stack may take; None: half of what is free. A run that fails says so, has its
+    `budget` is the memory in GiB that a stack may take; None: half of what is free. `halving` ends the worst runs of
+    each stack early. A run that fails says so, has its
     failure noted in its folder, and is missing in the result; the others go on. After a signal the process ends, with
     all that is running saved.
     """
@@ -77,7 +79,7 @@ def train_jobs(jobs: Sequence[Job], budget: float | None, quiet: bool) -> dict[i
         print(describe(families), flush=True)
     for family in families:
         for stack in family.stacks:
-            outcomes.update(_train_stack(jobs, stack, cache))
+            outcomes.update(_train_stack(jobs, stack, cache, halving))
             signal = next((o.signal for o in outcomes.values() if o.signal), None)
             if signal:
                 raise SystemExit(128 + signal)
@@ -144,7 +146,9 @@ def _train_one(job: Job) -> Outcome | None:
     return None
 
 
-def _train_stack(jobs: Sequence[Job], members: list[int], cache: Cache) -> Iterator[tuple[int, Outcome]]:
+def _train_stack(
+    jobs: Sequence[Job], members: list[int], cache: Cache, halving: Halving | None
+) -> Iterator[tuple[int, Outcome]]:
     """Train the members together, where their data have one shape and their checkpoints one position.
 
     When that fails, its two halves go on from where they are: so memory that was too small suffices, and an error that
@@ -169,7 +173,7 @@ def _train_stack(jobs: Sequence[Job], members: list[int], cache: Cache) -> Itera
             order = planning.by_kind([start.setup for _, start in group])
             ordered = [group[k] for k in order]
             try:
-                rows = train([start for _, start in ordered], device)
+                rows = train([start for _, start in ordered], device, halving)
             except Exception as error:
                 rest = [i for i, _ in ordered]
                 unfinished += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
@@ -186,7 +190,7 @@ def _train_stack(jobs: Sequence[Job], members: list[int], cache: Cache) -> Itera
             else:
                 going.append(i)
         if going:
-            yield from _train_stack(jobs, going, cache)
+            yield from _train_stack(jobs, going, cache, halving)
 
 
 def _position(start: Start) -> Any:

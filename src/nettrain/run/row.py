@@ -23,6 +23,7 @@ class Row:
     status: str = "running"
     reason: str | None = None  # why it ended before its last epoch
     signal: int | None = None  # that ended it
+    pruned: bool = False  # by successive halving
     last: Numbers = field(default_factory=dict)
     best: Numbers = field(default_factory=dict)
     progress: Numbers = field(default_factory=lambda: {"loss": math.inf, "epoch": 0})  # as early stopping counts it

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
+from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, gradient_pass, measure, solver_pass
 from nettrain.run.progress import Progress
 from nettrain.run.row import Numbers, Row
@@ -29,10 +30,11 @@ FLUSH_SECONDS = 1.0
 class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder."""
 
-    def __init__(self, setups: Sequence[Setup], device: torch.device) -> None:
+    def __init__(self, setups: Sequence[Setup], device: torch.device, halving: Halving | None = None) -> None:
         self.stack = Stack(setups, device)
         self.rows = [Row(setup) for setup in setups]
         self.books = Books(setups[0].settings.budget)
+        self.halving = halving
         self.epoch = 0
         self.begun = Begun()
         self.saved = time.monotonic()
@@ -76,6 +78,7 @@ class Trainer:
                 for row in self.rows:
                     row.signal = signals.received
                     row.end(spent or done.reason)
+                self.halve()
                 self.finish([row.status != "running" for row in self.rows], partial)
                 if signals.received and self.rows:
                     self.interrupt(signals.received)
@@ -122,6 +125,15 @@ class Trainer:
             finite, lr = bool(numbers.pop("finite")), float(rate.reshape(-1)[i])
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
         self.stack.keep_best(better)
+
+    def halve(self) -> None:
+        """End the runs that are not among the best at a rung of successive halving."""
+        if self.halving:
+            running = [row for row in self.rows if row.status == "running"]
+            losses = [math.inf if row.best_loss is None else row.best_loss for row in running]
+            for i in self.halving.losers(self.epoch, losses):
+                running[i].end(f"{self.halving} after epoch {self.epoch}")
+                running[i].pruned = True
 
     def finish(self, ended: list[bool], partial: Pass | None = None) -> None:
         """Evaluate, save and close the rows that have ended, and go on with the others alone.
