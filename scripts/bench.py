@@ -66,7 +66,7 @@ def nettrain_epoch(folder: Path) -> tuple[Callable[[], None], Tensor, Tensor]:
         trainer.train_epoch(trainer.stack.learning_rates(trainer.epoch), Signals())
         trainer.epoch += 1
 
-    return epoch, *trainer.stack.splits["train"]
+    return epoch, *trainer.stack.samples.splits["train"]
 
 
 def main() -> None:

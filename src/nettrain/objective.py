@@ -5,6 +5,7 @@ K for a stack of runs. Everything that optimizes sees only this.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
-        self._leaves: tuple[Tensor | None, Tensors] = (None, {})
+        self._kept: _Kept | None = None
 
     def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
@@ -64,21 +65,29 @@ class Objective:
         return self.head.loss(z, y.expand(z.shape[:-1])).mean(-1)
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
-        """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix."""
-        parameters = self._leaves_of(w)
+        """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
+
+        As long as w is the same tensor, g is, too: the next call overwrites it.
+        """
+        if self._kept is None or self._kept.w is not w:
+            self._kept = _Kept(w, torch.empty_like(w), self.layout)
+        kept = self._kept
+        if isinstance(self.model, RowModule):
+            derivative = partial(self._loss_gradient, y)
+            with torch.no_grad():
+                return self.model.backpropagate(kept.parameters, x, noise, derivative, kept.gradients), kept.g
         with torch.enable_grad():
-            z = self._forward(parameters, w.dim() > 1, x, noise)
+            z = self._forward(kept.parameters, w.dim() > 1, x, noise)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
             loss = self.head.loss(z.flatten(0, -2), y.expand(z.shape[:-1]).flatten(), reduction="sum") / y.shape[-1]
-        gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
-        return z.detach(), torch.cat([g.reshape(*w.shape[:-1], -1) for g in gradients], dim=-1)
+        gradients = torch.autograd.grad(loss, list(kept.parameters.values()), materialize_grads=True)
+        for own, new in zip(kept.gradients.values(), gradients, strict=True):
+            own.copy_(new)
+        return z.detach(), kept.g
 
-    def _leaves_of(self, w: Tensor) -> Tensors:
-        """The parameters as views of w at which differentiation begins; kept for as long as w is the same tensor."""
-        if self._leaves[0] is not w:
-            views = self.layout.views(w.detach())
-            self._leaves = (w, {name: view.detach().requires_grad_() for name, view in views.items()})
-        return self._leaves[1]
+    def _loss_gradient(self, y: Tensor, z: Tensor) -> Tensor:
+        """The derivative of the mean loss of the batch by z."""
+        return self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
 
     def measure(self, z: Tensor, y: Tensor) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
@@ -103,6 +112,15 @@ class Objective:
     def predict_logits(self, w: Tensor, x: Tensor) -> Tensor:
         """The logits of a whole split, in as few forward passes as memory allows."""
         return torch.cat([self.logits(w, part) for part in x.split(samples_at_once(w), dim=-2)], dim=-2)
+
+
+class _Kept:
+    """The views into w and into its gradient g, kept from step to step for as long as w is the same tensor."""
+
+    def __init__(self, w: Tensor, g: Tensor, layout: Layout) -> None:
+        self.w, self.g = w, g
+        self.parameters = {name: view.detach().requires_grad_() for name, view in layout.views(w.detach()).items()}
+        self.gradients = layout.views(g)
 
 
 def samples_at_once(w: Tensor) -> int:

@@ -136,4 +136,6 @@ def _unwrap(x):
 def _wrap(x, known, to_device):
     if not isinstance(x, torch.Tensor) or isinstance(x, SimTensor):
         return x
-    return known.get(id(x)) or (SimTensor(x) if to_device else x)
+    if id(x) in known:  # written to by `out=`
+        return known[id(x)]
+    return SimTensor(x) if to_device else x

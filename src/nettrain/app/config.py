@@ -68,10 +68,12 @@ def _function_part(function: Callable[..., Any]) -> type:
     fields: list[Any] = [("name", str, dataclasses.field(default=function.__name__))]
     fields += [(a.name, a.annotation, option(a.default, f"{a.name} of the formula")) for a in arguments]
 
-    def call(self: Any, x: Any) -> Any:
-        return function(x, **{a.name: getattr(self, a.name) for a in arguments})
+    def bound(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, *tensors: function(*tensors, **{a.name: getattr(self, a.name) for a in arguments})
 
-    namespace = {"__call__": call, "__doc__": function.__doc__}
+    namespace = {"__call__": bound(function), "__doc__": function.__doc__}
+    if hasattr(function, "backward"):
+        namespace["backward"] = bound(function.backward)
     return dataclasses.make_dataclass(function.__name__, fields, namespace=namespace, frozen=False, unsafe_hash=True)
 
 

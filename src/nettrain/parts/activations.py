@@ -1,7 +1,8 @@
 """Activation functions: each is one function of a tensor, its parameters keyword arguments with defaults.
 
 Every function acts on each element and propagates NaN. `f'` is the derivative that autograd uses; where the
-mathematical one does not exist, the docstring says which value stands in for it.
+mathematical one does not exist, the docstring says which value stands in for it. A function may carry the closed form
+of its backward pass, which spares autograd's bookkeeping; one without it is differentiated by autograd.
 """
 
 import math
@@ -12,7 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_aten = torch.ops.aten
 
+
+def _backward(closed_form: Callable[..., Tensor]) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Let a function y = f(x, ...) carry `closed_form(d, x, y, ...)`, which is d f'(x)."""
+
+    def carry(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        function.backward = closed_form  # type: ignore[attr-defined]
+        return function
+
+    return carry
+
+
+@_backward(lambda d, x, y: d)
 def identity(x: Tensor) -> Tensor:
     """f(x) = x, f'(x) = 1.
 
@@ -30,6 +44,7 @@ def step(x: Tensor) -> Tensor:
     return torch.where(x.isnan(), x, (x >= 0).to(x.dtype))
 
 
+@_backward(lambda d, x, y: _aten.sigmoid_backward(d, y))
 def sigmoid(x: Tensor) -> Tensor:
     """f(x) = 1 / (1 + exp(-x)), f'(x) = f(x) (1 - f(x)) <= 1/4.
 
@@ -38,6 +53,7 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.sigmoid(x)
 
 
+@_backward(lambda d, x, y: _aten.threshold_backward(d, y, 0))
 def relu(x: Tensor) -> Tensor:
     """f(x) = max(0, x); f'(x) = 1 for x > 0, 0 for x < 0, and 0 is used at x = 0.
 
@@ -46,6 +62,7 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x)
 
 
+@_backward(lambda d, x, y, alpha=0.01: _aten.leaky_relu_backward(d, x, alpha, False))
 def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
     """f(x) = x for x > 0, else alpha x; f'(x) = 1 for x > 0, alpha for x < 0, and alpha is used at x = 0.
 
@@ -54,6 +71,7 @@ def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
     return F.leaky_relu(x, alpha)
 
 
+@_backward(lambda d, x, y: _aten.tanh_backward(d, y))
 def tanh(x: Tensor) -> Tensor:
     """f(x) = (e^x - e^-x) / (e^x + e^-x) = 2 sigmoid(2x) - 1, f'(x) = 1 - f(x)^2 <= 1.
 
@@ -62,6 +80,7 @@ def tanh(x: Tensor) -> Tensor:
     return torch.tanh(x)
 
 
+@_backward(lambda d, x, y: _aten.gelu_backward(d, x))
 def gelu(x: Tensor) -> Tensor:
     """f(x) = x Phi(x), f'(x) = Phi(x) + x phi(x), Phi and phi the standard normal distribution and density.
 
@@ -70,6 +89,7 @@ def gelu(x: Tensor) -> Tensor:
     return F.gelu(x)
 
 
+@_backward(lambda d, x, y: _aten.silu_backward(d, x))
 def silu(x: Tensor) -> Tensor:
     """f(x) = x sigmoid(x), f'(x) = s + x s (1 - s) with s = sigmoid(x).
 
@@ -78,6 +98,7 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x)
 
 
+@_backward(lambda d, x, y, alpha=1.0: _aten.elu_backward(d, alpha, 1, 1, False, x))
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """f(x) = x for x > 0, else alpha (e^x - 1); f'(x) = 1 for x > 0, alpha e^x for x < 0, and alpha is used at x = 0.
 

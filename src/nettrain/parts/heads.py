@@ -30,6 +30,9 @@ class Head(Protocol):
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         """The negative log-likelihood of every sample, (..., n), up to constants; their sum with reduction="sum"."""
 
+    def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
+        """The derivative of every sample's loss by its logits, of the shape of z."""
+
     def predict(self, z: Tensor) -> Tensor:
         """The most probable value of Y, (..., n): a class index, or a number."""
 
@@ -67,6 +70,9 @@ class SigmoidBCE:
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         return F.binary_cross_entropy_with_logits(z.squeeze(-1), y.to(z.dtype), reduction=reduction)
 
+    def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
+        return torch.sigmoid(z) - y.unsqueeze(-1)
+
     def predict(self, z: Tensor) -> Tensor:
         return (z.squeeze(-1) > 0).long()
 
@@ -100,6 +106,9 @@ class SoftmaxCE:
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         return F.cross_entropy(z if z.dim() == 2 else z.movedim(-1, 1), y, reduction=reduction)
 
+    def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
+        return torch.softmax(z, dim=-1).scatter_(-1, y.unsqueeze(-1), -1.0, reduce="add")
+
     def predict(self, z: Tensor) -> Tensor:
         return z.argmax(-1)
 
@@ -132,6 +141,9 @@ class IdentityMSE:
 
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         return F.mse_loss(z.squeeze(-1), y, reduction=reduction)
+
+    def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
+        return 2 * (z - y.unsqueeze(-1))
 
     def predict(self, z: Tensor) -> Tensor:
         return z.squeeze(-1)

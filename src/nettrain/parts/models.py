@@ -1,7 +1,7 @@
 """Models: each is a config (a dataclass) that builds an ordinary `torch.nn.Module`.
 
-Nettrain's own modules are `RowModule`s: their forward pass is a pure function of the parameters, which computes
-one run, or K runs by the same batched products.
+Nettrain's own modules are `RowModule`s: their forward and backward passes are pure functions of the parameters, which
+compute one run, or K runs by the same batched products.
 """
 
 import importlib
@@ -23,6 +23,8 @@ from nettrain.parts.option import option
 from nettrain.parts.random import Noise
 
 Activation = Callable[[Tensor], Tensor]
+Derivative = Callable[[Tensor], Tensor]
+Tensors = dict[str, Tensor]
 
 
 @dataclass
@@ -96,8 +98,17 @@ class RowModule(nn.Module, ABC):
     dropout: float = 0.0
 
     @abstractmethod
-    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
+    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs) of x (..., n, inputs); with `noise`, units are dropped as in training."""
+
+    @abstractmethod
+    def backpropagate(
+        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
+    ) -> Tensor:
+        """z, as `logits` gives it; and the gradients of a loss, written into `gradients`, shaped like the parameters.
+
+        `derivative(z)` is the derivative of the loss by z, of z's shape.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits (n, outputs) of x (n, inputs), as in evaluation."""
@@ -119,15 +130,42 @@ class DenseNetwork(RowModule):
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)
 
-    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
-        last = len(self.layers) - 1
-        for depth in range(last + 1):
-            x = _affine(x, parameters[f"layers.{depth}.weight"], parameters[f"layers.{depth}.bias"])
-            if depth < last:
+    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
+        layers = self._affine_maps(parameters)
+        for depth, (weight, bias) in enumerate(layers):
+            x = _affine(x, weight, bias)
+            if depth < len(layers) - 1:
                 x = self.activation(x)
                 if noise is not None:
                     x = noise.dropout(x, depth)
         return x
+
+    def backpropagate(
+        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
+    ) -> Tensor:
+        layers, passed = self._affine_maps(parameters), []
+        for depth, (weight, bias) in enumerate(layers[:-1]):
+            z = _affine(x, weight, bias)
+            f = self.activation(z)
+            passed.append((x, z, f))
+            x = f if noise is None else noise.dropout(f, depth)
+        z_last = _affine(x, *layers[-1])
+        d = derivative(z_last)
+        for depth in range(len(layers) - 1, -1, -1):
+            _affine_gradients(x, d, gradients[f"layers.{depth}.weight"], gradients[f"layers.{depth}.bias"])
+            if depth:
+                d = torch.matmul(d, layers[depth][0])
+                if noise is not None:
+                    d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
+                x, z, f = passed.pop()
+                d = _through(self.activation, d, z, f)
+        return z_last
+
+    def _affine_maps(self, parameters: Tensors) -> list[tuple[Tensor, Tensor]]:
+        return [
+            (parameters[f"layers.{depth}.weight"], parameters[f"layers.{depth}.bias"])
+            for depth in range(len(self.layers))
+        ]
 
 
 class PolynomialModel(RowModule):
@@ -138,9 +176,18 @@ class PolynomialModel(RowModule):
         self.degree = degree
         self.weight = nn.Parameter(torch.randn(outputs, degree + 1))
 
-    def logits(self, parameters: dict[str, Tensor], x: Tensor, noise: Noise | None = None) -> Tensor:
-        powers = torch.cat([x**k for k in range(self.degree, -1, -1)], dim=-1)
-        return powers @ parameters["weight"].mT
+    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
+        return self._powers(x) @ parameters["weight"].mT
+
+    def backpropagate(
+        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
+    ) -> Tensor:
+        z = self.logits(parameters, x)
+        torch.matmul(derivative(z).mT, self._powers(x), out=gradients["weight"])
+        return z
+
+    def _powers(self, x: Tensor) -> Tensor:
+        return torch.cat([x**k for k in range(self.degree, -1, -1)], dim=-1)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -148,3 +195,22 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.dim() == 2:
         return F.linear(x, weight, bias)
     return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
+
+
+def _affine_gradients(x: Tensor, d: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Write d^T x and the sum of d over the batch, for d (..., n, o), into the gradients of an affine map."""
+    if d.dim() == 2:
+        torch.mm(d.T, x, out=weight)
+    else:
+        torch.bmm(d.mT, x.expand(d.shape[0], -1, -1), out=weight)
+    torch.sum(d, -2, out=bias)
+
+
+def _through(activation: Activation, d: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """d f'(x), for y = f(x): by the closed form that the function carries, or by autograd on it alone."""
+    closed_form = getattr(activation, "backward", None)
+    if closed_form is not None:
+        return closed_form(d, x, y)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(activation(x), x, d)[0]
