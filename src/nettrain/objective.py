@@ -70,7 +70,7 @@ class Objective:
         As long as w is the same tensor, g is, too: the next call overwrites it.
         """
         if self._kept is None or self._kept.w is not w:
-            self._kept = _Kept(w, torch.empty_like(w), self.layout)
+            self._kept = _Kept(w, torch.empty_like(w), self.layout, not isinstance(self.model, RowModule))
         kept = self._kept
         if isinstance(self.model, RowModule):
             derivative = partial(self._loss_gradient, y)
@@ -117,10 +117,11 @@ class Objective:
 class _Kept:
     """The views into w and into its gradient g, kept from step to step for as long as w is the same tensor."""
 
-    def __init__(self, w: Tensor, g: Tensor, layout: Layout) -> None:
+    def __init__(self, w: Tensor, g: Tensor, layout: Layout, leaves: bool) -> None:
         self.w, self.g = w, g
-        self.parameters = {name: view.detach().requires_grad_() for name, view in layout.views(w.detach()).items()}
-        self.gradients = layout.views(g)
+        self.parameters, self.gradients = layout.views(w.detach()), layout.views(g)
+        if leaves:  # at which autograd begins
+            self.parameters = {name: view.detach().requires_grad_() for name, view in self.parameters.items()}
 
 
 def samples_at_once(w: Tensor) -> int:
