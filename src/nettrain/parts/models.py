@@ -202,7 +202,7 @@ def _affine_gradients(x: Tensor, d: Tensor, weight: Tensor, bias: Tensor) -> Non
     if d.dim() == 2:
         torch.mm(d.T, x, out=weight)
     else:
-        torch.bmm(d.mT, x.expand(d.shape[0], -1, -1), out=weight)
+        weight.copy_(torch.bmm(d.mT, x.expand(d.shape[0], -1, -1)))  # into rows that lie apart, bmm goes one by one
     torch.sum(d, -2, out=bias)
 
 
