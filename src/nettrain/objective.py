@@ -61,8 +61,11 @@ class Objective:
 
     def value(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> Tensor:
         """The mean loss over the batch, (...); rows of w may share one batch x (n, D), y (n,)."""
-        z = self.logits(w, x, noise)
-        return self.head.loss(z, y.expand(z.shape[:-1])).mean(-1)
+        return self.losses(self.logits(w, x, noise), y).mean(-1)
+
+    def losses(self, z: Tensor, y: Tensor) -> Tensor:
+        """The loss of every sample, (..., n); rows of z (..., n, outputs) may share one y (n,)."""
+        return self.head.loss(z, y.expand(z.shape[:-1]))
 
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.

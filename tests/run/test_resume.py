@@ -13,6 +13,7 @@ from nettrain.parts.rules import Rule
 from nettrain.problem import Problem
 from nettrain.run.books import Books
 from nettrain.run.files import load_checkpoint, locked
+from nettrain.run.trainer import Trainer
 
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
 
@@ -44,7 +45,7 @@ def assert_equal(one, other):
         for kind in ("model", "optimizer"):
             assert all(torch.equal(a[kind][name], b[kind][name]) for name in a.get(kind, {}))
         for kind in ("schedule", "last", "best", "epoch", "updates"):
-            drop = {"seconds", "lr"}  # a solver has no learning rate, and NaN differs from itself
+            drop = {"seconds", "lr", "update_to_weight"}  # NaN, which some may be, differs from itself
             assert _without(a.get(kind), drop) == _without(b.get(kind), drop)
 
 
@@ -70,6 +71,100 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(here, monkeypatch, set
     whole = nettrain.train(overrides)
     interrupted(monkeypatch, here / "cut", after, overrides)
     assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+class Crash(BaseException):
+    """The end of the process, whatever it was doing."""
+
+
+@pytest.fixture
+def crashing(monkeypatch):
+    """`crashing(n, overrides, folder)` trains until the n-th save is done; after how many updates each one was."""
+
+    def train(saves, overrides, folder):
+        save, updates = Trainer.save, []
+
+        def crash(trainer, which):
+            save(trainer, which)
+            updates.append(trainer.books.updates)
+            if len(updates) == saves:
+                raise Crash
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "save", crash)
+            with pytest.raises(Crash):
+                nettrain.train(overrides, folder=folder)
+        return updates
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "optimizer=adam model.dropout=0.3",
+        "schedule=plateau schedule.patience=0 schedule.threshold=0.9",
+        "optimizer=momentum early_stopping.patience=2 optimizer.lr=0.3",
+        "optimizer=lbfgs model.hidden=[4]",
+        "optimizer=genetic model.hidden=[4]",
+    ],
+)
+def test_a_run_is_saved_within_an_epoch_and_goes_on_from_there(here, crashing, setting):
+    overrides = ["data=iris", "epochs=4", "bs=16", "quiet=true", "checkpoint.every_steps=3", *setting.split()]
+    whole = nettrain.train(overrides)
+    assert crashing(4, overrides, here / "cut") == [3, 6, 9, 12]
+    last = load_checkpoint(here / "cut" / "checkpoints" / "last.pt")
+    assert (last["epoch"], last["batch"]) == (1, 5)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+def test_a_run_is_saved_by_the_clock_within_an_epoch_too(here, crashing):
+    overrides = ["data=iris", "epochs=2", "quiet=true", "checkpoint.every_seconds=0"]
+    assert crashing(6, overrides, here / "cut") == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "epochs=3",
+        "early_stopping.patience=1 optimizer.lr=1",
+        "budget.updates=9",
+        "bs=full optimizer=bfgs optimizer.tolerance_grad=0.5",
+    ],
+)
+def test_a_run_that_dies_between_its_last_save_and_its_summary_has_nothing_left_to_train(here, crashing, ending):
+    overrides = ["data=iris", "epochs=30", "bs=16", "quiet=true", "tensorboard=false", *ending.split()]
+    whole = nettrain.train(overrides)
+    crashing(1, overrides, here / "cut")
+    assert not (here / "cut" / "summary.json").exists()
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+
+
+def test_a_run_that_dies_before_it_has_saved_anything_begins_again(here, monkeypatch, capsys):
+    overrides = ["data=iris", "epochs=3", "quiet=true"]
+    whole = nettrain.train(overrides)
+
+    def crash(trainer):
+        trainer.rows[0].record.flush()
+        if trainer.epoch == 2:
+            raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "write", crash)
+        with pytest.raises(Crash):
+            nettrain.train(overrides, folder=here / "cut")
+    assert len((here / "cut" / "metrics.csv").read_text().splitlines()) == 3
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
+    assert "the run ended before it had saved a checkpoint; it begins again." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("torn", ["5,20,0.1", "5,20,0.1,0.2", "\0\0\0\0", "5"])
+def test_a_torn_line_at_the_end_of_the_table_is_dropped(here, torn):
+    whole = nettrain.train(["data=iris", "epochs=6", "quiet=true"])
+    nettrain.train(["data=iris", "epochs=4", "quiet=true"], folder=here / "cut")
+    with open(here / "cut" / "metrics.csv", "a") as file:
+        file.write(torn)
+    assert_equal(whole, nettrain.train([f"resume={here / 'cut'}", "epochs=6"]))
 
 
 @pytest.mark.parametrize("optimizer", SOLVERS)
@@ -198,7 +293,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(here, capsys
     if damage == "missing":
         path.unlink()
     again = nettrain.train(["resume=cut", "epochs=6", "quiet=false"])
-    assert "The one saved before it is used." in capsys.readouterr().out
+    assert "The one saved before it is used." in capsys.readouterr().err
     assert_equal(whole, again)
 
 

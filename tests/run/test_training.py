@@ -91,6 +91,7 @@ def test_the_folder_holds_what_other_tools_rely_on(here):
         ".hydra/overrides.yaml",
         "checkpoints/best.pt",
         "checkpoints/last.pt",
+        "environment.json",
         "metrics.csv",
         "summary.json",
     }

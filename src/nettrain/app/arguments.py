@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from nettrain.app.run import Run
 
 
 def for_hydra(arguments: list[str]) -> list[str]:
@@ -45,15 +47,17 @@ def config_options(arguments: list[str]) -> tuple[str | None, str | None, list[s
 
 
 def with_saved_config(arguments: list[str]) -> list[str]:
-    """With `--config-dir RUN/.hydra --config-name config`, a run's config, the overrides that make it instead."""
+    """With `--config-dir RUN/.hydra --config-name config`, a run's config, the overrides that make it instead.
+
+    Hydra never sees the file, which may be somebody else's: it would run whatever code the file names.
+    """
     folder, name, rest = config_options(arguments)
-    path = Path(folder or "", f"{name}".removesuffix(".yaml") + ".yaml")
-    if folder is None or name is None or not path.is_file():
+    if folder is None or name is None or Path(folder).name != ".hydra" or name.removesuffix(".yaml") != "config":
         return arguments
-    saved = OmegaConf.load(path)
-    if not isinstance(saved, DictConfig) or "defaults" in saved or OmegaConf.select(saved, "model.name") is None:
-        return arguments  # a config of the user's own, for Hydra
-    container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
+    run = Run(Path(folder).parent, trust="trust=true" in rest)
+    run.require_trust()
+    container: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
+    container = {key: value for key, value in container.items() if key not in ("resume", "trust")}
     first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
     return [*rest[:first], *overrides_of(container), *rest[first:]]
 

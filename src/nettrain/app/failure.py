@@ -25,7 +25,9 @@ def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
         error = explain(error, known_keys())
     code = error.exit_code if isinstance(error, Mistake) else 1
     message = line = str(error) if isinstance(error, Mistake) else unexpected(error)
-    with suppress(StorageError):  # a full disk may be what the run has failed of
+    with suppress(StorageError, OSError):  # a full disk may be what the run has failed of
+        if overrides is not None or not isinstance(error, Mistake):
+            folder.mkdir(parents=True, exist_ok=True)
         if not isinstance(error, Mistake):
             replace_file(folder / "error.txt", "".join(traceback.format_exception(error)).encode())
             line = f"{message} (traceback: {folder / 'error.txt'})"

@@ -70,13 +70,13 @@ def save_config(folder: Path, config: dict[str, Any], hydra: dict[str, Any] | No
     """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings, if given, beside it."""
     replace_file(folder / ".hydra" / "config.yaml", _yaml(config))
     if hydra is not None:
-        replace_file(folder / ".hydra" / "hydra.yaml", _yaml({"hydra": hydra}))
+        replace_file(folder / ".hydra" / "hydra.yaml", _yaml({"hydra": hydra}), durable=False)
         save_overrides(folder, hydra["overrides"]["task"])
 
 
 def save_overrides(folder: Path, overrides: list[str]) -> None:
     """Write `.hydra/overrides.yaml`, what the run was asked for."""
-    replace_file(folder / ".hydra" / "overrides.yaml", _yaml(overrides))
+    replace_file(folder / ".hydra" / "overrides.yaml", _yaml(overrides), durable=False)
 
 
 class _Dumper(yaml.CSafeDumper):

@@ -1,6 +1,5 @@
 """Runs from their checked configs to their finished folders: what the command line, a sweep and `nettrain.train` do."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,15 @@ from omegaconf import DictConfig
 from nettrain.app import report
 from nettrain.app.config import Config, to_config
 from nettrain.app.folder import claim, clear, save_config
+from nettrain.app.messages import warn
 from nettrain.app.placing import Place
 from nettrain.app.prepare import Load, prepare
 from nettrain.app.resume import is_complete, last_checkpoint, resumed_config
 from nettrain.app.run import Run
-from nettrain.errors import ConfigError
+from nettrain.errors import CheckpointError, ConfigError
 from nettrain.parts.random import seeded
-from nettrain.run.device import choose_device, threads_for
+from nettrain.run.device import choose_device, deterministic, threads_for
+from nettrain.run.environment import environment, record_environment
 from nettrain.run.files import locked
 from nettrain.run.halving import Halving
 from nettrain.run.row import Row
@@ -113,8 +114,10 @@ def begin(job: Job, device: torch.device, load: Load | None = None) -> Start:
     """Prepare a run, find its checkpoint if it goes on, and save its config: from here on there is a run."""
     setup = prepare(job.config, job.folder, device, load)
     checkpoint = last_checkpoint(setup) if job.going_on else None
-    if checkpoint and not math.isfinite(checkpoint["last"].get("train_loss", 0.0)):
+    if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")
+    if job.going_on:
+        (job.folder / "summary.json").unlink(missing_ok=True)  # that of the end which is no longer its end
     save_config(job.folder, setup.config, None if job.going_on else job.hydra)
     return Start(setup, checkpoint)
 
@@ -125,9 +128,20 @@ def train(starts: Sequence[Start], device: torch.device, halving: Halving | None
     first = setups[0]
     work = sum(setup.parameters for setup in setups) * first.settings.batch_size(first.n_train)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
-    with threads_for(work), seeded(first.settings.seed):
+    with threads_for(work), deterministic(first.settings.deterministic), seeded(first.settings.seed):
+        present = environment(device)
+        for setup in setups:
+            warning = record_environment(setup.folder, present)
+            if warning:
+                warn(warning)
         trainer = Trainer(setups, device, halving)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
-            trainer.restore(checkpoints)
+            try:
+                trainer.restore(checkpoints)
+            except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                folder = setups[0].folder
+                raise CheckpointError(f"{folder}: its last checkpoint is not one that this version reads.") from error
+        else:
+            trainer.forget()
         return trainer.run()

@@ -55,12 +55,19 @@ def tell(mistake: Mistake) -> int:
     return mistake.exit_code
 
 
+def warn(sentence: str) -> None:
+    """Print what a user should know, though the run goes on."""
+    print(f"nettrain: {sentence}", file=sys.stderr, flush=True)
+
+
 def unexpected(error: Exception) -> str:
     """One line for an error that is nobody's mistake: its type and the first line of its text."""
     text = str(error).strip()
     line = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
     if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
         line += "; a lower bs or model.hidden needs less memory."
+    if "does not have a deterministic implementation" in text:
+        line = line.partition(",")[0] + "; deterministic=false allows it."
     return line
 
 

@@ -77,6 +77,11 @@ def _check_solver(config: Config) -> None:
             f"model.dropout={config.model.dropout}: optimizer={name} compares the loss at several points, which "
             "dropout would make random; use model.dropout=0 or a gradient optimizer."
         )
+    if config.on_divergence != "stop":
+        raise ConfigError(
+            f"on_divergence={config.on_divergence}: optimizer={name} has neither a learning rate to halve nor a "
+            "gradient step to skip; use on_divergence=stop."
+        )
     if config.schedule != Constant():
         key = "schedule.warmup" if isinstance(config.schedule, Constant) else f"schedule={config.schedule.name}"
         raise ConfigError(f"{key}: optimizer={name} finds its own step lengths; use schedule=constant without warm-up.")

@@ -1,5 +1,7 @@
 """What a run says on the terminal: what it will do, and what it has reached."""
 
+from typing import Any
+
 import torch
 
 from nettrain.parts.models import PolynomialModel
@@ -44,10 +46,15 @@ def _model(setup: Setup) -> str:
 def result(row: Row) -> str:
     """What a run has reached: its metrics, a line each, and where everything lies."""
     summary = row.summary
-    why = f" ({row.reason})" if row.reason else ""
+    diverged = summary["status"] == "diverged"
+    why = f" ({row.reason})" if row.reason and not diverged else ""
     spent = f"{summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
     best = f"; best epoch {summary['best_epoch']}" if row.best else ""
     lines = ["", f"{summary['status']}{why} after {spent}{best}"]
+    if diverged:
+        lines.append(f"because {row.reason}")
+    if summary.get("lr_halvings") or summary.get("skipped_updates"):
+        lines.append(_recovery(summary))
     columns = [("train, last", "train_"), ("val, best", "best_val_"), ("test, best", "test_")]
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
@@ -58,6 +65,12 @@ def result(row: Row) -> str:
     if isinstance(row.setup.model, PolynomialModel) and not row.setup.data.encoder.classes:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.setup.folder}"])
+
+
+def _recovery(summary: dict[str, Any]) -> str:
+    if "skipped_updates" in summary:
+        return f"on the way {summary['skipped_updates']} updates were not finite and left out"
+    return f"on the way it diverged and went back to its best weights, {summary['lr_halvings']} times; lr was halved"
 
 
 def _coefficients(row: Row) -> list[str]:

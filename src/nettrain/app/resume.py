@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.app.config import GROUPS, Config, load_config, to_container
+from nettrain.app.messages import warn
 from nettrain.app.run import Run
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.run.files import load_newest
@@ -43,22 +44,31 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
 def is_complete(folder: Path, config: Config) -> bool:
     """Whether the run in the folder has ended by itself, and `config` is still the one it ended with."""
     run = Run(folder)
-    if not (folder / "summary.json").exists() or run.summary["status"] != "completed":
+    if not (folder / "summary.json").exists() or run.summary.get("status") != "completed":
         return False
     passing = ("resume", "quiet", "tensorboard", "device", "trust")  # a change in these alone trains no further
     saved, present = dict(run.config), OmegaConf.create(to_container(config))
     return all(saved[key] == present[key] for key in saved if key not in passing)
 
 
-def last_checkpoint(setup: Setup) -> dict[str, Any]:
-    """The last checkpoint of the run that `setup` goes on with, or the one before if that is damaged, which it notes.
+def last_checkpoint(setup: Setup) -> dict[str, Any] | None:
+    """The last checkpoint of the run that `setup` goes on with.
+
+    It is the one before if the last one is damaged, and None if the run ended before it had saved any; it says so.
 
     Raises `CheckpointError` for a damaged file or one of another model, and `DataError` if the data have changed.
     """
     path = setup.folder / "checkpoints" / "last.pt"
-    last, note = load_newest(path)
-    setup.notes += [note] if note else []
+    if not any(path.parent.glob("*.pt")):
+        warn(f"{setup.folder}: the run ended before it had saved a checkpoint; it begins again.")
+        return None
+    last, warning = load_newest(path)
+    if warning:
+        warn(warning)
     shapes = {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
+    missing = {"model", "data"} - last.keys()
+    if missing:
+        raise CheckpointError(f"{path}: it is no checkpoint of nettrain's, it has no {', '.join(sorted(missing))}.")
     if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
         raise CheckpointError(f"{path}: it belongs to another model than {setup.config['model']['name']}.")
     if last["data"] != setup.data_hash:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import YAMLError
+from yaml import AliasToken, YAMLError
 
 from nettrain.app.config import Config, load_config
 from nettrain.app.prepare import build_model, choose_head
@@ -27,9 +28,9 @@ from nettrain.vector import flatten
 class Run:
     """A run that has been trained, in `folder`; it predicts with the weights of its best epoch.
 
-    Nothing that the folder holds is executed, with one exception: a model that is not nettrain's own is imported by
-    the name in the run's config, and only if `trust` is True. Raises `CheckpointError` for a folder that holds no
-    run or a damaged one.
+    Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
+    `torch.nn` is imported by the name in the run's config, and only if `trust` is True. Raises `CheckpointError` for a
+    folder that holds no run or a damaged one.
     """
 
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
@@ -43,10 +44,11 @@ class Run:
         path = self.folder / ".hydra" / "config.yaml"
         try:
             text = path.read_text()
-            config = OmegaConf.create(text)
-        except (OSError, UnicodeDecodeError, YAMLError) as error:
+            strange = "${" in text or any(isinstance(token, AliasToken) for token in yaml.scan(text))
+            config = None if strange else OmegaConf.create(text)
+        except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
             raise CheckpointError(f"{path}: it cannot be read as YAML.") from error
-        if not isinstance(config, DictConfig) or "${" in text:  # what nettrain saves has no interpolations
+        if not isinstance(config, DictConfig):  # what nettrain saves has neither interpolations nor aliases
             raise CheckpointError(f"{path}: it is no config of a run.")
         return config
 
@@ -56,7 +58,12 @@ class Run:
         path = self.folder / "summary.json"
         if not path.is_file():
             raise CheckpointError(f"{path}: the run has not ended, or it was killed: there is no summary.")
-        content: dict[str, Any] = json.loads(path.read_text())
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: it is damaged, it cannot be read as JSON.") from error
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: it is no summary of a run.")
         return content
 
     @cached_property
@@ -91,10 +98,11 @@ class Run:
         return model.eval()
 
     def require_trust(self) -> None:
-        """Raise `ConfigError` if the model is code that does not belong to nettrain, and it is not trusted."""
-        if isinstance(self._parts.model, models.Module) and not self.trust:
+        """Raise `ConfigError` if the model is code that is neither nettrain's nor torch's, and it is not trusted."""
+        model = self._parts.model
+        if isinstance(model, models.Module) and not model.from_torch and not self.trust:
             raise ConfigError(
-                f"{self.folder}: its model is {self._parts.model._target_}, code that does not belong to nettrain; if "
+                f"{self.folder}: its model is {model._target_}, code that belongs neither to nettrain nor to torch; if "
                 "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
             )
 

@@ -25,7 +25,18 @@ from nettrain.run.halving import Halving
 MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock
 
 # What the rows of a stack may differ in, beside their rules.
-_OWN = ("seed", "epochs", "early_stopping", "schedule", "checkpoint", "tensorboard", "quiet", "resume", "trust")
+_OWN = (
+    "seed",
+    "epochs",
+    "on_divergence",
+    "early_stopping",
+    "schedule",
+    "checkpoint",
+    "tensorboard",
+    "quiet",
+    "resume",
+    "trust",
+)
 
 
 class Cache:

@@ -14,14 +14,14 @@ Writes a CSV file with a row for each row of the table: `prediction`, and for cl
   run         the folder of a run
   data.path   a CSV or Parquet file with the columns that the run was trained on
   output      where to write; default: predictions.csv in the run's folder
-  trust       true: import a model that is not nettrain's own, by the name in the run's config"""
+  trust       true: import a model of your own, by the name in the run's config"""
 
 _EVALUATE = """usage: nettrain-evaluate run=FOLDER data.path=TABLE [trust=true]
 
 Prints the loss and the metrics of a run on a table that has the target, too.
   run         the folder of a run
   data.path   a CSV or Parquet file with the columns that the run was trained on, and the target
-  trust       true: import a model that is not nettrain's own, by the name in the run's config"""
+  trust       true: import a model of your own, by the name in the run's config"""
 
 
 def predict() -> None:

@@ -91,6 +91,19 @@ class Module:
             raise ConfigError(f"model._target_={self._target_}: it is a {type(module).__name__}, no torch.nn.Module.")
         return module
 
+    @property
+    def from_torch(self) -> bool:
+        """Whether it is one of torch's own layers, a class of `torch.nn`, which runs nobody else's code."""
+        package, _, name = self._target_.rpartition(".")
+        if package.split(".")[:2] != ["torch", "nn"]:
+            return False
+        try:
+            target = getattr(importlib.import_module(package), name, None)
+        except ImportError:
+            return False
+        # A module of torch.nn has names of other modules, too: torch.nn.functional.warnings.sys.
+        return isinstance(target, type) and issubclass(target, nn.Module) and target.__module__.startswith("torch.nn.")
+
 
 class RowModule(nn.Module, ABC):
     """A module whose parameters may be those of one run, shape (...), or of K runs, shape (K, ...)."""

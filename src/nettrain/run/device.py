@@ -1,6 +1,7 @@
-"""Where to compute, and with how many threads."""
+"""Where to compute, with how many threads, and whether with deterministic algorithms alone."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
@@ -29,3 +30,24 @@ def threads_for(multiplications: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def deterministic(asked: bool) -> Iterator[None]:
+    """Within it, if it is asked for, torch refuses algorithms that can give other bits in another run.
+
+    cuBLAS reads its part of it from the environment, when it is first used in a process.
+    """
+    if not asked:
+        yield
+        return
+    before, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)
+        if workspace is None:
+            del os.environ["CUBLAS_WORKSPACE_CONFIG"]

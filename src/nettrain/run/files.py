@@ -5,7 +5,6 @@ import fcntl
 import io
 import json
 import os
-import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,26 +14,45 @@ import torch
 
 from nettrain.errors import CheckpointError, InUseError, StorageError
 
-FORMAT = 1  # of checkpoints; raised when their content changes
+FORMAT = 2  # of checkpoints; raised when their content changes
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, keep: str | None = None, durable: bool = True) -> None:
     """Write a file so that after a crash at any moment it is the old one or the new one, never a torn one.
 
-    Raises `StorageError` when the disk is full or the folder cannot be written; the old file then stays.
+    The old one stays beside it under the name `keep`, if given. A folder that is missing is made, those above it are
+    not: they have been deleted. Raises `StorageError` when the disk is full or the folder cannot be written; the old
+    file then stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary(path.name, os.getpid()))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
+        if keep and path.exists():
+            os.replace(path, path.with_name(keep))
         os.replace(temporary, path)
+        if durable:
+            _fsync_folder(path.parent)  # which holds the new name
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise storage_error(path, error) from error
+
+
+def _temporary(name: str, process: int | str) -> str:
+    return f".{name}.{process}.tmp"
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -50,6 +68,9 @@ def locked(folder: Path) -> Iterator[None]:
         raise storage_error(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for pattern in (_temporary("*", "*"), f"*/{_temporary('*', '*')}"):
+            for left in folder.glob(pattern):  # by a run that was killed while it wrote
+                left.unlink(missing_ok=True)
         yield
     except BlockingIOError as error:
         raise InUseError(
@@ -59,18 +80,33 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def append(path: Path, content: bytes) -> None:
-    """Add to the end of a file; raises `StorageError` as `replace_file` does."""
+def append(path: Path, content: bytes, sync: bool = False) -> None:
+    """Add to the end of a file, all of it or nothing; with `sync` it is on the disk when this returns.
+
+    Raises `StorageError` as `replace_file` does.
+    """
     try:
-        with open(path, "ab") as file:
-            file.write(content)
+        with open(path, "ab", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                if sync:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)  # a full disk takes a part
+                raise
     except OSError as error:
         raise storage_error(path, error) from error
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The sentence for a file that could not be written."""
-    return StorageError(f"{path}: it cannot be written: {error.strerror or error}.")
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():
+        reason = f"the folder {path.parent} is not there (any more)"
+    return StorageError(f"{path}: it cannot be written: {reason}.")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -78,17 +114,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain containers, whole or not at all."""
+def save_checkpoint(path: Path, content: dict[str, Any], keep: str | None = None) -> None:
+    """Save tensors and plain containers, whole or not at all; `keep` as for `replace_file`."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    replace_file(path, buffer.getvalue())
-
-
-def keep_previous(path: Path) -> None:
-    """Rename a checkpoint to `previous.pt` before a new one takes its name."""
-    if path.exists():
-        os.replace(path, path.with_name("previous.pt"))
+    replace_file(path, buffer.getvalue(), keep)
 
 
 def load_newest(path: Path) -> tuple[dict[str, Any], str | None]:
@@ -112,13 +142,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load itself does not notice flipped bits
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise CheckpointError(f"{path}: no checkpoint of nettrain's, which are not compressed.")
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path}: the checkpoint is damaged (checksum of {damaged}).")
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such checkpoint.") from error
-    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except Exception as error:  # what torch raises for other people's bytes is of a dozen types
         raise CheckpointError(
             f"{path}: the checkpoint is damaged or no checkpoint ({type(error).__name__})."
         ) from error

@@ -4,7 +4,8 @@
 a batch as often as they need.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -33,53 +34,61 @@ class Begun:
 
 @dataclass
 class Pass:
-    """What a pass leaves behind: z and y of the batches that it came to, and g and the change of w of its last update.
-
-    `reason` says why the optimizer itself is done, where it is.
-    """
+    """What a pass leaves behind: z and y of the batches that it came to, g and the change of w of its last update."""
 
     batches: int
     z: list[Tensor]
     y: list[Tensor]
     gradient: Tensor | None
     change: Tensor
-    reason: str | None = None
 
 
 def gradient_pass(stack: Stack, epoch: int, rates: np.ndarray, books: Books, stop: Stop, begun: Begun) -> Pass:
-    """For each batch: forward, loss, backward, update. It ends early when `stop()` is true after an update."""
-    w, objective = stack.w, stack.objective
-    weights = [w[block.rows] for block in stack.blocks]
-    zs, ys, batch = list(begun.z), [], begun.batches
-    coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
-    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
-        ys.append(y)
-        if i < begun.batches:
-            continue
+    """An update of the rules for each batch. It ends early when `stop()` is true after an update."""
+    zs, batch = list(begun.z), begun.batches
+    ys = [y for _, y in itertools.islice(stack.samples.batches(epoch), batch)]
+    before = torch.full_like(stack.w, torch.nan)
+    steps = updates(stack, epoch, rates, batch)
+    while batch < stack.per_epoch:
         batch += 1
         if batch == stack.per_epoch:
-            before = w.clone()
-        z, g = objective.gradient(w, x, y, noises[i])  # forward, loss, backward
-        for block, rows, c in zip(stack.blocks, weights, coefficients[i], strict=True):
-            block.rule.step(block.state, rows, g[block.rows], c)  # update
+            before = stack.w.clone()
+        z, y, g = next(steps)
         zs.append(z)
+        ys.append(y)
         books.gradient_update()
         if stop():
             break
-    change = w - before if batch == stack.per_epoch else torch.full_like(w, torch.nan)
-    return Pass(batch, zs, ys, g, change)
+    return Pass(batch, zs, ys, g, stack.w - before)
+
+
+def updates(stack: Stack, epoch: int, rates: np.ndarray, behind: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """z, y and g of every batch but the first `behind`, each after its update by the rules."""
+    w, objective = stack.w, stack.objective
+    weights = [w[block.rows] for block in stack.blocks]
+    coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
+    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
+        if i < behind:
+            continue
+        before = stack.snapshot() if stack.skips is not None else None
+        z, g = objective.gradient(w, x, y, noises[i])  # forward, loss, backward
+        for block, rows, c in zip(stack.blocks, weights, coefficients[i], strict=True):
+            block.rule.step(block.state, rows, g[block.rows], c)  # update
+        if before is not None:
+            stack.leave_out(before, z, y, g)
+        yield z, y, g
 
 
 def solver_pass(
     stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop, begun: Begun, abandon: Stop
 ) -> Pass:
-    """For each batch: one update of the solver. It ends early when `stop()` is true, or when the solver is done.
+    """For each batch: one update of the solver. It ends early when `stop()` is true.
 
     When `abandon()` is true an update is left in the middle, and all is as it was before that update.
     """
     objective, seed = stack.objective, stack.setups[0].settings.seed
     zs, ys, batch = list(begun.z), [], begun.batches
-    reason, change = None, torch.full_like(stack.w, torch.nan)
+    change = torch.full_like(stack.w, torch.nan)
     for i, (x, y) in enumerate(stack.samples.batches(epoch)):
         ys.append(y)
         if i < begun.batches:
@@ -102,10 +111,14 @@ def solver_pass(
         books.updates, batch = books.updates + 1, batch + 1
         with torch.no_grad():
             zs.append(objective.logits(w, x))
-        reason = REASONS.get(int(state["converged"])) if stack.per_epoch == 1 else None
-        if reason or stop():
+        if stop():
             break
-    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), change, reason)
+    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), change)
+
+
+def converged(stack: Stack) -> str | None:
+    """Why a solver is done, where it is; its test holds for one batch, which has to be the whole training split."""
+    return REASONS.get(int(stack.state["converged"])) if stack.state and stack.per_epoch == 1 else None
 
 
 def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
@@ -113,16 +126,21 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
 
     Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
     update. Validation's are those after the epoch; without a validation split, by which epochs are compared, training's
-    are, too. `finite` is 1 where all weights are.
+    are, too. `finite` is 1 where all weights are, `finite_samples` counts the samples before the first one, in the
+    order of the batches, whose loss is not.
     """
     norm = torch.linalg.vector_norm
+    z, y = torch.cat(done.z, -2), torch.cat(done.y, -1)
     values = stack.evaluate("val", stack.w)
     if values:
-        train = stack.objective.measure(torch.cat(done.z, -2), torch.cat(done.y, -1))
+        train = stack.objective.measure(z, y)
         values = {**{f"train_{name}": value for name, value in train.items()}, **values}
     else:
         values = stack.evaluate("train", stack.w)
     values["finite"] = stack.w.isfinite().all(-1)
+    values["finite_samples"] = stack.objective.losses(z, y).isfinite().cumprod(-1).sum(-1)
+    if stack.skips is not None:
+        values["skipped_updates"] = stack.skipped
     if done.gradient is not None:
         values["gradient_norm"] = norm(done.gradient, dim=-1)
     values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)

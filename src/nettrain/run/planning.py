@@ -16,7 +16,7 @@ from nettrain.vector import Layout, constants, flatten
 
 CACHE = 16 * 2**20  # bytes of weights, gradients and two vectors of state that stay near the processor
 LEAST_ROWS = 16  # beyond which the overhead of a step is small in any case
-VECTORS = 12  # of P numbers that a row holds at once: w, its best, g twice, three of state, temporaries
+VECTORS = 16  # of P numbers that a row holds at once: w, its best, g twice, three of state, a copy, temporaries
 
 
 def shared(setup: Setup) -> Hashable:

@@ -26,12 +26,15 @@ class Record:
     def rewind(self, epoch: int, step: int) -> None:
         """Take back what was recorded after this epoch, which ended with update number `step`."""
         path = self.folder / "metrics.csv"
-        if path.exists():
-            header, *rows = path.read_text().splitlines()
-            kept = [row for row in rows if int(row.partition(",")[0]) <= epoch]
-            self.columns = header.split(",") if kept else []
-            replace_file(path, ("\n".join([header, *kept]) + "\n").encode() if kept else b"")
-        if self.events:
+        recorded = path.exists()
+        if recorded:
+            lines = path.read_text(errors="replace").splitlines(keepends=True)
+            width = lines[0].count(",") if lines else 0
+            rows = [line for line in lines[1:] if line.endswith("\n") and line.count(",") == width]  # others are torn
+            kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= epoch]
+            self.columns = lines[0].strip().split(",") if kept else []
+            replace_file(path, "".join([lines[0], *kept]).encode() if kept else b"")
+        if self.events and recorded:
             self.events.restart(step + 1)
 
     def columns_only(self) -> None:
@@ -47,10 +50,10 @@ class Record:
         if self.events:
             self.events.scalars(int(row["step"]), _scalars(row))
 
-    def flush(self) -> None:
-        """Append what has been recorded to the files."""
+    def flush(self, sync: bool = False) -> None:
+        """Append what has been recorded to the files; with `sync` the table's rows are on the disk when it returns."""
         if self.rows:
-            append(self.folder / "metrics.csv", "".join(self.rows).encode())
+            append(self.folder / "metrics.csv", "".join(self.rows).encode(), sync)
             self.rows = []
         if self.events:
             self.events.flush()

@@ -7,12 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from nettrain.run.books import Books
-from nettrain.run.files import keep_previous, save_checkpoint
+from nettrain.run.files import save_checkpoint
 from nettrain.run.record import Record
 from nettrain.run.setup import Setup
 from nettrain.vector import state_dict
 
 Numbers = dict[str, float]
+
+HALVINGS = 10  # of the learning rate: after them it is a thousandth
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Row:
     last: Numbers = field(default_factory=dict)
     best: Numbers = field(default_factory=dict)
     progress: Numbers = field(default_factory=lambda: {"loss": math.inf, "epoch": 0})  # as early stopping counts it
+    initial: float = math.inf  # the loss to go back to while no epoch has a lower one, where `on_divergence` goes back
+    halvings: int = 0  # of the learning rate, after it had diverged
     summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -38,36 +42,51 @@ class Row:
         self.record = Record(self.setup)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Stand where the run stood when the checkpoint was saved; what was recorded later is taken back."""
+        """Stand where the run stood when the checkpoint was saved."""
         self.last, self.best, self.progress = checkpoint["last"], checkpoint["best"], checkpoint["progress"]
+        self.halvings, self.initial = checkpoint["halvings"], checkpoint["initial"]
         self.setup.schedule.restore(checkpoint["schedule"])
-        self.record.rewind(checkpoint["epoch"], checkpoint["epoch"] * self.setup.updates_per_epoch)
 
     def observe(self, numbers: Numbers, finite: bool) -> bool:
         """Take in the numbers of an epoch, and whether all weights are finite; True if it is the best so far."""
+        skipped = numbers.get("skipped_updates", 0) - self.last.get("skipped_updates", 0)
         self.last = numbers
         self.record.epoch(numbers)
-        if not finite or not math.isfinite(numbers["train_loss"]):
+        all_skipped = skipped >= self.setup.updates_per_epoch
+        if not finite or all_skipped or not (skipped or math.isfinite(numbers["train_loss"])):
             self.status = "diverged"
             return False
         loss = monitored(numbers)
         self.setup.schedule.observe(loss)
-        better = math.isfinite(loss) and (not self.best or loss < monitored(self.best))
+        better = math.isfinite(loss) and loss < (monitored(self.best) if self.best else self.initial)
         if better:
             self.best = numbers
-        stopping = self.setup.settings.early_stopping
-        if loss < self.progress["loss"] - stopping.min_delta:
+        if loss < self.progress["loss"] - self.setup.settings.early_stopping.min_delta:
             self.progress = {"loss": loss, "epoch": numbers["epoch"]}
-        self.conclude()
+        self.conclude(int(numbers["epoch"]))
         return better
 
-    def conclude(self) -> None:
-        """The run is done if it has had all its epochs, or no better loss for too long."""
-        epoch, stopping = self.last.get("epoch", 0), self.setup.settings.early_stopping
+    @property
+    def goes_back(self) -> bool:
+        """Whether the run is to go back to its best weights when it diverges."""
+        return self.setup.settings.on_divergence == "restore_and_halve_lr"
+
+    def recover(self) -> bool:
+        """Whether the run, which has diverged, goes on from its best weights; with half the learning rate, then."""
+        if not self.goes_back or self.halvings == HALVINGS:
+            return False
+        self.halvings += 1
+        self.status, self.reason = "running", None
+        self.conclude(int(self.last["epoch"]))
+        return True
+
+    def conclude(self, epoch: int) -> None:
+        """The run is done if this epoch was its last one, or if it has waited for a better one long enough."""
+        patience = self.setup.settings.early_stopping.patience
         if epoch >= self.setup.settings.epochs:
             self.status = "completed"
-        elif stopping.patience and epoch - self.progress["epoch"] >= stopping.patience:
-            self.end(f"early_stopping.patience={stopping.patience}")
+        elif patience and epoch - self.progress["epoch"] >= patience:
+            self.end(f"early_stopping.patience={patience}")
 
     def end(self, reason: str | None) -> None:
         """The run is done before its last epoch, for this reason; nothing happens if there is none."""
@@ -85,11 +104,9 @@ class Row:
             "config": self.setup.config,
             **more,
         }
-        self.record.flush()  # no checkpoint is ahead of its metrics
+        self.record.flush(sync=True)  # no checkpoint is ahead of its metrics
         path = self.setup.folder / "checkpoints" / name
-        if name == "last.pt":
-            keep_previous(path)
-        save_checkpoint(path, content)
+        save_checkpoint(path, content, keep="previous.pt" if name == "last.pt" else None)
 
     def finish(self, status: str, books: Books, test: Numbers) -> None:
         """Write the summary; `test` are the test split's numbers."""
@@ -107,11 +124,20 @@ class Row:
             "parameters": self.setup.parameters,
             "seconds": books.seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
+            **self._recovery(),
             **last,
             **{f"best_{k}": v for k, v in self.best.items() if k.startswith(split)},
             **test,
         }
         self.record.summary(self.summary, test)
+
+    def _recovery(self) -> dict[str, int]:
+        """How often the run had to do what `on_divergence` asks for."""
+        return {
+            "stop": {},
+            "skip_step": {"skipped_updates": int(self.last.get("skipped_updates", 0))},
+            "restore_and_halve_lr": {"lr_halvings": self.halvings},
+        }[self.setup.settings.on_divergence]
 
 
 def monitored(numbers: Numbers) -> float:

@@ -19,7 +19,8 @@ class EarlyStopping:
 class Checkpoint:
     """How often the state of a run is saved; at its end, and when it is interrupted, it always is."""
 
-    every_seconds: float = option(10.0, "seconds between two checkpoints, at the ends of epochs", minimum=0)
+    every_seconds: float = option(10.0, "seconds between two checkpoints", minimum=0)
+    every_steps: int | None = option(None, "updates between two checkpoints; null: as the seconds say", minimum=1)
 
 
 @dataclass
@@ -44,13 +45,20 @@ class Settings:
     )
     device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
     precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
+    deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
+    on_divergence: str = option(
+        "stop",
+        "when loss, gradient or weights are no longer finite: end the run, leave the update out, or go back to the "
+        "best weights with half the learning rate, ten times at most",
+        choices=("stop", "skip_step", "restore_and_halve_lr"),
+    )
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: bool = option(True, "write TensorBoard events")
     resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
-    trust: bool = option(False, "with resume: import a model that is not nettrain's own, as the run's config names it")
+    trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
     quiet: bool = option(False, "print only warnings and errors")
 
     def batch_size(self, n: int) -> int:

@@ -4,6 +4,7 @@ Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P)
 """
 
 from collections.abc import Iterator, Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,16 @@ class Stack:
         rules = [setup.optimizer for setup in setups if isinstance(setup.optimizer, Rule)]
         self.blocks = blocks.blocks(rules, self.w) if rules else []
         self.state: Tensors = {}  # of the one run's solver, if it has one instead of a rule
+        self.skipped = torch.zeros(self.w.shape[:-1], dtype=torch.int64, device=device)  # updates that were left out
+        self._ask_who_skips()
+
+    def _ask_who_skips(self) -> None:
+        """Set `skips`, (...), true for runs that leave out updates which are not finite; None if there are none."""
+        asked = [setup.settings.on_divergence == "skip_step" for setup in self.setups]
+        self.skips = self._mask(asked) if any(asked) else None
+
+    def _mask(self, rows: list[bool]) -> Tensor:
+        return torch.tensor(rows if self.stacked else rows[0]).to(self.device)
 
     def _join(self, tensors: Sequence[Tensor]) -> Tensor:
         """The runs' tensors as rows of one on the device; one run's without a leading dimension."""
@@ -108,7 +119,7 @@ class Stack:
             self.best_w.copy_(self.w)
             self.best_buffers = _copies(self.objective.buffers)
         elif any(better):
-            mask = self._table(np.array(better), torch.bool)
+            mask = self._mask(better)
             self.best_w = _where(mask, self.w, self.best_w)
             for name, tensor in self.objective.buffers.items():
                 self.best_buffers[name] = _where(mask, tensor, self.best_buffers[name])
@@ -120,6 +131,8 @@ class Stack:
         self.blocks = blocks.select(self.blocks, rules, rows, self._take)
         self.samples.select(rows)
         self.w, self.best_w = self._take(self.w, rows), self._take(self.best_w, rows)
+        self.skipped = self._take(self.skipped, rows)
+        self._ask_who_skips()
         self.best_buffers = {name: self._take(tensor, rows) for name, tensor in self.best_buffers.items()}
         objective = self.objective
         objective.buffers = {name: self._take(tensor, rows) for name, tensor in objective.buffers.items()}
@@ -129,6 +142,47 @@ class Stack:
 
     def _take(self, tensor: Tensor, rows: list[int]) -> Tensor:
         return tensor.index_select(0, torch.tensor(rows).to(self.device))
+
+    def _training(self) -> Iterator[tuple[Tensor, slice | EllipsisType]]:
+        """All tensors that an update by a rule changes, and the rows of the stack that each one holds."""
+        yield self.w, ...
+        for tensor in self.objective.buffers.values():
+            yield tensor, ...
+        for block in self.blocks:
+            for tensor in block.state.values():
+                yield tensor, block.rows
+
+    def snapshot(self) -> list[Tensor]:
+        """A copy of everything that an update by a rule changes, for `put_back`."""
+        return [tensor.clone() for tensor, _ in self._training()]
+
+    @torch.no_grad()
+    def put_back(self, snapshot: list[Tensor], rows: Tensor | None = None) -> None:
+        """Make these rows, a mask (...), what they were when the snapshot was taken; all of them by default."""
+        for (tensor, own), old in zip(self._training(), snapshot, strict=True):
+            tensor.copy_(old if rows is None else _where(rows[own], old, tensor))
+
+    def leave_out(self, before: list[Tensor], z: Tensor, y: Tensor, g: Tensor) -> None:
+        """Take back the last update in the rows that skip what is not finite: the loss, the gradient g or the weights.
+
+        It is an update that counts, but changes nothing; `skipped` says how many there were.
+        """
+        assert self.skips is not None
+        finite = self.objective.losses(z, y).isfinite().all(-1) & g.isfinite().all(-1) & self.w.isfinite().all(-1)
+        bad = self.skips & ~finite
+        self.put_back(before, bad)
+        self.skipped += bad
+
+    @torch.no_grad()
+    def go_back(self, rows: list[bool]) -> None:
+        """Give these rows their best weights and buffers, and an optimizer state as at the beginning."""
+        mask = self._mask(rows)
+        self.w.copy_(_where(mask, self.best_w, self.w))
+        for name, tensor in self.objective.buffers.items():
+            tensor.copy_(_where(mask, self.best_buffers[name], tensor))
+        for block in self.blocks:
+            for name, new in block.rule.init(self.w[block.rows]).items():
+                block.state[name].copy_(_where(mask[block.rows], new, block.state[name]))
 
     def evaluate_best(self, split: str) -> Tensors:
         """As `evaluate`, with the best weights of every row."""
@@ -140,6 +194,7 @@ class Stack:
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
         """Take back the weights, buffers and optimizer state of every run."""
         names = self.objective.layout.names
+        self.skipped.copy_(self._join([torch.tensor(c["skipped"]) for c in checkpoints]))
         self.w.copy_(self._join([join(c["model"][name] for name in names) for c in checkpoints]))
         self.best_w.copy_(self._join([join(c["best_model"][name] for name in names) for c in checkpoints]))
         for name in self.objective.buffers:
@@ -183,8 +238,8 @@ def _copies(tensors: Tensors) -> Tensors:
 
 
 def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """The rows of `new` where the mask (K,) is true, and those of `old` elsewhere."""
-    return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+    """The rows of `new` where the mask, (K,) or 0-d for one run, is true, and those of `old` elsewhere."""
+    return torch.where(mask.view(*mask.shape, *[1] * (new.dim() - mask.dim())), new, old)
 
 
 def to_host(tensor: Tensor) -> Tensor:

@@ -28,8 +28,10 @@ class EventFile:
     """The event file of one run. Records are kept in memory until `flush`, which leaves the file closed."""
 
     def __init__(self, folder: Path) -> None:
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
-        self.path = folder / name
+        # Files are read in the order of their names, also when the clock has been set back.
+        earlier = [int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*")]
+        seconds = max([int(time.time()), *(second + 1 for second in earlier)])
+        self.path = folder / f"events.out.tfevents.{seconds}.{socket.gethostname()}.{os.getpid()}"
         self.pending = bytearray()
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 

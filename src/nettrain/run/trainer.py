@@ -15,8 +15,9 @@ from torch import Tensor
 
 from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
+from nettrain.run.divergence import largest_values, reason
 from nettrain.run.halving import Halving
-from nettrain.run.passes import Begun, Pass, gradient_pass, measure, solver_pass
+from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
 from nettrain.run.progress import Progress
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
@@ -35,17 +36,24 @@ class Trainer:
         self.rows = [Row(setup) for setup in setups]
         self.books = Books(setups[0].settings.budget)
         self.halving = halving
-        self.epoch = 0
-        self.begun = Begun()
-        self.saved = time.monotonic()
+        self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
+        asked = [setup.settings.checkpoint for setup in setups]
+        self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
+        self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
+        self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
+        self.saved, self.saved_updates = time.monotonic(), 0
         self.flushed = -math.inf
         self.saving = 0.0  # seconds that it took to save all rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
-        """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each."""
+        """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each.
+
+        What was recorded later is taken back.
+        """
         first = checkpoints[0]
         self.epoch = first["epoch"]
         self.books.restore(first)
+        self.saved_updates = self.books.updates
         self.stack.restore(checkpoints)
         if first["outputs"] is not None:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
@@ -53,6 +61,22 @@ class Trainer:
             self.begun = Begun(first["batch"], [z.to(self.stack.device)])
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
+        self.conclude()
+        for row in self.rows:
+            over = row.status != "running"  # it was killed before it could write its summary
+            epoch = int(row.last["epoch"]) if over and row.last else self.epoch
+            row.record.rewind(epoch, min(self.books.updates, epoch * self.stack.per_epoch))
+
+    def forget(self) -> None:
+        """Take back what was recorded by a process that ended before it had saved a checkpoint."""
+        for row in self.rows:
+            row.record.rewind(0, 0)
+
+    def conclude(self) -> None:
+        """End the rows for which nothing is left to do."""
+        for row in self.rows:
+            row.conclude(self.epoch)
+            row.end(self.books.exhausted() or converged(self.stack))
 
     def run(self) -> list[Row]:
         """Train all runs; they come back with their summaries, in the order in which they were given.
@@ -60,39 +84,50 @@ class Trainer:
         A signal ends them after the update in progress, with status `interrupted` and their checkpoints saved.
         """
         rows = list(self.rows)
-        every = min(row.setup.settings.checkpoint.every_seconds for row in rows)
         with Signals() as signals, Progress(rows[0].setup.settings) as progress:
-            for row in rows:
-                row.conclude()  # it may have no epochs, or go on from its very end
-            self.finish([row.status != "running" for row in rows])
+            self.conclude()
+            self.finish()
+            if not self.books.updates and any(row.goes_back for row in self.rows):
+                self.begin()
             while self.rows:
-                rates = self.stack.learning_rates(self.epoch)
+                rates = self.learning_rates()
                 done = self.train_epoch(rates, signals)
                 spent = self.books.exhausted()
-                partial = done if done.batches < self.stack.per_epoch else None
-                if signals.received and partial and not spent:
-                    self.interrupt(signals.received, partial)
-                    break
-                self.end_epoch(measure(self.stack, done), rates[done.batches - 1])
-                progress.show(self.rows[0].last)
-                for row in self.rows:
-                    row.signal = signals.received
-                    row.end(spent or done.reason)
-                self.halve()
-                self.finish([row.status != "running" for row in self.rows], partial)
+                whole = done.batches == self.stack.per_epoch
+                self.epoch += whole
+                self.begun = Begun() if whole else Begun(done.batches, done.z)
+                if whole or spent:
+                    self.end_epoch(measure(self.stack, done), rates, done.batches)
+                    progress.show(self.rows[0].last)
+                    for row in self.rows:
+                        row.signal = signals.received
+                        row.end(spent or converged(self.stack))
+                    self.halve()
+                    self.finish()
                 if signals.received and self.rows:
                     self.interrupt(signals.received)
                     break
-                self.write(every)
+                self.write()
         return rows
 
-    def write(self, every: float) -> None:
-        """Save checkpoints `every` so many seconds, and what is recorded every second.
+    def begin(self) -> None:
+        """Measure the initial weights of the rows that may have to go back to them."""
+        values = self.stack.evaluate("val", self.stack.w) or self.stack.evaluate("train", self.stack.w)
+        for row, numbers in zip(self.rows, fetch({"train_loss": next(iter(values.values()))}), strict=True):
+            row.initial = numbers["train_loss"] if row.goes_back else math.inf
 
-        A stack's checkpoints are further apart where writing them would take a large share of the time.
+    def due(self) -> bool:
+        """Whether checkpoints are to be saved now.
+
+        A stack's are further apart where writing them would take a large share of the time.
         """
+        seconds = max(self.every_seconds, 10 * self.saving) if self.stack.stacked else self.every_seconds
+        return time.monotonic() - self.saved > seconds or self.books.updates - self.saved_updates >= self.every_steps
+
+    def write(self) -> None:
+        """Save checkpoints when they are due, and what is recorded every second."""
         now = time.monotonic()
-        if now - self.saved > (max(every, 10 * self.saving) if self.stack.stacked else every):
+        if self.due():
             self.save(range(len(self.rows)))
             self.saving = self.saved - now
         elif now - self.flushed > FLUSH_SECONDS:
@@ -100,31 +135,56 @@ class Trainer:
                 row.record.flush()
             self.flushed = now
 
+    def learning_rates(self) -> np.ndarray:
+        """The learning rate of every update of the present epoch, (S,) or (S, K, 1)."""
+        factors = np.array([0.5**row.halvings for row in self.rows])
+        return self.stack.learning_rates(self.epoch) * (factors[:, None] if self.stack.stacked else factors[0])
+
     def train_epoch(self, rates: np.ndarray, signals: Signals) -> Pass:
-        """One pass over the training split, ended early by a signal or when a budget is spent."""
+        """One pass over the training split, or what is left of it; ended early by a signal, a budget or a save."""
 
         def stop() -> bool:
-            return signals.received is not None or self.books.exhausted() is not None
+            return signals.received is not None or self.books.exhausted() is not None or self.due()
 
-        optimizer, begun = self.stack.setups[0].optimizer, self.begun
-        self.begun = Begun()
+        optimizer = self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
             return solver_pass(
-                self.stack, optimizer, self.epoch, self.books, stop, begun, lambda: bool(signals.received)
+                self.stack, optimizer, self.epoch, self.books, stop, self.begun, lambda: bool(signals.received)
             )
-        return gradient_pass(self.stack, self.epoch, rates, self.books, stop, begun)
+        self.before = self.stack.snapshot(), self.begun.batches
+        return gradient_pass(self.stack, self.epoch, rates, self.books, stop, self.begun)
 
-    def end_epoch(self, values: dict[str, Tensor], rate: np.ndarray) -> None:
-        """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best."""
-        self.epoch += 1
+    def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray, batches: int) -> None:
+        """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best.
+
+        The epoch may be one that a budget has ended after so many batches.
+        """
         spent = self.books.spent
-        position = {"epoch": self.epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
-        better = []
+        epoch = self.epoch + (self.begun.batches > 0)
+        position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
+        better, finite_batches = [], []
         for i, (row, numbers) in enumerate(zip(self.rows, fetch(values), strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
-            finite, lr = bool(numbers.pop("finite")), float(rate.reshape(-1)[i])
+            finite, lr = bool(numbers.pop("finite")), float(rates[batches - 1].reshape(-1)[i])
+            finite_batches.append(min(batches, int(numbers.pop("finite_samples")) // self.stack.samples.bs))
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
         self.stack.keep_best(better)
+        diverged = [row.status == "diverged" for row in self.rows]
+        if any(diverged):
+            self.diverge(diverged, finite_batches, epoch - 1, rates)
+
+    def diverge(self, diverged: list[bool], finite_batches: list[int], epoch: int, rates: np.ndarray) -> None:
+        """Say why these rows have diverged, and let those go on that are to; how many batches each had with a loss."""
+        largest = None
+        if self.stack.blocks and self.before is not None:
+            until = max(n for n, bad in zip(finite_batches, diverged, strict=True) if bad)
+            largest = largest_values(self.stack, epoch, rates, *self.before, until)
+        for i, row in enumerate(self.rows):
+            if diverged[i]:
+                row.reason = reason(row, epoch, finite_batches[i], largest[i] if largest else {})
+        back = [bad and row.recover() for bad, row in zip(diverged, self.rows, strict=True)]
+        if any(back):
+            self.stack.go_back(back)
 
     def halve(self) -> None:
         """End the runs that are not among the best at a rung of successive halving."""
@@ -135,52 +195,52 @@ class Trainer:
                 running[i].end(f"{self.halving} after epoch {self.epoch}")
                 running[i].pruned = True
 
-    def finish(self, ended: list[bool], partial: Pass | None = None) -> None:
-        """Evaluate, save and close the rows that have ended, and go on with the others alone.
-
-        `partial` is the pass within which a budget has ended them, so that they can go on from there.
-        """
+    def finish(self) -> None:
+        """Evaluate, save and close the rows that have ended, and go on with the others alone."""
+        ended = [row.status != "running" for row in self.rows]
         if not any(ended):
             return
-        self.save([i for i, end in enumerate(ended) if end], partial, self.epoch - 1 if partial else self.epoch)
+        self.save([i for i, end in enumerate(ended) if end])
         tests = self.stack.evaluate_best("test")
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
         for row, end, test in zip(self.rows, ended, numbers, strict=True):
             if end:
                 never = row.status == "diverged" and not row.best  # there are no weights worth a test
-                row.finish("completed" if row.status == "running" else row.status, self.books, {} if never else test)
+                row.finish(row.status, self.books, {} if never else test)
         going = [i for i, end in enumerate(ended) if not end]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
 
-    def interrupt(self, signal: int, partial: Pass | None = None) -> None:
-        """Save and close all rows where they stand, within a pass if `partial` is given."""
-        self.save(range(len(self.rows)), partial)
+    def interrupt(self, signal: int) -> None:
+        """Save and close all rows where they stand."""
+        self.save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
             row.finish("interrupted", self.books, {})
 
-    def save(self, which: Iterable[int], partial: Pass | None = None, epoch: int | None = None) -> None:
+    def save(self, which: Iterable[int]) -> None:
         """Write last.pt, all that going on needs, and best.pt of these rows.
 
-        They stand after `epoch` whole epochs, by default all that have been, and the batches of `partial`.
+        Weights that are not finite replace no checkpoint while their row is running.
         """
         stack = self.stack
         position = {
-            "epoch": self.epoch if epoch is None else epoch,
-            "batch": partial.batches if partial else 0,
+            "epoch": self.epoch,
+            "batch": self.begun.batches,
             "seconds": self.books.seconds,
             **self.books.spent,
         }
         outputs: list[Tensor | None] = [None] * len(self.rows)
-        if partial and partial.z:
-            outputs = list(stack.each(torch.cat(partial.z, -2)))
-        states = stack.each_state()
+        if self.begun.z:
+            outputs = list(stack.each(torch.cat(self.begun.z, -2)))
+        states, skipped = stack.each_state(), [int(n) for n in stack.each(stack.skipped)]
         buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best_buffers)
         ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
         for i in which:
             row = self.rows[i]
+            if row.status == "running" and not ws[i].isfinite().all():
+                continue
             row.save(
                 "last.pt",
                 ws[i],
@@ -190,6 +250,10 @@ class Trainer:
                 last=row.last,
                 best=row.best,
                 progress=row.progress,
+                halvings=row.halvings,
+                initial=row.initial,
+                skipped=skipped[i],
+                status=row.status,
                 best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
                 best_buffers=best_buffers[i],
                 outputs=outputs[i],
@@ -197,4 +261,4 @@ class Trainer:
             )
             if row.best:
                 row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
-        self.saved = time.monotonic()
+        self.saved, self.saved_updates = time.monotonic(), self.books.updates

@@ -1,0 +1,197 @@
+"""NaN and inf: noticed, explained, and met as `on_divergence` says; each row of a stack on its own."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from test_resume import interrupted
+from test_rows import CPU, assert_equal, setups
+
+import nettrain
+from nettrain.objective import Objective
+from nettrain.parts import rules
+from nettrain.run.files import load_checkpoint
+from nettrain.run.trainer import Trainer
+
+DIVERGES = ["data=diabetes", "optimizer=sgd", "optimizer.lr=3", "epochs=8", "quiet=true", "tensorboard=false"]
+PER_EPOCH = 10  # updates, 310 / 32
+
+
+def reference(setup, update):
+    """The losses, largest outputs and largest gradients of the same run in plain PyTorch, in the epoch of `update`."""
+    batches, layer = Trainer([setup], CPU).stack.samples.batches, torch.nn.Linear(10, 1)
+    for parameter, own in zip(layer.parameters(), setup.model.parameters(), strict=True):
+        parameter.data.copy_(own)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=setup.lr)
+    sizes = []
+    for t in range(update):
+        if t % PER_EPOCH == 0:
+            sizes, epoch = [], list(batches(t // PER_EPOCH))
+        x, y = epoch[t % PER_EPOCH]
+        z = layer(x).squeeze(-1)
+        optimizer.zero_grad()
+        loss = ((z - y) ** 2).mean()
+        loss.backward()
+        sizes.append([float(loss), float(z.abs().max()), max(float(p.grad.abs().max()) for p in layer.parameters())])
+        optimizer.step()
+    return sizes
+
+
+def test_the_first_update_whose_loss_is_not_finite_is_named_with_the_sizes_until_then(here, command):
+    overrides = [*DIVERGES, "model=linear"]
+    run = nettrain.train(overrides)
+    assert run.summary["status"] == "diverged"
+    found = re.fullmatch(
+        r"the loss of update (\d+) is not finite; until then the largest activation was (\S+) and the largest gradient "
+        r"was (\S+); an optimizer.lr below 3, optimizer.clip_norm=1, or on_divergence=restore_and_halve_lr may help",
+        run.summary["reason"],
+    )
+    rows = ["model=linear precision=float32 optimizer=sgd optimizer.lr=3"]
+    sizes = reference(setups(here / "reference", "data=diabetes", rows=rows)[0], int(found[1]))
+    assert [math.isfinite(loss) for loss, _, _ in sizes] == [True] * (len(sizes) - 1) + [False]
+    assert float(found[2]) == pytest.approx(max(z for _, z, _ in sizes), rel=0.01)
+    assert float(found[3]) == pytest.approx(max(g for _, _, g in sizes), rel=0.01)
+    ended = command(*overrides, "quiet=false")
+    assert ended.code == 4
+    assert f"because {run.summary['reason']}\n" in ended.out
+
+
+def test_the_activations_of_hidden_layers_count(here):
+    """A relu hides a pre-activation of minus infinity from all that comes later."""
+    run = nettrain.train(DIVERGES)
+    assert "the largest activation was inf" in run.summary["reason"]
+
+
+def test_the_best_checkpoint_and_that_before_the_divergence_stay(here, monkeypatch):
+    gradient, calls = Objective.gradient, []
+
+    def poisoned(objective, w, x, y, noise=None):
+        calls.append(1)
+        z, g = gradient(objective, w, x, y, noise)
+        return z, g * torch.nan if len(calls) == 6 else g
+
+    monkeypatch.setattr(Objective, "gradient", poisoned)
+    run = nettrain.train(["data=iris", "epochs=4", "quiet=true", "checkpoint.every_steps=1"])
+    assert run.summary["status"] == "diverged"
+    assert "the loss of update 7 is not finite" in run.summary["reason"]
+    previous, last, best = (
+        load_checkpoint(run.folder / "checkpoints" / f"{name}.pt") for name in ("previous", "last", "best")
+    )
+    finite = [all(t.isfinite().all() for t in c["model"].values()) for c in (previous, last, best)]
+    assert finite == [True, False, True]
+    assert (previous["updates"], best["epoch"]) == (5, 1)
+    assert run.summary["test_accuracy"] > 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adagrad", "rmsprop"])
+def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(here, monkeypatch, optimizer):
+    """As if that batch had never been: weights and state are those before it."""
+    gradient, seen = Objective.gradient, []
+
+    def poisoned(objective, w, x, y, noise=None):
+        z, g = gradient(objective, w, x, y, noise)
+        seen.append(w.clone())
+        if len(seen) in (3, 6):
+            g[7] = torch.nan if len(seen) == 3 else torch.inf
+        return z, g
+
+    monkeypatch.setattr(Objective, "gradient", poisoned)
+    overrides = ["data=iris", f"optimizer={optimizer}", "epochs=3", "quiet=true", "tensorboard=false"]
+    run = nettrain.train([*overrides, "on_divergence=skip_step"])
+    still = [torch.equal(a, b) for a, b in itertools.pairwise(seen)]
+    assert still == [t in (3, 6) for t in range(1, len(seen))]
+    last = load_checkpoint(run.folder / "checkpoints" / "last.pt")
+    assert all(tensor.isfinite().all() for tensor in [*last["model"].values(), *last["optimizer"].values()])
+    assert run.summary["status"] == "completed"
+    assert run.summary["skipped_updates"] == 2
+    assert run.metrics["skipped_updates"].tolist() == [1, 2, 2]
+    seen.clear()
+    assert nettrain.train(overrides).summary["status"] == "diverged"
+
+
+def test_going_back_halves_the_learning_rate_until_it_suffices(here):
+    run = nettrain.train([*DIVERGES, "epochs=30", "on_divergence=restore_and_halve_lr"])
+    assert run.summary["status"] == "completed"
+    halvings = run.summary["lr_halvings"]
+    assert 1 < halvings < 10
+    assert run.metrics["lr"].iloc[-1] == 3 / 2**halvings
+    bad = ~np.isfinite(run.metrics["train_loss"])
+    assert bad.sum() == halvings
+    assert run.metrics["lr"].tolist() == [3 / 2 ** bad[:k].sum() for k in range(30)]
+    assert run.summary["test_r2"] > 0
+
+
+def test_going_back_ends_after_ten_times(here, monkeypatch):
+    monkeypatch.setattr(rules.SGD, "update", lambda rule, state, w, g, c: w.fill_(torch.nan))
+    run = nettrain.train([*DIVERGES, "epochs=30", "on_divergence=restore_and_halve_lr"])
+    assert (run.summary["status"], run.summary["lr_halvings"], run.summary["epochs"]) == ("diverged", 10, 11)
+    assert "optimizer.lr was halved 10 times" in run.summary["reason"]
+
+
+@pytest.mark.parametrize("policy", ["skip_step", "restore_and_halve_lr"])
+def test_a_run_that_recovers_goes_on_with_the_same_bits(here, monkeypatch, policy):
+    gradient = Objective.gradient
+
+    def poisoned(objective, w, x, y, noise=None):
+        z, g = gradient(objective, w, x, y, noise)
+        return z, g * torch.nan if (x[:, 2] > 2.8).any() else g  # one batch of each epoch, or a few
+
+    monkeypatch.setattr(Objective, "gradient", poisoned)
+    overrides = [*DIVERGES, "optimizer.lr=0.01", "epochs=7", "model.dropout=0.1", f"on_divergence={policy}"]
+    whole = nettrain.train(overrides)
+    assert max(whole.summary.get("lr_halvings", 0), whole.summary.get("skipped_updates", 0)) > 5
+    for cut in (14, 30, 51):
+        interrupted(monkeypatch, here / f"cut{cut}", cut, overrides)
+        again = nettrain.train([f"resume={here / f'cut{cut}'}"])
+        pandas.testing.assert_frame_equal(
+            whole.metrics.drop(columns="seconds"), again.metrics.drop(columns="seconds"), check_exact=True
+        )
+        a, b = (load_checkpoint(r.folder / "checkpoints" / "last.pt") for r in (whole, again))
+        assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
+
+
+def test_each_row_of_a_stack_diverges_and_recovers_on_its_own(here):
+    rows = [
+        "optimizer=sgd optimizer.lr=0.01",
+        "optimizer=sgd optimizer.lr=1e30",
+        "optimizer=sgd optimizer.lr=1e30 on_divergence=restore_and_halve_lr",
+        "optimizer=adam on_divergence=skip_step",
+        "optimizer=momentum optimizer.lr=1e30 on_divergence=skip_step",
+    ]
+    common = "data=diabetes", "epochs=3", "model.dropout=0.1"
+    together = Trainer(setups(here / "together", *common, rows=rows), CPU).run()
+    for row, setup in zip(together, setups(here / "alone", *common, rows=rows), strict=True):
+        (alone,) = Trainer([setup], CPU).run()
+        assert row.status == alone.status
+        if row.status == "completed" and not row.halvings:
+            assert_equal(row, alone)
+        assert (row.halvings, row.reason is None) == (alone.halvings, alone.reason is None)
+    assert [row.status for row in together] == ["completed", "diverged", "completed", "completed", "diverged"]
+    assert together[2].halvings == 3
+
+
+def test_what_is_finite_costs_no_time_in_the_loop_and_changes_no_bits(here):
+    """Skipping and going back compute the same as stopping while nothing diverges."""
+    overrides = ["data=iris", "epochs=4", "quiet=true", "tensorboard=false", "model.dropout=0.2"]
+    runs = [nettrain.train([*overrides, f"on_divergence={p}"]) for p in ("stop", "skip_step", "restore_and_halve_lr")]
+    models = [load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"] for run in runs]
+    for other in models[1:]:
+        assert all(torch.equal(models[0][name], other[name]) for name in other)
+
+
+def test_a_solver_s_run_that_diverges_says_so_too(here, command):
+    (here / "t.csv").write_text("x,y\n" + "".join(f"{(-1) ** i * 1e30},{i}.5\n" for i in range(40)))
+    table = "data=csv", "data.path=t.csv", "data.target=y", "data.standardize=false"
+    ended = command(*table, "optimizer=hill_climb", "epochs=2")
+    assert ended.code == 4
+    assert "because the loss of update 1 is not finite; another optimizer or seed may help\n" in ended.out
+    ended = command(*table, "optimizer=newton", "on_divergence=skip_step")
+    assert (ended.code, ended.err.partition(":")[2]) == (
+        2,
+        " on_divergence=skip_step: optimizer=newton has neither a learning rate to halve nor a gradient step to skip; "
+        "use on_divergence=stop.\n",
+    )
