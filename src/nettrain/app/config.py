@@ -71,10 +71,15 @@ def _function_part(function: Callable[..., Any]) -> type:
     def bound(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda self, *tensors: function(*tensors, **{a.name: getattr(self, a.name) for a in arguments})
 
-    namespace = {"__call__": bound(function), "__doc__": function.__doc__}
+    namespace: dict[str, Any] = {"__call__": bound(function), "__doc__": function.__doc__}
+    namespace["__reduce__"] = lambda self: (_activation, (dict(vars(self)),))  # pickle finds no class made here
     if hasattr(function, "backward"):
         namespace["backward"] = bound(function.backward)
     return dataclasses.make_dataclass(function.__name__, fields, namespace=namespace, frozen=False, unsafe_hash=True)
+
+
+def _activation(values: dict[str, Any]) -> Any:
+    return parts("activation")[values["name"]](**values)
 
 
 def register() -> None:

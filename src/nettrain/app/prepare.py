@@ -17,6 +17,7 @@ from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.random import seeded
 from nettrain.parts.schedules import Constant
 from nettrain.parts.solvers import Solver
+from nettrain.run.compiled import compiler
 from nettrain.run.setup import Setup
 from nettrain.vector import trainable
 
@@ -53,6 +54,8 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(setup)
+    if config.engine == "compiled":
+        _check_compiled(setup)
     if isinstance(config.optimizer, Solver):
         if not isinstance(model, RowModule):
             setup.notes.append(
@@ -67,6 +70,23 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
                 "has learnt of the loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
             )
     return setup
+
+
+def _check_compiled(setup: Setup) -> None:
+    """Raise `ConfigError` for a run that cannot be compiled."""
+    if isinstance(setup.optimizer, Solver):
+        why = f"optimizer={setup.optimizer.name} computes as it goes along; only gradient rules can be compiled"
+    elif not isinstance(setup.model, RowModule):
+        why = "only nettrain's own models can be compiled"
+    elif setup.settings.on_divergence == "skip_step":
+        why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
+    elif setup.updates_per_epoch == 1:
+        why = "with one update per epoch there is nothing to compile"
+    elif compiler() is None:
+        why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
+    else:
+        return
+    raise ConfigError(f"engine=compiled: {why}; use engine=auto.")
 
 
 def _check_solver(config: Config) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from nettrain.problem import Counts
 from nettrain.run.settings import Budget
 
+_GRADIENT_COSTS = ("function_evaluations", "gradient_evaluations")  # one each for an update by a gradient rule
+
 
 class Books:
     """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
@@ -41,8 +43,14 @@ class Books:
                     return f"budget.{name}={limit}"
         return None
 
-    def gradient_update(self) -> None:
-        """One update by a gradient rule: the loss and its gradient, once each."""
-        self.updates += 1
-        self.counts.function_evaluations += 1
-        self.counts.gradient_evaluations += 1
+    def gradient_updates(self, number: int = 1) -> None:
+        """Updates by a gradient rule: the loss and its gradient, once each."""
+        self.updates += number
+        self.counts.function_evaluations += number
+        self.counts.gradient_evaluations += number
+
+    def left(self, updates: int) -> int:
+        """How many updates by a gradient rule are left of so many in all, within the budgets of counts."""
+        spent = self.spent
+        rest = [self.limits[name] - spent[name] for name in ("updates", *_GRADIENT_COSTS) if name in self.limits]
+        return min([updates - self.updates, *rest])

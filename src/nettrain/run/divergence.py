@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from nettrain.parts.models import RowModule
 from nettrain.parts.solvers import Solver
-from nettrain.run.passes import updates
+from nettrain.run.passes import update
 from nettrain.run.row import HALVINGS, Row
 from nettrain.run.stack import Stack, to_host
 
@@ -28,10 +28,10 @@ def largest_values(
     """
     present, found = stack.snapshot(), []
     stack.put_back(before)
-    steps = updates(stack, epoch, rates, behind)
-    for x, _ in itertools.islice(stack.samples.batches(epoch), behind, until + 1):
+    coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
+    for i, (x, y) in itertools.islice(enumerate(stack.samples.batches(epoch)), behind, until + 1):
         activations = _largest_activation(stack, x)
-        _, _, g = next(steps)
+        _, g = update(stack, x, y, coefficients[i], noises[i])
         found.append(torch.stack([activations, g.abs().amax(-1)], -1))
     stack.put_back(present)
     if not found:

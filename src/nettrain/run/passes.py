@@ -5,7 +5,7 @@ a batch as often as they need.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 
 from nettrain.parts.models import RowModule
+from nettrain.parts.random import Noise
+from nettrain.parts.rules import Coefficients
 from nettrain.parts.solvers import REASONS, Solver
 from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
+from nettrain.run.engine import Engine
 from nettrain.run.stack import Stack
 
 Stop = Callable[[], bool]
+Room = Callable[[], int]
 
 SAMPLES = 2**18  # in the forward passes of a population, or of rows of a Hessian, that are computed at once
 
@@ -43,40 +47,48 @@ class Pass:
     change: Tensor
 
 
-def gradient_pass(stack: Stack, epoch: int, rates: np.ndarray, books: Books, stop: Stop, begun: Begun) -> Pass:
-    """An update of the rules for each batch. It ends early when `stop()` is true after an update."""
-    zs, batch = list(begun.z), begun.batches
-    ys = [y for _, y in itertools.islice(stack.samples.batches(epoch), batch)]
-    before = torch.full_like(stack.w, torch.nan)
-    steps = updates(stack, epoch, rates, batch)
+def gradient_pass(
+    stack: Stack, engine: Engine, epoch: int, rates: np.ndarray, books: Books, stop: Stop, room: Room, begun: Begun
+) -> Pass:
+    """An update of the rules for each batch: one by one, or many in one call of a compiled program.
+
+    It ends early when `stop()` is true after an update or a call, which makes at most `room()` updates.
+    """
+    coefficients, noises, batches = stack.coefficients(epoch, rates), stack.noises(epoch), stack.samples.batches(epoch)
+    zs, ys, batch = list(begun.z), [y for _, y in itertools.islice(batches, begun.batches)], begun.batches
+    g, before = torch.full_like(stack.w, torch.nan), torch.full_like(stack.w, torch.nan)
     while batch < stack.per_epoch:
-        batch += 1
-        if batch == stack.per_epoch:
-            before = stack.w.clone()
-        z, y, g = next(steps)
-        zs.append(z)
-        ys.append(y)
-        books.gradient_update()
+        number = engine.updates(stack, stack.per_epoch - batch, lambda: books.left(stack.updates), stop)
+        if number:
+            number = max(1, min(number, room()))
+            part, now = list(itertools.islice(batches, number)), slice(batch, batch + number)
+            zs += engine.advance(stack, part, coefficients[now], noises[now])
+            ys += [y for _, y in part]
+        else:
+            number, (x, y) = 1, next(batches)
+            if batch == stack.per_epoch - 1:
+                before = stack.w.clone()
+            z, g = update(stack, x, y, coefficients[batch], noises[batch])
+            zs.append(z)
+            ys.append(y)
+        batch += number
+        books.gradient_updates(number)
         if stop():
             break
     return Pass(batch, zs, ys, g, stack.w - before)
 
 
-def updates(stack: Stack, epoch: int, rates: np.ndarray, behind: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """z, y and g of every batch but the first `behind`, each after its update by the rules."""
-    w, objective = stack.w, stack.objective
-    weights = [w[block.rows] for block in stack.blocks]
-    coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
-    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
-        if i < behind:
-            continue
-        before = stack.snapshot() if stack.skips is not None else None
-        z, g = objective.gradient(w, x, y, noises[i])  # forward, loss, backward
-        for block, rows, c in zip(stack.blocks, weights, coefficients[i], strict=True):
-            block.rule.step(block.state, rows, g[block.rows], c)  # update
-        if before is not None:
-            stack.leave_out(before, z, y, g)
-        yield z, y, g
+def update(
+    stack: Stack, x: Tensor, y: Tensor, coefficients: Sequence[Coefficients], noise: Noise | None
+) -> tuple[Tensor, Tensor]:
+    """z and g of a batch, by which the rules have made one update."""
+    before = stack.snapshot() if stack.skips is not None else None
+    z, g = stack.objective.gradient(stack.w, x, y, noise)  # forward, loss, backward
+    for block, c in zip(stack.blocks, coefficients, strict=True):
+        block.rule.step(block.state, stack.w[block.rows], g[block.rows], c)  # update
+    if before is not None:
+        stack.leave_out(before, z, y, g)
+    return z, g
 
 
 def solver_pass(

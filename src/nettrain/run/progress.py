@@ -28,3 +28,10 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
+
+
+def say(line: str) -> None:
+    """Print a line, above the bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line)

@@ -46,6 +46,11 @@ class Settings:
     device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
     precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
     deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
+    engine: str = option(
+        "auto",
+        "how updates are computed: one by one (eager), many in one compiled call, or whichever is done first",
+        choices=("auto", "eager", "compiled"),
+    )
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
     on_divergence: str = option(
         "stop",

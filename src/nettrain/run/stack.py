@@ -73,6 +73,11 @@ class Stack:
             objective.target_mean, objective.target_scale = both.unbind(-2)
         return objective
 
+    @property
+    def updates(self) -> int:
+        """Updates of the longest run."""
+        return max(setup.updates for setup in self.setups)
+
     def learning_rates(self, epoch: int) -> np.ndarray:
         """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
         t = epoch * self.per_epoch + np.arange(self.per_epoch, dtype=float)

@@ -16,9 +16,10 @@ from torch import Tensor
 from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
 from nettrain.run.divergence import largest_values, reason
+from nettrain.run.engine import Engine
 from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
-from nettrain.run.progress import Progress
+from nettrain.run.progress import Progress, say
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
@@ -34,6 +35,8 @@ class Trainer:
     def __init__(self, setups: Sequence[Setup], device: torch.device, halving: Halving | None = None) -> None:
         self.stack = Stack(setups, device)
         self.rows = [Row(setup) for setup in setups]
+        settings = setups[0].settings
+        self.engine = Engine(settings, (lambda line: None) if settings.quiet else say)
         self.books = Books(setups[0].settings.budget)
         self.halving = halving
         self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
@@ -54,6 +57,7 @@ class Trainer:
         self.epoch = first["epoch"]
         self.books.restore(first)
         self.saved_updates = self.books.updates
+        self.engine.go_on(first["engine"])
         self.stack.restore(checkpoints)
         if first["outputs"] is not None:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
@@ -146,13 +150,17 @@ class Trainer:
         def stop() -> bool:
             return signals.received is not None or self.books.exhausted() is not None or self.due()
 
+        def room() -> int:
+            until_saved = self.every_steps - (self.books.updates - self.saved_updates)
+            return int(min(self.books.left(self.stack.updates), until_saved))
+
         optimizer = self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
             return solver_pass(
                 self.stack, optimizer, self.epoch, self.books, stop, self.begun, lambda: bool(signals.received)
             )
         self.before = self.stack.snapshot(), self.begun.batches
-        return gradient_pass(self.stack, self.epoch, rates, self.books, stop, self.begun)
+        return gradient_pass(self.stack, self.engine, self.epoch, rates, self.books, stop, room, self.begun)
 
     def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray, batches: int) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best.
@@ -229,6 +237,7 @@ class Trainer:
             "epoch": self.epoch,
             "batch": self.begun.batches,
             "seconds": self.books.seconds,
+            "engine": self.engine.name,
             **self.books.spent,
         }
         outputs: list[Tensor | None] = [None] * len(self.rows)

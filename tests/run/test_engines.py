@@ -1,0 +1,190 @@
+"""The engines: a compiled run is the eager one, to rounding, wherever it stops and goes on."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_rows import CPU, setups
+
+import nettrain
+from nettrain.app.config import parts
+from nettrain.errors import ConfigError
+from nettrain.parts.models import MLP
+from nettrain.parts.rules import Rule
+from nettrain.run import compiled
+from nettrain.run import engine as engines
+from nettrain.run.books import Books
+from nettrain.run.engine import Engine
+from nettrain.run.files import load_checkpoint
+from nettrain.run.settings import Budget
+from nettrain.run.signals import Signals
+from nettrain.run.trainer import Trainer
+
+RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]
+DATA = {"sigmoid_bce": "breast_cancer", "softmax_ce": "wine", "identity_mse": "diabetes"}
+PART = ["data=wine", "model.hidden=[7]", "model.dropout=0.2", "bs=8", "precision=float64", "quiet=true"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs(tmp_path_factory):
+    """A cache of compiled programs for the tests of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "nettrain"
+
+
+def weights(run, name="last.pt"):
+    return load_checkpoint(run.folder / "checkpoints" / name)["model"]
+
+
+def assert_close(one, other):
+    for name in other:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=1e-12)
+
+
+def assert_same(one, other):
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_compiled_run_is_the_eager_one_and_can_stop_and_go_on_anywhere(here, programs):
+    eager = nettrain.train([*PART, "engine=eager", "epochs=8"])  # 125 samples: the last of 16 batches is smaller
+    compiled = nettrain.train([*PART, "engine=compiled", "epochs=8"])
+    assert compiled.summary["updates"] == 128
+    assert_close(weights(compiled), weights(eager))
+    for column in ("train_loss", "val_accuracy", "gradient_norm", "update_to_weight"):
+        np.testing.assert_allclose(compiled.metrics[column], eager.metrics[column], rtol=1e-9)
+    assert load_checkpoint(compiled.folder / "checkpoints" / "last.pt")["engine"] == "compiled"
+
+    stopped = nettrain.train([*PART, "engine=compiled", "epochs=8", "budget.updates=37"])  # in the third epoch
+    assert stopped.summary["updates"] == 37
+    resumed = nettrain.train([f"resume={stopped.folder}", "budget.updates=null"])
+    assert_same(weights(resumed), weights(compiled))
+
+    diverged = nettrain.train([*PART, "engine=compiled", "epochs=8", "optimizer.lr=1e300"])  # the same program
+    assert diverged.summary["status"] == "diverged"
+    assert len(list(programs.glob("*.pt2"))) == 1
+
+
+def test_a_signal_ends_a_run_while_it_is_compiling(here):
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        nettrain.train([*PART, "model.hidden=[5]", "engine=compiled"])
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["optimizer=lbfgs"], "only gradient rules"),
+        (["model._target_=torch.nn.Linear", "model=module"], "only nettrain's own models"),
+        (["bs=full"], "one update per epoch"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_at_once(here, overrides, why):
+    with pytest.raises(ConfigError, match=f"engine=compiled: .*{why}"):
+        nettrain.train(["data=iris", "engine=compiled", "quiet=true", *overrides])
+    assert not list(here.rglob("summary.json"))
+
+
+def test_without_a_compiler_auto_is_eager_and_compiled_says_why(here, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(engines, "BUILD_SECONDS", -1000.0)  # compiling would pay at once
+    run = nettrain.train(["data=iris", "bs=1", "epochs=2"])
+    assert "compiled" not in capsys.readouterr().out
+    assert run.summary["status"] == "completed"
+    with pytest.raises(ConfigError, match=r"engine=compiled: there is no C\+\+ compiler"):
+        nettrain.train(["data=iris", "engine=compiled", "quiet=true"])
+
+
+def test_a_compiler_that_fails_leaves_auto_eager_and_says_so(here, monkeypatch, capsys, tmp_path):
+    broken = tmp_path / "g++"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setattr(engines, "BUILD_SECONDS", -1000.0)
+    run = nettrain.train(["data=iris", "bs=1", "epochs=2", "model.hidden=[3]"])
+    assert "engine     eager: this run's step cannot be compiled" in capsys.readouterr().out
+    assert run.summary["status"] == "completed"
+
+
+def test_auto_compiles_where_many_updates_are_left_and_not_where_few_are(here):
+    (setup,) = setups(here, "data=iris", "bs=8", rows=[""])
+    stack = Trainer([setup], CPU).stack
+    for updates, expected in [(1000, False), (10**7, True)]:
+        said = []
+        engine = Engine(setup.settings, said.append)
+        for _ in range(engines.TIMED):
+            assert engine.updates(stack, 10, lambda updates=updates: updates, lambda: False) == 0
+            time.sleep(2e-4)
+        engine.updates(stack, 10, lambda updates=updates: updates, lambda: True)  # a signal: the compiler is ended
+        assert bool(said) == expected
+        if expected:
+            assert "engine     compiled: 10000000 updates will take about" in said[0]
+
+
+def test_the_updates_that_are_left():
+    books = Books(Budget(updates=30, gradient_evaluations=20))
+    books.gradient_updates(12)
+    assert books.left(100) == 8
+    assert books.left(15) == 3
+    assert Books(Budget()).left(15) == 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("i", range(9))
+def test_every_rule_head_and_activation_compiled(here, i):
+    """Each of the nine activations, with the heads and rules in turn, alone; the numbers of a rule are its inputs."""
+    activation = list(parts("activation"))[i]
+    head = list(DATA)[i % 3]
+    common = [f"data={DATA[head]}", f"activation={activation}", f"optimizer={RULES[i % len(RULES)]}"]
+    common += ["model.hidden=[6,5]", "bs=32", "epochs=20", f"head={head}", "tensorboard=false"]
+    assert_engines_agree(here, *common, rows=[""])
+
+
+@pytest.mark.slow
+def test_rows_with_rules_and_dropout_of_their_own_compiled(here):
+    rows = ["seed=1", "optimizer=rmsprop seed=2 model.dropout=0.3", "optimizer=adagrad seed=3", "optimizer=adagrad"]
+    assert_engines_agree(here, "data=wine", "bs=16", "epochs=12", "model.dropout=0.1", rows=rows)
+
+
+def assert_engines_agree(here, *common, rows):
+    ended = {}
+    for engine in ("eager", "compiled"):
+        trainer = Trainer(setups(here / engine, f"engine={engine}", *common, rows=rows), CPU)
+        ended[engine] = trainer.run()
+        assert trainer.engine.name == engine
+    for one, other in zip(ended["compiled"], ended["eager"], strict=True):
+        for checkpoint in ("last.pt", "best.pt"):
+            a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint)["model"] for row in (one, other))
+            assert_close(a, b)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_function_that_is_compiled_is_100_updates_of_the_loop(here, rule):
+    """Every rule with every head and activation, called without the compiler."""
+    for head, data in DATA.items():
+        (setup,) = setups(here / head, f"data={data}", f"head={head}", "bs=32", "engine=eager", rows=[""])
+        inputs, outputs = setup.data.x.shape[1], setup.head.outputs(len(setup.data.encoder.classes))
+        for activation in parts("activation").values():
+            torch.manual_seed(0)
+            model = MLP(hidden=[4]).build(inputs, outputs, activation()).double()
+            own = replace(setup, model=model, optimizer=parts("optimizer")[rule](), folder=here)
+            loop, stack = Trainer([own], CPU), Trainer([own], CPU).stack
+            step, state = compiled._step(stack), compiled._state(stack)
+            while loop.books.updates < 100:
+                epoch, rates = loop.epoch, stack.learning_rates(loop.epoch)
+                for batch, c, noise in zip(
+                    stack.samples.batches(epoch), stack.coefficients(epoch, rates), stack.noises(epoch), strict=True
+                ):
+                    inputs_ = (tensor[0] for tensor in compiled._inputs(stack, [batch], [c], [noise]))
+                    *state, _ = step(*state, *inputs_)
+                loop.train_epoch(rates, Signals())
+                loop.epoch += 1
+            torch.testing.assert_close(state[0], loop.stack.w, rtol=0, atol=1e-12)
