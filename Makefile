@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+BENCH := .venv/bench
 
 .PHONY: train test test-all bench lint wheel clean
 
@@ -14,7 +15,7 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
 
-bench: $(READY)
+bench: $(BENCH)
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 lint: $(READY)
@@ -29,6 +30,10 @@ wheel: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(BENCH): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	touch $@
 
 clean:

@@ -260,3 +260,24 @@ def test_the_gradient_is_not_changed(name: str) -> None:
     w, g = torch.ones(5), torch.arange(5.0)
     rule.step(rule.init(w), w, g, rule.all_coefficients(1, 0.1))  # type: ignore[arg-type]
     assert torch.equal(g, torch.arange(5.0))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("shape", [(1000,), (1000, 3), (3, 1000)], ids=["a vector", "a matrix", "rows"])
+def test_a_large_vector_is_updated_in_chunks_with_the_bits_of_the_whole(
+    name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, generator = replace(CASES[name][0], clip_norm=20.0), torch.Generator().manual_seed(0)
+    start = torch.randn(shape, dtype=torch.float64, generator=generator)
+    gradients = torch.randn(4, *shape, dtype=torch.float64, generator=generator)
+    results = []
+    for chunk in (10**6, 128):
+        monkeypatch.setattr(rules, "CHUNK", chunk)
+        w, state = start.clone(), rule.init(start)
+        for t, g in enumerate(gradients, 1):
+            c: dict[str, Any] = dict(rule.all_coefficients(float(t), rule.lr))
+            if shape[0] == 3:
+                c = {key: torch.full((3, 1), value, dtype=torch.float64) for key, value in c.items()}
+            rule.step(state, w, g, c)
+        results.append([w, *state.values()])
+    assert all(torch.equal(whole, chunks) for whole, chunks in zip(*results, strict=True))

@@ -11,7 +11,15 @@ import yaml
 from nettrain.app.config import Config, to_container
 from nettrain.app.folder import holds_run
 
-_BOOKKEEPING = ("device", "tensorboard", "quiet", "resume", "trust", "checkpoint")  # a change in these is no other run
+_BOOKKEEPING = (
+    "device",
+    "engine",
+    "tensorboard",
+    "quiet",
+    "resume",
+    "trust",
+    "checkpoint",
+)  # a change in these is no other run
 
 
 @dataclass

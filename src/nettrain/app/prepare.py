@@ -157,7 +157,7 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
         )
 
 
-_BOOKKEEPING = ("checkpoint.every_seconds", "device", "quiet", "tensorboard")
+_BOOKKEEPING = ("checkpoint.every_seconds", "device", "engine", "quiet", "tensorboard")
 
 
 def _try_last_batch(setup: Setup) -> None:

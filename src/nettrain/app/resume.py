@@ -13,7 +13,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.run.files import load_newest
 from nettrain.run.setup import Setup
 
-_FREE = ("epochs", "device", "tensorboard", "quiet", "resume", "trust", "budget", "checkpoint")
+_FREE = ("epochs", "device", "tensorboard", "quiet", "engine", "resume", "trust", "budget", "checkpoint")
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:
@@ -46,7 +46,14 @@ def is_complete(folder: Path, config: Config) -> bool:
     run = Run(folder)
     if not (folder / "summary.json").exists() or run.summary.get("status") != "completed":
         return False
-    passing = ("resume", "quiet", "tensorboard", "device", "trust")  # a change in these alone trains no further
+    passing = (
+        "resume",
+        "quiet",
+        "tensorboard",
+        "device",
+        "engine",
+        "trust",
+    )  # a change in these alone trains no further
     saved, present = dict(run.config), OmegaConf.create(to_container(config))
     return all(saved[key] == present[key] for key in saved if key not in passing)
 

@@ -29,6 +29,8 @@ from nettrain.parts.numerics import (
 )
 from nettrain.parts.option import option
 
+CHUNK = 2**17  # numbers that are updated at a time on a CPU, so that all operations find them in its cache
+
 State = dict[str, Tensor]
 Coefficients = dict[str, Coefficient]
 
@@ -71,6 +73,17 @@ class Rule(ABC):
         """One whole update in place: clip g, add the weight decay, apply the rule."""
         if "clip_norm" in c:
             g = clip(g, c["clip_norm"])
+        if w.numel() <= CHUNK or w.device.type != "cpu":
+            self._update(state, w, g, c)
+            return
+        tensors = [w, g, *state.values()]
+        if not any(isinstance(value, Tensor) for value in c.values()):  # no rows: one vector, whatever its shape
+            tensors = [tensor.view(-1) if tensor.is_contiguous() else tensor for tensor in tensors]
+        size = max(1, CHUNK * tensors[0].shape[-1] // w.numel())
+        for part_w, part_g, *parts in zip(*(tensor.split(size, dim=-1) for tensor in tensors), strict=True):
+            self._update(dict(zip(state, parts, strict=True)), part_w, part_g, c)
+
+    def _update(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
         if "weight_decay" in c:
             g = add_scaled(g, w, c["weight_decay"])
         self.update(state, w, g, c)
