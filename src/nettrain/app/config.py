@@ -68,13 +68,16 @@ def _function_part(function: Callable[..., Any]) -> type:
     fields: list[Any] = [("name", str, dataclasses.field(default=function.__name__))]
     fields += [(a.name, a.annotation, option(a.default, f"{a.name} of the formula")) for a in arguments]
 
-    def bound(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, *tensors: function(*tensors, **{a.name: getattr(self, a.name) for a in arguments})
+    def own(self: Any) -> dict[str, Any]:
+        return {a.name: getattr(self, a.name) for a in arguments}
 
-    namespace: dict[str, Any] = {"__call__": bound(function), "__doc__": function.__doc__}
-    namespace["__reduce__"] = lambda self: (_activation, (dict(vars(self)),))  # pickle finds no class made here
+    namespace: dict[str, Any] = {
+        "__call__": lambda self, x: function(x, **own(self)),
+        "__reduce__": lambda self: (_activation, (dict(vars(self)),)),  # pickle finds no class that is made here
+        "__doc__": function.__doc__,
+    }
     if hasattr(function, "backward"):
-        namespace["backward"] = bound(function.backward)
+        namespace["backward"] = lambda self, *tensors: function.backward(*tensors, **own(self))
     return dataclasses.make_dataclass(function.__name__, fields, namespace=namespace, frozen=False, unsafe_hash=True)
 
 
