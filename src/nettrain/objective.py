@@ -4,7 +4,7 @@ Shapes: w (..., P), x (..., n, D), y (..., n), logits z (..., n, outputs), where
 K for a stack of runs. Everything that optimizes sees only this.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -27,6 +27,8 @@ class Objective:
 
     `target_mean` and `target_scale`, (..., 1) in float64, undo a regression target's standardisation before it is
     measured.
+    `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
+    forward and backward passes of training compute in it.
     `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
     """
 
@@ -35,6 +37,8 @@ class Objective:
     target_mean: Tensor | None = None
     target_scale: Tensor | None = None
     buffers: Tensors = field(default_factory=dict)
+    accumulate: int = 1
+    autocast: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
@@ -51,7 +55,9 @@ class Objective:
         if stacked:  # it draws no noise: vmap refuses that
             return vmap(self._call, (0, 0, 0 if x.dim() == 3 else None))(parameters, self.buffers, x)
         if noise is not None:
-            torch.manual_seed(int(noise.key))  # so that a foreign module's dropout, too, depends on the step alone
+            torch.manual_seed(
+                int(noise.key) + noise.first
+            )  # so that a foreign module's dropout, too, depends on the step alone
         return self._call(parameters, self.buffers, x)
 
     def _call(self, parameters: Tensors, buffers: Tensors, x: Tensor) -> Tensor:
@@ -70,23 +76,40 @@ class Objective:
     def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
-        As long as w is the same tensor, g is, too: the next call overwrites it.
+        The next call may overwrite g.
         """
         if self._kept is None or self._kept.w is not w:
-            self._kept = _Kept(w, torch.empty_like(w), self.layout, not isinstance(self.model, RowModule))
-        kept = self._kept
-        if isinstance(self.model, RowModule):
-            derivative = partial(self._loss_gradient, y)
+            self._kept = _Kept(w, torch.empty_like(w), self.layout, not self._by_formulas)
+        kept, size = self._kept, -(-y.shape[-1] // self.accumulate)
+        if self.accumulate == 1:
+            return self._backward(kept, x, y, noise), kept.g
+        total, zs = torch.zeros_like(w), []
+        for i, (part_x, part_y) in enumerate(zip(x.split(size, -2), y.split(size, -1), strict=True)):
+            part_noise = None if noise is None else replace(noise, first=i * size)
+            zs.append(self._backward(kept, part_x, part_y, part_noise))
+            total.add_(kept.g, alpha=part_y.shape[-1] / y.shape[-1])
+        return torch.cat(zs, dim=-2), total
+
+    @property
+    def _by_formulas(self) -> bool:
+        return isinstance(self.model, RowModule) and self.autocast is None
+
+    def _backward(self, kept: "_Kept", x: Tensor, y: Tensor, noise: Noise | None) -> Tensor:
+        """Write the gradient of the mean loss into `kept.gradients`; the logits z."""
+        if self._by_formulas:
+            assert isinstance(self.model, RowModule)
             with torch.no_grad():
-                return self.model.backpropagate(kept.parameters, x, noise, derivative, kept.gradients), kept.g
-        with torch.enable_grad():
-            z = self._forward(kept.parameters, w.dim() > 1, x, noise)
+                derivative = partial(self._loss_gradient, y)
+                return self.model.backpropagate(kept.parameters, x, noise, derivative, kept.gradients)
+        cast = torch.autocast(kept.w.device.type, self.autocast, enabled=self.autocast is not None)
+        with torch.enable_grad(), cast:
+            z = self._forward(kept.parameters, kept.w.dim() > 1, x, noise).to(kept.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
             loss = self.head.loss(z.flatten(0, -2), y.expand(z.shape[:-1]).flatten(), reduction="sum") / y.shape[-1]
         gradients = torch.autograd.grad(loss, list(kept.parameters.values()), materialize_grads=True)
         for own, new in zip(kept.gradients.values(), gradients, strict=True):
             own.copy_(new)
-        return z.detach(), kept.g
+        return z.detach()
 
     def _loss_gradient(self, y: Tensor, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""

@@ -23,7 +23,7 @@ MISTAKES = {
     "epochs=ten": "epochs=ten: epochs has to be an integer.",
     "epochs=-1": "epochs=-1: epochs has to be >= 0.",
     "seed=-1": "seed=-1: seed has to be >= 0, < 9223372036854775808.",
-    "precision=float16": "precision=float16: precision has to be one of float32, float64.",
+    "precision=float16": "precision=float16: precision has to be one of float32, float64, bf16.",
     "device=gpu": "device=gpu: device has to be one of auto, cpu, cuda.",
     "drop_last=perhaps": "drop_last=perhaps: drop_last has to be true or false.",
     "optimizer.lr=-1": "optimizer.lr=-1.0: optimizer.lr has to be >= 0.",

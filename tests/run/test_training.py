@@ -299,3 +299,22 @@ def test_the_caller_s_random_numbers_are_left_alone(here):
     torch.manual_seed(5)
     train("data=iris", "epochs=1", "model._target_=torch.nn.Linear")
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_accumulation_makes_the_updates_of_whole_batches(here):
+    common = ["data=iris", "bs=32", "epochs=4", "precision=float64", "model.dropout=0.2"]
+    whole, parts_ = train(*common), train(*common, "accumulate=4")
+    assert parts_.summary["updates"] == whole.summary["updates"]
+    a, b = (load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"] for run in (whole, parts_))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-9, atol=1e-12)
+
+
+def test_bf16_trains_as_well_and_its_checkpoints_are_float32(here):
+    runs = [train("data=digits", "epochs=5", f"precision={precision}") for precision in ("float32", "bf16")]
+    accuracies = [run.summary["val_accuracy"] for run in runs]
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.03)
+    assert runs[0].summary["train_loss"] != runs[1].summary["train_loss"]
+    checkpoint = load_checkpoint(runs[1].folder / "checkpoints" / "last.pt")
+    tensors = [*checkpoint["model"].values(), *checkpoint["optimizer"].values()]
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}

@@ -63,7 +63,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
                 "the running statistics of norm layers do nothing."
             )
         _check_solver(config)
-        config.optimizer.require(setup.parameters, getattr(torch, config.precision), device)
+        config.optimizer.require(setup.parameters, config.dtype, device)
         if setup.updates_per_epoch > 1:
             setup.notes.append(
                 f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it "
@@ -80,6 +80,8 @@ def _check_compiled(setup: Setup) -> None:
         why = "only nettrain's own models can be compiled"
     elif setup.settings.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
+    elif setup.settings.accumulate > 1 or setup.settings.autocast:
+        why = "accumulate and precision=bf16, which are for large networks, cannot be compiled"
     elif setup.updates_per_epoch == 1:
         why = "with one update per epoch there is nothing to compile"
     elif compiler() is None:
@@ -131,7 +133,7 @@ def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
             raise
         sentence = f"model={config.model.name}: its parameters do not fit into memory; make it smaller."
         raise ConfigError(sentence) from error
-    model.to(getattr(torch, config.precision))
+    model.to(config.dtype)
     if not isinstance(model, RowModule):
         _try(model, inputs, outputs, config)
     return model
@@ -144,7 +146,7 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
     model.eval()
     try:
         with torch.no_grad():
-            z = model(torch.zeros(2, inputs, dtype=getattr(torch, config.precision)))
+            z = model(torch.zeros(2, inputs, dtype=config.dtype))
     except Exception as error:
         raise ConfigError(
             f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {first_line(error)}."
@@ -164,7 +166,7 @@ def _try_last_batch(setup: Setup) -> None:
     """Raise `ConfigError` if a foreign module cannot be trained on the last, perhaps smaller batch."""
     bs, rows = setup.settings.batch_size(setup.n_train), setup.n_train
     size = bs if setup.settings.drop_last or rows % bs == 0 else rows % bs
-    x = torch.zeros(size, setup.data.x.shape[1], dtype=getattr(torch, setup.settings.precision))
+    x = torch.zeros(size, setup.data.x.shape[1], dtype=setup.settings.dtype)
     try:
         copy.deepcopy(setup.model).train()(x)
     except Exception as error:

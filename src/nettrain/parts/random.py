@@ -49,10 +49,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs."""
+    """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs.
+
+    `first` is the number of the first sample, where the samples are a part of the batch.
+    """
 
     key: int | Tensor
     rate: float | Tensor
+    first: int = 0
 
     def dropout(self, x: Tensor, layer: int) -> Tensor:
         """Zero each element of x, (..., n, d), with probability `rate`, and divide the others by 1 - rate.
@@ -60,7 +64,8 @@ class Noise:
         Element i of layer l is kept where a 32-bit hash of (key, l, i) is at least rate * 2^32.
         """
         count = x.shape[-2] * x.shape[-1]
-        index = torch.arange(count, dtype=torch.int64, device=x.device).view(x.shape[-2:])
+        start = self.first * x.shape[-1]
+        index = torch.arange(start, start + count, dtype=torch.int64, device=x.device).view(x.shape[-2:])
         keep = (
             _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32)) >= self.rate * 2.0**32
         )

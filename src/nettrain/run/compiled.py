@@ -98,7 +98,9 @@ class Program:
 
 def can_compile(stack: Stack) -> bool:
     """Whether the stack's step is of a kind that can be compiled."""
-    return bool(stack.blocks) and isinstance(stack.objective.model, RowModule) and stack.skips is None
+    settings = stack.setups[0].settings
+    plain = settings.accumulate == 1 and settings.autocast is None
+    return bool(stack.blocks) and isinstance(stack.objective.model, RowModule) and plain and stack.skips is None
 
 
 def compiler() -> str | None:

@@ -33,7 +33,7 @@ def shared(setup: Setup) -> Hashable:
 
 def row_bytes(setup: Setup) -> int:
     """An upper estimate of the memory that the run needs as a row of a stack."""
-    size = torch.finfo(getattr(torch, setup.settings.precision)).bits // 8
+    size = torch.finfo(setup.settings.dtype).bits // 8
     outputs = setup.head.outputs(len(setup.data.encoder.classes))
     units = sum(shape[0] for shape in Layout.of(setup.model).shapes if len(shape) > 1) + setup.data.x.shape[1]
     samples = setup.settings.batch_size(setup.n_train)
@@ -68,7 +68,7 @@ def refusal(setup: Setup) -> str | None:
 
 def _rows_agree(model: nn.Module, setup: Setup) -> bool:
     """Whether values, gradients and buffers of two rows are those of each row alone, in training and evaluation."""
-    dtype = getattr(torch, setup.settings.precision)
+    dtype = setup.settings.dtype
     size = min(4, setup.settings.batch_size(setup.n_train))
     x, y = (torch.as_tensor(a[:size]) for a in (setup.data.x, setup.data.y))
     x, y = x.to(dtype), y if y.dtype == torch.int64 else y.to(dtype)
@@ -91,5 +91,5 @@ def fast_rows(setup: Setup, device: torch.device) -> float:
     """The number of rows beyond which a stack on the CPU gets no faster, as its vectors leave the caches."""
     if device.type != "cpu":
         return float("inf")
-    size = torch.finfo(getattr(torch, setup.settings.precision)).bits // 8
+    size = torch.finfo(setup.settings.dtype).bits // 8
     return max(LEAST_ROWS, CACHE // (4 * size * setup.parameters))

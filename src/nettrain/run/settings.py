@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Union
 
+import torch
+
 from nettrain.errors import ConfigError
 from nettrain.parts.option import option
 
@@ -44,13 +46,18 @@ class Settings:
         0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0, below=2**63
     )
     device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
-    precision: str = option("float32", "floating-point type", choices=("float32", "float64"))
+    precision: str = option(
+        "float32",
+        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), all else in float32",
+        choices=("float32", "float64", "bf16"),
+    )
     deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
     engine: str = option(
         "auto",
         "how updates are computed: one by one (eager), many in one compiled call, or whichever is done first",
         choices=("auto", "eager", "compiled"),
     )
+    accumulate: int = option(1, "parts in which the gradient of a batch is computed, to save memory", minimum=1)
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
     on_divergence: str = option(
         "stop",
@@ -65,6 +72,16 @@ class Settings:
     resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
     trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
     quiet: bool = option(False, "print only warnings and errors")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights, state and data."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type in which the forward and backward passes compute, if it is another one."""
+        return torch.bfloat16 if self.precision == "bf16" else None
 
     def batch_size(self, n: int) -> int:
         """Samples per update when there are n training samples.

@@ -36,7 +36,7 @@ class Stack:
         self.device = device
         self.stacked = len(setups) > 1
         first = setups[0]
-        self.dtype = getattr(torch, first.settings.precision)
+        self.dtype = first.settings.dtype
         self.per_epoch = first.updates_per_epoch
         self.samples = Samples(setups, device, self.dtype)
         self.w = self._join([flatten(setup.model) for setup in setups])
@@ -63,7 +63,9 @@ class Stack:
 
     def _objective(self) -> Objective:
         setups, first = self.setups, self.setups[0]
+        settings = first.settings
         objective = Objective(first.model.to(self.device, self.dtype), first.head)
+        objective.accumulate, objective.autocast = settings.accumulate, settings.autocast
         rows = [constants(setup.model) for setup in setups]
         objective.buffers = {name: self._join([row[name] for row in rows]) for name in rows[0]}
         self.best_buffers = _copies(objective.buffers)
