@@ -144,8 +144,10 @@ def test_a_layer_of_torch_needs_no_trust(here, tool, command):
 
 
 def test_a_model_of_one_s_own_is_imported_with_trust(run, tool, command):
-    Path("mine.py").write_text("import torch\ndef net(in_features, out_features):\n    return torch.nn.Linear(4, 3)\n")
-    assert command("data=iris", "model._target_=mine.net", "epochs=1", "hydra.run.dir=own").code == 0
+    Path("received.py").write_text(
+        "import torch\ndef net(in_features, out_features):\n    return torch.nn.Linear(4, 3)\n"
+    )
+    assert command("data=iris", "model._target_=received.net", "epochs=1", "hydra.run.dir=own").code == 0
     assert tool(tools.predict, "run=own", "data.path=iris.csv")[0] == 2
     assert tool(tools.predict, "run=own", "data.path=iris.csv", "trust=true") == (0, "")
     saved = "--config-dir", "own/.hydra", "--config-name", "config", "hydra.run.dir=again"

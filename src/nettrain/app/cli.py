@@ -26,7 +26,7 @@ try:
     from nettrain.app.job import Job, Outcome, take_up, train_alone, train_run
     from nettrain.app.messages import explain, tell
     from nettrain.app.placing import Place
-    from nettrain.errors import ConfigError, Mistake
+    from nettrain.errors import ConfigError, Mistake, first_line
     from nettrain.run.files import storage_error
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
     print(_INTERRUPTED, file=sys.stderr)
@@ -51,6 +51,8 @@ def main() -> None:
         code = tell(explain(error, known_keys()))
     except Mistake as mistake:  # of a whole sweep
         code = tell(mistake)
+    except (AssertionError, TypeError, ValueError) as error:  # what Hydra raises for rare command lines
+        code = tell(ConfigError(f"{' '.join(sys.argv[1:])}: it cannot be read: {first_line(error)}."))
     except OSError as error:  # Hydra could not make a folder
         code = tell(storage_error(Path(error.filename or "."), error))
     except KeyboardInterrupt as interrupt:

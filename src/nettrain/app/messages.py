@@ -37,16 +37,43 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
     if isinstance(error, OverrideParseException):
         return ConfigError(f"{error.override}: it cannot be read as an override of the form key=value.")
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is None:
+        return ConfigError(f"--config-name={error.missing_cfg_file}: there is no such config.")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        options = error.options or []
+        options = error.options or ()
         hint = nearest(name, options)
         return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return unknown_key(cause.full_key or str(cause.key), known)
     if isinstance(cause, ValidationError):
         return ConfigError(_wrong_type(cause))
-    return ConfigError(re.sub(r"\s*\n\s*", " ", str(error)).strip())
+    text = re.sub(r"\s*\n\s*", " ", str(error)).strip()
+    for pattern, sentence in _HYDRA:
+        if match := re.search(pattern, text):
+            return ConfigError(match.expand(sentence))
+    return ConfigError(text)
+
+
+# What Hydra and OmegaConf say of rare mistakes, and the sentence instead.
+_HYDRA = [
+    (
+        r"Error merging override (~\S+)",
+        r"\1: a key of a part cannot be left out; without an override it has its default.",
+    ),
+    (r"Error merging override (([\w.]+)=.*)", r"\1: the value does not fit \2."),
+    (r"Could not delete from config. '(.*?)' does not exist", r"~\1: there is no such key."),
+    (r"Could not append to config.*Either remove \+ prefix: '((.*?)=.*?)'", r"+\1: \2 is there already; use \1."),
+    (
+        r"Ambiguous value for argument '(([\w./]+)=(.*?))'",
+        r"\1: several values make a sweep, which -m starts; a list is written \2=[\3].",
+    ),
+    (r"Additional config directory '(.*)' not found", r"--config-dir=\1: there is no such folder."),
+    (r"Interpolation key '(.*?)' not found full_key: (\S+)", r"\2: there is no key \1 to take its value from."),
+    (r'raised while resolving interpolation: "(.*?)" full_key: (\S+)', r"\2: \1."),
+    (r"Could not override '([\w./]+@\S*?)'", r"\1: there is no such group."),
+    (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it is one choice, \1=<name>."),
+]
 
 
 def tell(mistake: Mistake) -> int:

@@ -54,6 +54,8 @@ def check(part: Any, path: str = "") -> None:
             check(value, key + ".")
             continue
         for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, list):
+                raise ConfigError(f"{key}={value}: {key} has to be a plain list, such as {key}=[64,32].")
             if not _fits(item, field):
                 raise ConfigError(f"{key}={value}: {key} has to be {allowed(field) or 'finite'}.")
 
