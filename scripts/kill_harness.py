@@ -34,27 +34,27 @@ from nettrain.run.trainer import Trainer
 TRAIN = Path(__file__).parents[1] / "train.py"
 COMMON = ["data=iris", "model.hidden=[8]", "checkpoint.every_seconds=0.01", "quiet=true"]
 RUNS = {
-    "sgd, step schedule": ["optimizer=sgd", "optimizer.lr=0.1", "schedule=step", "epochs=150", "bs=4"],
-    "momentum, one cycle": ["optimizer=momentum", "schedule=one_cycle", "epochs=150", "bs=4"],
+    "sgd, step schedule": ["optimizer=sgd", "optimizer.lr=0.1", "schedule=step", "epochs=60", "bs=4"],
+    "momentum, one cycle": ["optimizer=momentum", "schedule=one_cycle", "epochs=60", "bs=4"],
     "adagrad, early stopping": [
-        "optimizer=adagrad", "optimizer.lr=0.5", "early_stopping.patience=60", "epochs=150", "bs=4",
+        "optimizer=adagrad", "optimizer.lr=0.5", "early_stopping.patience=25", "epochs=60", "bs=4",
     ],
-    "rmsprop, linear model": ["optimizer=rmsprop", "model=linear", "~model.hidden", "epochs=150", "bs=4"],
+    "rmsprop, linear model": ["optimizer=rmsprop", "model=linear", "~model.hidden", "epochs=60", "bs=4"],
     "adam, dropout, plateau": [
         "optimizer=adam", "optimizer.lr=0.02", "model.dropout=0.2", "schedule=plateau", "schedule.patience=1",
-        "epochs=150", "bs=4",
+        "epochs=60", "bs=4",
     ],
-    "adamw, updates as budget": ["optimizer=adamw", "budget.updates=3333", "epochs=150", "bs=4"],
+    "adamw, updates as budget": ["optimizer=adamw", "budget.updates=1111", "epochs=60", "bs=4"],
     "adam, module with batch norm and dropout": [
-        "model._target_=killed.net", "~model.hidden", "optimizer=adam", "epochs=150", "bs=8", "drop_last=true",
+        "model._target_=killed.net", "~model.hidden", "optimizer=adam", "epochs=60", "bs=8", "drop_last=true",
     ],
-    "newton": ["optimizer=newton", "model.hidden=[3]", "epochs=30"],
-    "bfgs": ["optimizer=bfgs", "bs=full", "epochs=300"],
-    "lbfgs, mini-batches": ["optimizer=lbfgs", "epochs=30"],
-    "genetic": ["optimizer=genetic", "epochs=150", "bs=full"],
-    "hill climbing": ["optimizer=hill_climb", "epochs=100"],
-    "simulated annealing": ["optimizer=simulated_annealing", "epochs=300", "bs=full"],
-    "cma_es": ["optimizer=cma_es", "epochs=150", "bs=full"],
+    "newton": ["optimizer=newton", "model.hidden=[3]", "epochs=12"],
+    "bfgs": ["optimizer=bfgs", "bs=full", "epochs=120"],
+    "lbfgs, mini-batches": ["optimizer=lbfgs", "epochs=12"],
+    "genetic": ["optimizer=genetic", "epochs=60", "bs=full"],
+    "hill climbing": ["optimizer=hill_climb", "epochs=40"],
+    "simulated annealing": ["optimizer=simulated_annealing", "epochs=120", "bs=full"],
+    "cma_es": ["optimizer=cma_es", "epochs=60", "bs=full"],
 }  # fmt: skip
 MODULE = """
 from torch.nn import BatchNorm1d, Dropout, Linear, ReLU, Sequential
@@ -259,8 +259,10 @@ def main() -> None:
     parser.add_argument("--only", help="runs whose name holds this text")
     parser.add_argument("--real-every", type=int, default=10, help="each so-manieth run is a process of its own")
     parser.add_argument("--mutations", action="store_true", help="also leave out the restoring of one thing at a time")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="no further run begins after so many seconds")
     parser.add_argument("--output", type=Path, help="the page whose figures are replaced")
     options = parser.parse_args()
+    page = options.output.absolute() if options.output else None
     torch.set_num_threads(1)
     names = [name for name in RUNS if options.only is None or options.only in name]
     began = time.monotonic()
@@ -269,7 +271,7 @@ def main() -> None:
         Path("killed.py").write_text(MODULE)
         harness = Harness(Path(place), random.Random(options.seed))
         figures = harness.figures
-        while figures.kills < options.kills:
+        while figures.kills < options.kills and time.monotonic() - began < options.seconds:
             name = names[figures.chains % len(names)]
             real = options.real_every > 0 and figures.chains % options.real_every == options.real_every - 1
             wrong = harness.chain(name, longest=3, real=real)
@@ -278,9 +280,9 @@ def main() -> None:
         noticed = mutations(harness) if options.mutations else {}
     text = report(figures, noticed, time.monotonic() - began)
     print(text)
-    if options.output:
-        page = options.output.read_text()
-        options.output.write_text(page[: page.index(HEADING)] + HEADING + "\n\n" + text)
+    if page:
+        words = page.read_text()
+        page.write_text(words[: words.index(HEADING)] + HEADING + "\n\n" + text)
     sys.exit(bool(figures.wrong) or not all(noticed.values()))
 
 

@@ -67,11 +67,12 @@ MISTAKES = {
     "data=csv": "data.path: a value has to be given.",
     "bs=null": "bs=null: bs has to have a value.",
     "seed=null": "seed=null: seed has to have a value.",
-    "~optimizer.lr": "~optimizer.lr: a key of a part cannot be left out; without an override it has its default.",
+    "~optimizer.lr": "~optimizer.lr: a key of a part cannot be left out; by itself it has its default.",
     "~optimizer": "optimizer: a value has to be given.",
     "~zzz": "~zzz: there is no such key.",
     "+bs=8": "+bs=8: bs is there already; use bs=8.",
-    "optimizer=null": "optimizer=null: it cannot be read: Config group override must be a string or a list. Got NoneType.",
+    "optimizer=null": "optimizer=null: it cannot be read: Config group override must be a string or a list. Got "
+    "NoneType.",
     "optimizer=[adam,sgd]": "optimizer: it is one choice, optimizer=<name>.",
     "optimizer=sgd,adam": "optimizer=sgd,adam: several values make a sweep, which -m starts; a list is written "
     "optimizer=[sgd,adam].",

@@ -59,7 +59,7 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
 _HYDRA = [
     (
         r"Error merging override (~\S+)",
-        r"\1: a key of a part cannot be left out; without an override it has its default.",
+        r"\1: a key of a part cannot be left out; by itself it has its default.",
     ),
     (r"Error merging override (([\w.]+)=.*)", r"\1: the value does not fit \2."),
     (r"Could not delete from config. '(.*?)' does not exist", r"~\1: there is no such key."),
