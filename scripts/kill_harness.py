@@ -306,8 +306,9 @@ def report(figures: Figures, noticed: dict[str, bool], seconds: float) -> str:
         "of them before the first checkpoint": figures.before_checkpoint,
         "of them on the command line, in a process of its own": figures.command_line,
         "runs that ended with other bits, or with a damaged file": len(figures.wrong),
-        "mutations noticed": f"{sum(noticed.values())} of {len(noticed)}",
     }
+    if noticed:
+        rows["mutations noticed"] = f"{sum(noticed.values())} of {len(noticed)}"
     lines = [f"| {what} | {value} |" for what, value in rows.items()]
     setting = f"torch {torch.__version__}, {len(RUNS)} kinds of runs, {seconds:.0f} s."
     return "\n".join([setting, "", "| | |", "| --- | --- |", *lines, *figures.wrong]) + "\n"
