@@ -1,5 +1,6 @@
 """What several tests share: the command line in this process, and a folder to work in."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,17 @@ import pytest
 import torch
 
 from nettrain.app import cli, sweep
+from nettrain.app.config import Config
 
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu
 
 torch.set_num_threads(1)  # the tensors are small, and several test runs may share a machine
 simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process
+
+
+# Drawing takes a second a run: only what is about figures asks for them.
+next(field for field in dataclasses.fields(Config) if field.name == "figures").default = "never"
 
 
 class Ended(NamedTuple):

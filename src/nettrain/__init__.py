@@ -1,7 +1,7 @@
 """Train and compare neural networks from config files, in PyTorch, on CPU or CUDA.
 
-`train` does what the command line does and returns a `Run`; `minimize` applies any optimizer to a function of a
-vector; `optim` holds the gradient rules as `torch.optim.Optimizer` classes.
+`train` does what the command line does and returns a `Run`; `Run` and `Sweep` read what it has left; `minimize` applies
+any optimizer to a function of a vector; `optim` holds the gradient rules as `torch.optim.Optimizer` classes.
 """
 
 from importlib import import_module
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from nettrain import optim
     from nettrain.app.api import train
     from nettrain.app.run import Run
+    from nettrain.app.runs import Sweep
     from nettrain.minimization import minimize
 
-__all__ = ["Run", "minimize", "optim", "train"]
+__all__ = ["Run", "Sweep", "minimize", "optim", "train"]
 
-_HOMES = {"train": "nettrain.app.api", "Run": "nettrain.app.run", "minimize": "nettrain.minimization"}
+_HOMES = {
+    "train": "nettrain.app.api",
+    "Run": "nettrain.app.run",
+    "Sweep": "nettrain.app.runs",
+    "minimize": "nettrain.minimization",
+}
 
 
 def __getattr__(name: str) -> Any:

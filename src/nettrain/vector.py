@@ -32,6 +32,17 @@ class Layout:
     def size(self) -> int:
         return sum(self.sizes)
 
+    @property
+    def layers(self) -> dict[str, slice]:
+        """Where each layer lies in the vector, by name: the parameters of one submodule, which are neighbours."""
+        found: dict[str, slice] = {}
+        end = 0
+        for name, size in zip(self.names, self.sizes, strict=True):
+            layer = name.rpartition(".")[0] or name
+            begin, end = end, end + size
+            found[layer] = slice(found[layer].start if layer in found else begin, end)
+        return found
+
     def views(self, w: Tensor) -> dict[str, Tensor]:
         """The parameters as views into `w` of shape (..., P): each of shape (..., *its own shape)."""
         parts = w.split(self.sizes, dim=-1)

@@ -7,7 +7,8 @@ import pytest
 
 import nettrain
 from nettrain.app import prepare
-from nettrain.app.sweep import Entry, leaderboard, write_results
+from nettrain.app.choices import Comparison, Entry
+from nettrain.app.sweep import leaderboard, write_results
 from nettrain.run.books import Books
 
 SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
@@ -130,7 +131,7 @@ def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
         entry(1, {"bs": "8", "optimizer.lr": "1"}, best_val_loss=0.1),
         entry(2, {"seed": "1", "bs": "4"}, best_val_loss=0.3),
     ]
-    rows = [line.split() for line in leaderboard(runs).splitlines()[1:]]
+    rows = [line.split() for line in leaderboard(Comparison(runs)).splitlines()[1:]]
     assert rows == [
         ["bs", "lr", "runs", "bad", "best_val_loss"],
         ["8", "1", "1", "0", "0.1"],
@@ -143,7 +144,7 @@ def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
 
 def test_without_a_validation_split_the_training_loss_ranks():
     runs = [entry(i, {"bs": str(i)}, best_train_loss=loss) for i, loss in enumerate([0.3, 0.1, 0.2])]
-    rows = [line.split() for line in leaderboard(runs).splitlines()[1:]]
+    rows = [line.split() for line in leaderboard(Comparison(runs)).splitlines()[1:]]
     assert rows[0][-1] == "best_train_loss"
     assert [row[0] for row in rows[1:]] == ["1", "2", "0"]
 

@@ -43,6 +43,9 @@ def assert_equal(one: Row, other: Row):
             assert one.summary[name] == pytest.approx(value, rel=1e-10, abs=1e-13, nan_ok=True), name
         elif name != "seconds":
             assert one.summary[name] == value, name
+    for name, value in other.last.items():  # what is watched of each layer, too
+        if name != "seconds":
+            assert one.last[name] == pytest.approx(value, rel=1e-9, abs=1e-13, nan_ok=True), name
     assert bool(one.best) == bool(other.best)
     for checkpoint in ["last.pt", "best.pt"] if one.best else ["last.pt"]:
         a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint)["model"] for row in (one, other))

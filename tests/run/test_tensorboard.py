@@ -8,11 +8,14 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import nettrain
+from nettrain.run.crc import masked_crc32c
 
 
 def read(folder) -> EventAccumulator:
@@ -94,7 +97,8 @@ def browser():
 @pytest.fixture
 def two_runs(here):
     for optimizer in ("momentum", "adam"):
-        nettrain.train(["data=iris", "epochs=5", f"optimizer={optimizer}", "quiet=true"], folder=here / optimizer)
+        options = ["data=iris", "epochs=5", "quiet=true", "figures=always", "watch.histograms_every=1"]
+        nettrain.train([*options, f"optimizer={optimizer}"], folder=here / optimizer)
     return here
 
 
@@ -123,14 +127,34 @@ def test_a_browser_shows_the_curves_and_all_columns_of_the_hparams(browser, serv
     assert _wait(lambda: browser.execute_script(cards) >= 6)
     for name in ("loss", "accuracy", "optimizer", "momentum", "adam"):
         assert name in browser.execute_script("return document.body.innerText")
+    shown = ("optimizer.beta1", "optimizer.momentum", "optimizer.lr", "bs", "accuracy/test")
+    assert _shows(browser, server, "hparams", shown)
+
+
+@pytest.mark.slow
+def test_a_browser_shows_what_is_watched_and_the_figures(browser, server):
+    assert _shows(browser, server, "custom_scalars", ("training and validation", "layers", "gradient_norm", "loss"))
+    assert _shows(browser, server, "images", ("figures/confusion", "figures/loss_surface"))
+    assert _wait(lambda: browser.execute_script(_DEEP + "return all('img').some(i => i.naturalWidth > 500)"))
+    assert _shows(browser, server, "graphs", ("layers.0", "relu", "layers.2"))
+    assert _shows(browser, server, "histograms", ("weights/layers.0.weight", "gradients/layers.2.bias"))
+
+
+_DEEP = """
+    const inner = node => node.shadowRoot ? roots(node.shadowRoot) : [];
+    const roots = node => [node, ...[...node.querySelectorAll('*')].flatMap(inner)];
+    const all = selector => roots(document).flatMap(root => [...root.querySelectorAll(selector)]);
+    const walk = node => (node.shadowRoot ? walk(node.shadowRoot) : '') +
+        [...node.childNodes].map(n => n.nodeType == 3 ? n.data : n.nodeType == 1 ? walk(n) : '').join(' ');
+"""  # some tabs keep what they show in shadow roots
+
+
+def _shows(browser, server, tab, words):
+    """Whether the page of a tab comes to show all the words."""
     browser.get("about:blank")
-    browser.get(server + "#hparams")
-    text = """
-        const walk = node => (node.shadowRoot ? walk(node.shadowRoot) : '') +
-            [...node.childNodes].map(n => n.nodeType == 3 ? n.data : n.nodeType == 1 ? walk(n) : '').join(' ');
-        return walk(document.body)"""  # the tab keeps its table in shadow roots
-    columns = ("optimizer.beta1", "optimizer.momentum", "optimizer.lr", "bs", "accuracy/test")
-    assert _wait(lambda: all(column in browser.execute_script(text) for column in columns))
+    browser.get(f"{server}#{tab}")
+    text = _DEEP + "return walk(document.body)"
+    return _wait(lambda: all(word in browser.execute_script(text) for word in words))
 
 
 def _answer(address):
@@ -148,3 +172,9 @@ def _wait(condition, seconds=60) -> bool:
             return True
         time.sleep(0.5)
     return False
+
+
+@pytest.mark.parametrize("size", [8, 100, 1023, 1024, 1025, 1027, 1028, 2050, 5000])
+def test_the_checksum_is_tensorboard_s(size):
+    data = np.random.default_rng(size).bytes(size)
+    assert masked_crc32c(data) == pywrap_tensorflow.masked_crc32c(data)

@@ -35,6 +35,12 @@ class Job:
     folder: Path
     hydra: dict[str, Any]
     going_on: bool = False
+    single: bool = False  # it is no part of a sweep
+
+    @property
+    def pictured(self) -> bool:
+        """Whether its figures are drawn when it has ended."""
+        return self.config.figures == "always" or (self.single and self.config.figures == "auto")
 
 
 @dataclass
@@ -69,9 +75,9 @@ def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outc
     Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
     if composed.resume is None:
-        return train_alone(Job(to_config(composed), folder, hydra))
+        return train_alone(Job(to_config(composed), folder, hydra, single=True))
     config, folder = resumed_config(composed, hydra["overrides"]["task"])
-    return train_alone(Job(config, folder, hydra, going_on=True))
+    return train_alone(Job(config, folder, hydra, going_on=True, single=True))
 
 
 def take_up(job: Job, place: Place) -> Outcome | None:
@@ -107,12 +113,28 @@ def train_alone(job: Job) -> Outcome:
         (row,) = train([start], device)
     if not job.config.quiet:
         print(report.result(row), flush=True)
+    draw(row)
     return Outcome.of(row)
+
+
+def draw(row: Row) -> None:
+    """Draw the figures of a run that has ended, and write its report, if that is asked for."""
+    setup = row.setup
+    if not setup.pictured or row.status not in ("completed", "diverged"):
+        return
+    from nettrain.app.reports import report_run
+
+    run = Run(setup.folder, trust=True)
+    run.data = setup.data  # as it was loaded
+    path = report_run(run, events=row.record.events)
+    if not setup.settings.quiet:
+        print(f"{'report':20} {path}", flush=True)
 
 
 def begin(job: Job, device: torch.device, load: Load | None = None) -> Start:
     """Prepare a run, find its checkpoint if it goes on, and save its config: from here on there is a run."""
     setup = prepare(job.config, job.folder, device, load)
+    setup.pictured = job.pictured
     checkpoint = last_checkpoint(setup) if job.going_on else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")

@@ -11,15 +11,8 @@ import yaml
 from nettrain.app.config import Config, to_container
 from nettrain.app.folder import holds_run
 
-_BOOKKEEPING = (
-    "device",
-    "engine",
-    "tensorboard",
-    "quiet",
-    "resume",
-    "trust",
-    "checkpoint",
-)  # a change in these is no other run
+# A change in these is no other run.
+_BOOKKEEPING = ("device", "engine", "tensorboard", "figures", "quiet", "resume", "trust", "checkpoint")
 
 
 @dataclass

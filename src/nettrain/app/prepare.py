@@ -16,6 +16,7 @@ from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.random import seeded
 from nettrain.parts.schedules import Constant
+from nettrain.parts.slopes import slopes
 from nettrain.parts.solvers import Solver
 from nettrain.run.compiled import compiler
 from nettrain.run.setup import Setup
@@ -159,7 +160,7 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
         )
 
 
-_BOOKKEEPING = ("checkpoint.every_seconds", "device", "engine", "quiet", "tensorboard")
+_BOOKKEEPING = ("checkpoint.", "device", "engine", "figures", "quiet", "tensorboard", "watch.")
 
 
 def _try_last_batch(setup: Setup) -> None:
@@ -178,22 +179,22 @@ def _try_last_batch(setup: Setup) -> None:
 
 def hparams(container: dict[str, Any]) -> dict[str, Any]:
     """The config as flat keys for TensorBoard: a part's name under its group, and what can change a result."""
-    values = {key.removesuffix(".name"): value for key, value in flat(container).items() if key not in _BOOKKEEPING}
+    values = {
+        key.removesuffix(".name"): value for key, value in flat(container).items() if not key.startswith(_BOOKKEEPING)
+    }
     return {key: str(value) if isinstance(value, list) else value for key, value in values.items() if value is not None}
 
 
 def _notes(config: Config, model: nn.Module) -> list[str]:
     uses_gradient = not isinstance(config.optimizer, Solver) or config.optimizer.uses_gradient
-    if uses_gradient and isinstance(model, DenseNetwork) and len(model.layers) > 1 and _is_flat(config.activation):
+    if (
+        uses_gradient
+        and isinstance(model, DenseNetwork)
+        and len(model.layers) > 1
+        and not slopes(config.activation).any()
+    ):
         return [
             f"activation={config.activation.name}: its derivative is 0 everywhere, so "
             f"optimizer={config.optimizer.name} trains nothing but the last layer."
         ]
     return []
-
-
-def _is_flat(activation: Any) -> bool:
-    """Whether no gradient passes an activation function anywhere."""
-    x = torch.linspace(-8, 8, 1001, requires_grad=True)
-    (derivative,) = torch.autograd.grad(activation(x).sum(), x)
-    return not derivative.any()

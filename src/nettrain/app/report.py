@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from nettrain.app.summary import layer_lines
+from nettrain.app.terminal import painted
 from nettrain.parts.models import PolynomialModel
 from nettrain.run.files import load_checkpoint
 from nettrain.run.row import Row
@@ -23,6 +25,7 @@ def plan(setup: Setup, device: torch.device) -> str:
         ("data", f"{setup.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
         ("splits", sizes),
         ("model", _model(setup)),
+        *(("", line) for line in _layers(setup)),
         ("head", setup.head.name),
         ("optimizer", f"{config['optimizer']['name']}: {options}"),
         ("schedule", config["schedule"]["name"]),
@@ -43,6 +46,14 @@ def _model(setup: Setup) -> str:
     return f"{model.get('_target_', model['name'])}, {inputs} inputs, {outputs} outputs, {parameters}"
 
 
+def _layers(setup: Setup) -> list[str]:
+    """The layers of a model that has several, in columns."""
+    rows = layer_lines(setup.model)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    return lines if len(lines) > 1 else []
+
+
 def result(row: Row) -> str:
     """What a run has reached: its metrics, a line each, and where everything lies."""
     summary = row.summary
@@ -50,7 +61,8 @@ def result(row: Row) -> str:
     why = f" ({row.reason})" if row.reason and not diverged else ""
     spent = f"{summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
     best = f"; best epoch {summary['best_epoch']}" if row.best else ""
-    lines = ["", f"{summary['status']}{why} after {spent}{best}"]
+    status = painted(summary["status"], "green" if summary["status"] == "completed" else "red")
+    lines = ["", f"{status}{why} after {spent}{best}"]
     if diverged:
         lines.append(f"because {row.reason}")
     if summary.get("lr_halvings") or summary.get("skipped_updates"):

@@ -13,7 +13,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.run.files import load_newest
 from nettrain.run.setup import Setup
 
-_FREE = ("epochs", "device", "tensorboard", "quiet", "engine", "resume", "trust", "budget", "checkpoint")
+_FREE = ("epochs", "device", "tensorboard", "quiet", "engine", "figures", "resume", "trust", "budget", "checkpoint")
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:
@@ -34,7 +34,7 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
             OmegaConf.update(saved, key, given, force_add=True)
         elif given != had or key == "experiment":
             raise ConfigError(
-                f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(_FREE[:4])}, budget.* and "
+                f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(_FREE[:5])}, budget.* and "
                 "checkpoint.* may change."
             )
     container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
@@ -46,14 +46,8 @@ def is_complete(folder: Path, config: Config) -> bool:
     run = Run(folder)
     if not (folder / "summary.json").exists() or run.summary.get("status") != "completed":
         return False
-    passing = (
-        "resume",
-        "quiet",
-        "tensorboard",
-        "device",
-        "engine",
-        "trust",
-    )  # a change in these alone trains no further
+    # a change in these alone trains no further
+    passing = ("resume", "quiet", "tensorboard", "figures", "device", "engine", "trust")
     saved, present = dict(run.config), OmegaConf.create(to_container(config))
     return all(saved[key] == present[key] for key in saved if key not in passing)
 

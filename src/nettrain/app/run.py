@@ -3,8 +3,9 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -12,17 +13,22 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 from yaml import AliasToken, YAMLError
 
+from nettrain import data
+from nettrain.app import page
 from nettrain.app.config import Config, load_config
+from nettrain.app.pictures import Picture, find, run_pictures
 from nettrain.app.prepare import build_model, choose_head
-from nettrain.data import Encoder
+from nettrain.data import Data, Encoder
 from nettrain.data.files import TableLike
-from nettrain.data.table import Table
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.objective import Objective
 from nettrain.parts import models
 from nettrain.parts.heads import Head
 from nettrain.run.files import load_checkpoint
 from nettrain.vector import flatten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Run:
@@ -74,6 +80,38 @@ class Run:
         return pandas.read_csv(self.folder / "metrics.csv")
 
     @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of metrics.csv as arrays, for which pandas need not be imported."""
+        return read_columns(self.folder)
+
+    @cached_property
+    def data(self) -> Data:
+        """The data that the run was trained on, loaded and split again; `DataError` if they are not there any more."""
+        return data.load(self._parts.data, self._parts.seed)
+
+    @cached_property
+    def path(self) -> tuple[list[int], Tensor] | None:
+        """Epochs (S,) and the weights after them (S, P), where the run has kept them (see `figures`)."""
+        kept = load_checkpoint(self.folder / "checkpoints" / "last.pt").get("path")
+        return (kept["epochs"], kept["w"]) if kept else None
+
+    def plot(self, name: str = "loss") -> "Figure":
+        """The figure of this name, one of `figures`."""
+        return find(self._pictures, name).draw()
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of all figures that can be drawn of the run."""
+        return [picture.name for picture in self._pictures]
+
+    @cached_property
+    def _pictures(self) -> list[Picture]:
+        return run_pictures(self)[0]
+
+    def _repr_html_(self) -> str:
+        return page.fragment(page.run_sections(self, brief=True))
+
+    @cached_property
     def encoder(self) -> Encoder:
         """What turns a table into features, as it was fitted on the training split."""
         try:
@@ -113,7 +151,7 @@ class Run:
         """
         import pandas
 
-        z = self._logits(self.encoder.read(table))
+        z = self.logits(self.encoder.features(self.encoder.read(table)))
         classes = self.encoder.classes
         if not classes:
             values = (self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean).tolist()
@@ -129,9 +167,9 @@ class Run:
         """The mean loss and the head's metrics on a table that has the target, too."""
         read = self.encoder.read(table, with_target=True)
         assert read.target is not None
-        z = self._logits(read)
+        z = self.logits(self.encoder.features(read))
         y = torch.as_tensor(self.encoder.encode_target(read.target))
-        numbers = self._objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
+        numbers = self.objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
         return {name: float(value) for name, value in numbers.items()}
 
     @cached_property
@@ -153,16 +191,26 @@ class Run:
         return last
 
     @cached_property
-    def _objective(self) -> Objective:
+    def objective(self) -> Objective:
+        """The head's loss of the model, as a function of its weights."""
         objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
         if not self.encoder.classes:
             objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
             objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
         return objective
 
-    def _logits(self, table: Table) -> Tensor:
-        w = flatten(self.model)
-        return self._objective.predict_logits(w, torch.as_tensor(self.encoder.features(table), dtype=w.dtype))
+    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
+        w = flatten(self.model) if w is None else w
+        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
+
+
+def read_columns(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of a run's metrics.csv, each (epochs,)."""
+    header, *rows = (folder / "metrics.csv").read_text().splitlines()
+    names = header.split(",")
+    table = np.array([row.split(",") for row in rows], dtype=float).reshape(len(rows), len(names))
+    return dict(zip(names, table.T, strict=True))
 
 
 def _as_written(classes: list[str]) -> list[Any]:

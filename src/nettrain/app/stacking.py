@@ -10,7 +10,7 @@ from typing import Any
 from nettrain import data
 from nettrain.app.config import Config, to_container
 from nettrain.app.failure import fail
-from nettrain.app.job import Job, Outcome, Start, begin, take_up, train, train_alone
+from nettrain.app.job import Job, Outcome, Start, begin, draw, take_up, train, train_alone
 from nettrain.app.placing import Place
 from nettrain.app.prepare import prepare
 from nettrain.errors import first_line
@@ -191,6 +191,7 @@ def _train_stack(
                 print(f"a stack of {len(rest)} failed, its halves go on ({first_line(error)})", flush=True)
                 continue
             for (i, _), row in zip(ordered, rows, strict=True):
+                draw(row)
                 yield i, Outcome.of(row)
     for half in unfinished:
         going = []

@@ -3,47 +3,34 @@
 import csv
 import io
 import json
-import math
-import statistics
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from nettrain.app.choices import Comparison, Entry, union
 from nettrain.app.folder import discard
 from nettrain.app.messages import tell
+from nettrain.app.terminal import painted
 from nettrain.errors import Mistake, StorageError
 from nettrain.run.files import locked, replace_file
 
+REPORT = "report.html"
 _folder: Path | None = None  # of the sweep that this process runs
+_drawn = False  # whether its report is to be drawn
 _locks = ExitStack()  # on it, until the process ends
-
-
-@dataclass
-class Entry:
-    """A run of a sweep: the name of its folder, what it was asked for, and its summary."""
-
-    run: str
-    overrides: dict[str, str]
-    summary: dict[str, Any]
-
-    @property
-    def completed(self) -> bool:
-        """Whether the run came to its own end."""
-        return bool(self.summary["status"] == "completed")
 
 
 class SweepFolder(Callback):
     """Hydra's callback that tells where a sweep writes, and keeps other sweeps out of its folder."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        global _folder
-        _folder = Path(config.hydra.sweep.dir)
+        global _folder, _drawn
+        _folder, _drawn = Path(config.hydra.sweep.dir), config.figures != "never"
         try:
             _locks.enter_context(locked(_folder))
         except Mistake as mistake:
@@ -71,20 +58,38 @@ def finish() -> int:
         write_results(_folder / "results.csv", runs)
     except StorageError as error:
         codes.append(tell(error))
-    print(leaderboard(runs), flush=True)
+    comparison = Comparison(runs)
+    print(leaderboard(comparison), flush=True)
     print(f"folder       {_folder}", flush=True)
+    if _drawn:
+        try:
+            report_sweep(_folder, comparison)
+        except StorageError as error:
+            codes.append(tell(error))
+        else:
+            print(f"report       {_folder / REPORT}", flush=True)
     return max(codes)
 
 
 def read_runs(folder: Path) -> list[Entry]:
     """The runs of a sweep that have ended, by number."""
-    runs = []
-    for path in sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        overrides = path.parent / ".hydra" / "overrides.yaml"
-        given = list(OmegaConf.load(overrides)) if overrides.exists() else []
-        pairs = dict(str(text).lstrip("+~").split("=", 1) for text in given if "=" in str(text))
-        runs.append(Entry(path.parent.name, pairs, json.loads(path.read_text())))
-    return runs
+    paths = sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return [read_entry(path.parent) for path in paths]
+
+
+def read_entry(folder: Path) -> Entry:
+    """A run that has ended, from its folder."""
+    overrides = folder / ".hydra" / "overrides.yaml"
+    given = yaml.load(overrides.read_text(), yaml.CSafeLoader) if overrides.exists() else []
+    pairs = dict(str(text).lstrip("+~").split("=", 1) for text in given if "=" in str(text))
+    return Entry(folder.name, pairs, json.loads((folder / "summary.json").read_text()), folder)
+
+
+def report_sweep(folder: Path, comparison: Comparison) -> None:
+    """Write report.html and figures/*.png into the sweep's folder."""
+    from nettrain.app.reports import report_runs
+
+    report_runs(comparison, f"Sweep {folder}", folder / REPORT, folder / "figures")
 
 
 def write_results(path: Path, runs: list[Entry]) -> None:
@@ -93,67 +98,43 @@ def write_results(path: Path, runs: list[Entry]) -> None:
     An entry that is named like an override, such as `epochs`, is in the column `summary.epochs`: how many were trained,
     beside how many were asked for.
     """
-    asked = _union(run.overrides for run in runs)
+    asked = union(run.overrides for run in runs)
     rows = [
         {"run": run.run, **run.overrides}
         | {f"summary.{key}" if key in asked else key: value for key, value in run.summary.items()}
         for run in runs
     ]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["run", *asked, *(key for key in _union(rows) if key not in ("run", *asked))])
+    writer = csv.DictWriter(text, ["run", *asked, *(key for key in union(rows) if key not in ("run", *asked))])
     writer.writeheader()
     writer.writerows(rows)
     replace_file(path, text.getvalue().encode())
 
 
-def leaderboard(runs: list[Entry], most: int = 20) -> str:
-    """A table of the sweep's choices, best first: mean and standard deviation over the seeds of each.
-
-    Choices are ranked by the mean of the best validation loss, or of the best training loss where no run has a
-    validation split; those with runs that did not complete come last.
-    """
-    varied = [key for key in _union(run.overrides for run in runs) if key != "seed"]
-    keys = [key for key in varied if len({run.overrides.get(key) for run in runs}) > 1]
-    groups: dict[tuple[str, ...], list[Entry]] = {}
-    for run in runs:
-        groups.setdefault(tuple(run.overrides.get(key, "") for key in keys), []).append(run)
-    present = _union(run.summary for run in runs)
-    loss = next((name for name in ("best_val_loss", "best_train_loss") if name in present), "train_loss")
-    measured = [name for name in (loss, "test_accuracy", "test_r2") if name in present]
-    ranked = sorted(groups.items(), key=lambda group: (_incomplete(group[1]), _mean(group[1], loss)))
+def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
+    """A table of the sweep's choices, best first, in `width` columns: mean and standard deviation over the seeds."""
+    keys, measured = comparison.keys, comparison.measured
     table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
-    for choice, group in ranked[:most]:
-        numbers = [str(len(group)), str(_incomplete(group)), *(_spread(group, name) for name in measured)]
-        table.append([*(value[:24] for value in choice), *numbers])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [f"{len(runs)} runs; mean ± standard deviation over {len(ranked[0][1])} runs of each choice"]
-    lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
-    if len(ranked) > most:
-        lines.append(f"... and {len(ranked) - most} more in results.csv")
+    for choice in comparison.choices[:most]:
+        numbers = [str(len(choice.runs)), str(choice.incomplete), *(choice.spread(name) for name in measured)]
+        table.append([*choice.values, *numbers])
+    columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
+    runs, choices = len(comparison.runs), comparison.choices
+    header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
+    lines = [f"{runs} runs; mean ± standard deviation over {len(choices[0].runs)} runs of each choice"]
+    lines += [painted(header, "bold"), painted(best, "green"), *others]
+    if len(choices) > most:
+        lines.append(f"... and {len(choices) - most} more in results.csv")
     return "\n".join(lines)
 
 
-def _union(mappings: Iterable[dict[str, Any]]) -> list[str]:
-    """The keys of all mappings, in the order in which they first appear."""
-    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+def _fitted(columns: list[list[str]], keys: int, width: int) -> list[list[str]]:
+    """The columns, aligned to the right; the widest of the first `keys` are shortened until all fit."""
+    widths = [max(map(len, column)) for column in columns]
+    while sum(widths) + 2 * (len(widths) - 1) > width and (widest := max(widths[:keys], default=0)) > 4:
+        widths[widths.index(widest)] -= 1
+    return [[_cell(cell, w) for cell in column] for column, w in zip(columns, widths, strict=True)]
 
 
-def _values(group: list[Entry], column: str) -> list[float]:
-    return [run.summary[column] for run in group if run.completed and run.summary.get(column) is not None]
-
-
-def _incomplete(group: list[Entry]) -> int:
-    return sum(not run.completed for run in group)
-
-
-def _mean(group: list[Entry], column: str) -> float:
-    values = _values(group, column)
-    return statistics.fmean(values) if values else math.inf
-
-
-def _spread(group: list[Entry], column: str) -> str:
-    values = _values(group, column)
-    if not values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4g}{deviation}"
+def _cell(text: str, width: int) -> str:
+    return text.rjust(width) if len(text) <= width else f"{text[: width - 1]}…"

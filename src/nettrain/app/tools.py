@@ -1,9 +1,10 @@
-"""`nettrain-predict` and `nettrain-evaluate`: what a finished run says of a new table."""
+"""What can be done with finished runs: `nettrain-predict`, `nettrain-evaluate` and `nettrain-compare`."""
 
 import os
 import sys
 from pathlib import Path
 
+from nettrain.app.reports import report_folders
 from nettrain.app.run import Run
 from nettrain.errors import ConfigError, Mistake
 from nettrain.run.files import replace_file
@@ -22,6 +23,15 @@ Prints the loss and the metrics of a run on a table that has the target, too.
   run         the folder of a run
   data.path   a CSV or Parquet file with the columns that the run was trained on, and the target
   trust       true: import a model of your own, by the name in the run's config"""
+
+
+_COMPARE = """usage: nettrain-compare FOLDER ... [output=FILE] [trust=true]
+
+Writes one page on some runs and sweeps: the leaderboard, which differences are larger than the noise over the seeds,
+curves, heat maps, the time to a target, and performance profiles where there are several data sets.
+  FOLDER      the folder of a run, or of a sweep; for a single run its own report is written again
+  output      where to write; default: comparison.html, and report.html in its folder for a single run
+  trust       true: import a model that is not nettrain's own, by the name in the run's config"""
 
 
 def predict() -> None:
@@ -47,17 +57,44 @@ def evaluate() -> None:
         print(f"{name:20} {value:.6g}")
 
 
+def compare() -> None:
+    """The command `nettrain-compare`."""
+    if _asks_for_help(_COMPARE):
+        return
+    try:
+        options = [argument for argument in sys.argv[1:] if argument.startswith(("output=", "trust="))]
+        folders = [Path(argument) for argument in sys.argv[1:] if argument not in options]
+        given = dict(option.split("=", 1) for option in options)
+        if not folders:
+            raise ConfigError("nettrain-compare: which runs or sweeps? Give their folders.")
+        path = report_folders(folders, given.get("output"), _trusted(given))
+    except Mistake as error:
+        _fail(error)
+    print(f"report in {path}")
+
+
+def _asks_for_help(usage: str) -> bool:
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        return False
+    print(usage)
+    return True
+
+
+def _trusted(given: dict[str, str]) -> bool:
+    """Whether a user's own modules may be imported for `model._target_`; they are then found."""
+    trust = given.get("trust", "false").lower() == "true"
+    if trust:
+        sys.path.append(os.getcwd())
+    return trust
+
+
 def _start(usage: str, more: tuple[str, ...]) -> tuple[Run, str, dict[str, str]]:
     """The run, the table's path and all arguments; ends the process on a mistake in them."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        print(usage)
+    if _asks_for_help(usage):
         sys.exit(0)
     try:
         given = _arguments(("run", "data.path", "trust", *more))
-        trust = given.get("trust", "false").lower() == "true"
-        if trust:
-            sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
-        return Run(given["run"], trust), given["data.path"], given
+        return Run(given["run"], _trusted(given)), given["data.path"], given
     except Mistake as error:
         _fail(error)
         raise

@@ -9,7 +9,7 @@ import inspect
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,14 +144,19 @@ class DenseNetwork(RowModule):
             nn.init.zeros_(layer.bias)
 
     def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
-        layers = self._affine_maps(parameters)
-        for depth, (weight, bias) in enumerate(layers):
-            x = _affine(x, weight, bias)
-            if depth < len(layers) - 1:
+        for z in self.affine_outputs(parameters, x, noise):  # noqa: B007
+            pass
+        return z
+
+    def affine_outputs(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Iterator[Tensor]:
+        """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
+        for depth, (weight, bias) in enumerate(self._affine_maps(parameters)):
+            if depth > 0:
                 x = self.activation(x)
                 if noise is not None:
-                    x = noise.dropout(x, depth)
-        return x
+                    x = noise.dropout(x, depth - 1)
+            x = _affine(x, weight, bias)
+            yield x
 
     def backpropagate(
         self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors

@@ -21,6 +21,7 @@ from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
 from nettrain.run.engine import Engine
 from nettrain.run.stack import Stack
+from nettrain.run.watch import watched
 
 Stop = Callable[[], bool]
 Room = Callable[[], int]
@@ -156,4 +157,4 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
     if done.gradient is not None:
         values["gradient_norm"] = norm(done.gradient, dim=-1)
     values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)
-    return values
+    return {**values, **watched(stack, done.gradient, done.change)}

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from torch import Tensor
+
 from nettrain.run.files import append, replace_file, write_json
 from nettrain.run.setup import Setup
 from nettrain.run.tensorboard import EventFile, tag
@@ -19,6 +21,8 @@ class Record:
         self.events = EventFile(setup.folder) if setup.settings.tensorboard else None
         self.columns: list[str] = []
         self.rows: list[str] = []  # of metrics.csv, not written yet
+        self.samples = setup.n_train
+        self.clock = (0, 0.0)  # epochs and seconds at the last row
         if self.events:
             self.events.text("config", _markdown(setup.config))
             self.events.hparams_start(setup.hparams)
@@ -34,6 +38,7 @@ class Record:
             kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= epoch]
             self.columns = lines[0].strip().split(",") if kept else []
             replace_file(path, "".join([lines[0], *kept]).encode() if kept else b"")
+            self.clock = (epoch, math.nan)  # of the process that came before
         if self.events and recorded:
             self.events.restart(step + 1)
 
@@ -46,9 +51,29 @@ class Record:
         if not self.columns:
             self.columns = list(row)
             self.rows.append(",".join(self.columns) + "\n")
+            if self.events:
+                self.events.layout(_scalars(row))
         self.rows.append(",".join(_text(row[column]) for column in self.columns) + "\n")
         if self.events:
-            self.events.scalars(int(row["step"]), _scalars(row))
+            self.events.scalars(int(row["step"]), {**_scalars(row), **self._throughput(row)})
+
+    def _throughput(self, row: dict[str, float]) -> dict[str, float]:
+        """Training samples per second since the last row."""
+        (epochs, before), self.clock = self.clock, (int(row["epoch"]), row["seconds"])
+        samples, seconds = self.samples * (row["epoch"] - epochs), row["seconds"] - before
+        return {"throughput/samples_per_second": samples / seconds} if seconds > 0 else {}
+
+    def graph(self, graph: bytes) -> None:
+        """The model's graph, as `model_graph` gives it."""
+        if self.events:
+            self.events.graph(graph)
+
+    def histograms(self, step: int, weights: dict[str, Tensor], gradients: dict[str, Tensor]) -> None:
+        """Histograms of each parameter's weights and gradient, on the host."""
+        if self.events:
+            found = {f"weights/{name}": tensor.numpy() for name, tensor in weights.items()}
+            found |= {f"gradients/{name}": tensor.numpy() for name, tensor in gradients.items()}
+            self.events.histograms(step, found)
 
     def flush(self, sync: bool = False) -> None:
         """Append what has been recorded to the files; with `sync` the table's rows are on the disk when it returns."""

@@ -37,6 +37,18 @@ class Budget:
 
 
 @dataclass
+class Watch:
+    """What is looked at inside the network while it trains, beside losses and metrics."""
+
+    layers: bool = option(True, "record each layer's gradient norm and update-to-weight ratio every epoch")
+    units: bool = option(True, "record the share of dead and of saturated hidden units every epoch (model=mlp)")
+    histograms_every: int | None = option(
+        None, "epochs between two TensorBoard histograms of weights and gradients; null: none", minimum=1
+    )
+    graph: bool = option(True, "write the model's graph for TensorBoard")
+
+
+@dataclass
 class Settings:
     """What the loop needs to know beside the parts."""
 
@@ -69,6 +81,13 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     tensorboard: bool = option(True, "write TensorBoard events")
+    watch: Watch = field(default_factory=Watch)
+    figures: str = option(
+        "auto",
+        "draw figures and report.html at the end; auto: of a run alone and of a sweep as a whole, always: of a sweep's "
+        "runs, too",
+        choices=("auto", "always", "never"),
+    )
     resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
     trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
     quiet: bool = option(False, "print only warnings and errors")

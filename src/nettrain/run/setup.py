@@ -36,6 +36,7 @@ class Setup:
     config: dict[str, Any]
     hparams: dict[str, Any]
     notes: list[str]
+    pictured: bool = False  # figures will be drawn of it, which show its path through the space of the weights
 
     @property
     def n_train(self) -> int:

@@ -17,8 +17,10 @@ from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
 from nettrain.run.divergence import largest_values, reason
 from nettrain.run.engine import Engine
+from nettrain.run.graph import model_graph
 from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
+from nettrain.run.path import Path
 from nettrain.run.progress import Progress, say
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
@@ -39,6 +41,8 @@ class Trainer:
         self.engine = Engine(settings, (lambda line: None) if settings.quiet else say)
         self.books = Books(setups[0].settings.budget)
         self.halving = halving
+        first, *others = setups
+        self.path = Path(first.settings.epochs, first.parameters) if first.pictured and not others else None
         self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
         asked = [setup.settings.checkpoint for setup in setups]
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
@@ -63,6 +67,8 @@ class Trainer:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
             z = torch.stack(outputs) if self.stack.stacked else outputs[0]
             self.begun = Begun(first["batch"], [z.to(self.stack.device)])
+        if self.path:
+            self.path.restore(first.get("path"))
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
         self.conclude()
@@ -89,6 +95,7 @@ class Trainer:
         """
         rows = list(self.rows)
         with Signals() as signals, Progress(rows[0].setup.settings) as progress:
+            self.show_model()
             self.conclude()
             self.finish()
             if not self.books.updates and any(row.goes_back for row in self.rows):
@@ -106,6 +113,7 @@ class Trainer:
                     for row in self.rows:
                         row.signal = signals.received
                         row.end(spent or converged(self.stack))
+                    self.look(done)
                     self.halve()
                     self.finish()
                 if signals.received and self.rows:
@@ -119,6 +127,29 @@ class Trainer:
         values = self.stack.evaluate("val", self.stack.w) or self.stack.evaluate("train", self.stack.w)
         for row, numbers in zip(self.rows, fetch({"train_loss": next(iter(values.values()))}), strict=True):
             row.initial = numbers["train_loss"] if row.goes_back else math.inf
+
+    def show_model(self) -> None:
+        """Record what there is to see before the first epoch: the model's graph and the first point of the path."""
+        settings = self.rows[0].setup.settings
+        if settings.tensorboard and settings.watch.graph:
+            graph = model_graph(self.stack.objective.model)
+            for row in self.rows:
+                row.record.graph(graph)
+        if self.path and not self.books.updates:
+            self.path.observe(0, self.stack.w)
+
+    def look(self, done: Pass) -> None:
+        """Record what is seen only after some epochs: the next point of the path, and histograms of the parameters."""
+        stack, first = self.stack, self.rows[0]
+        if self.path:
+            self.path.observe(int(first.last["epoch"]), stack.w, last=first.status != "running")
+        every = first.setup.settings.watch.histograms_every
+        if every and self.epoch % every == 0:
+            views = stack.objective.layout.views
+            weights = stack.each_of(views(stack.w))
+            gradients = stack.each_of({} if done.gradient is None else views(done.gradient))
+            for row, own, slopes in zip(self.rows, weights, gradients, strict=True):
+                row.record.histograms(int(row.last["step"]), own, slopes)
 
     def due(self) -> bool:
         """Whether checkpoints are to be saved now.
@@ -266,6 +297,7 @@ class Trainer:
                 best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
                 best_buffers=best_buffers[i],
                 outputs=outputs[i],
+                path=self.path.state() if self.path else None,
                 **position,
             )
             if row.best:

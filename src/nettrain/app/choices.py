@@ -1,0 +1,194 @@
+"""Runs compared: those with the same choices, but for the seed, are repetitions of one another."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+LEVEL = 0.05  # of significance
+
+
+@dataclass
+class Entry:
+    """A run: its name, what it was asked for, its summary, and its folder where there is one."""
+
+    run: str
+    overrides: dict[str, str]
+    summary: dict[str, Any]
+    folder: Path | None = None
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run came to its own end."""
+        return bool(self.summary["status"] == "completed")
+
+
+@dataclass
+class Choice:
+    """The runs with the same `values` of all keys that differ."""
+
+    values: tuple[str, ...]
+    runs: list[Entry]
+
+    @property
+    def completed(self) -> list[Entry]:
+        """Its runs that came to their own end."""
+        return [run for run in self.runs if run.completed]
+
+    def results(self, column: str) -> list[float]:
+        """What its completed runs have reached."""
+        return [run.summary[column] for run in self.completed if run.summary.get(column) is not None]
+
+    @property
+    def incomplete(self) -> int:
+        """How many of its runs diverged, failed or were interrupted."""
+        return len(self.runs) - len(self.completed)
+
+    def count(self, status: str) -> int:
+        return sum(run.summary["status"] == status for run in self.runs)
+
+    def mean(self, column: str) -> float:
+        """Over its completed runs; infinite without any."""
+        values = self.results(column)
+        return statistics.fmean(values) if values else math.inf
+
+    def spread(self, column: str) -> str:
+        """Mean and standard deviation as text."""
+        values = self.results(column)
+        if not values:
+            return "-"
+        deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+        return f"{statistics.fmean(values):.4g}{deviation}"
+
+    def by_seed(self, column: str) -> dict[str, float]:
+        """The results of its completed runs by their seeds; empty unless each has a seed of its own."""
+        runs = [run for run in self.completed if run.summary.get(column) is not None]
+        found = {run.overrides["seed"]: float(run.summary[column]) for run in runs if "seed" in run.overrides}
+        return found if len(found) == len(runs) else {}
+
+
+class Comparison:
+    """Runs by their choices, best first: by the mean of the best validation loss over the seeds.
+
+    Where no run has a validation split it is the best training loss. Choices with runs that did not complete come last.
+    """
+
+    def __init__(self, runs: Sequence[Entry]) -> None:
+        self.runs = list(runs)
+        varied = [key for key in union(run.overrides for run in runs) if key != "seed"]
+        self.keys = [key for key in varied if len({run.overrides.get(key) for run in runs}) > 1]
+        present = union(run.summary for run in runs)
+        self.loss = next((name for name in ("best_val_loss", "best_train_loss") if name in present), "train_loss")
+        self.measured = [name for name in (self.loss, "test_accuracy", "test_r2") if name in present]
+        groups: dict[tuple[str, ...], list[Entry]] = {}
+        for run in runs:
+            groups.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
+        found = [Choice(values, own) for values, own in groups.items()]
+        self.choices = sorted(found, key=lambda choice: (choice.incomplete, choice.mean(self.loss)))
+
+    def label(self, choice: Choice, without: Sequence[str] = ()) -> str:
+        """The choice in words, such as `optimizer=adam lr=0.1`."""
+        short = [key.rpartition(".")[2] for key in self.keys]
+        names = [s if short.count(s) == 1 else key for s, key in zip(short, self.keys, strict=True)]
+        pairs = zip(self.keys, names, choice.values, strict=True)
+        return " ".join(f"{name}={value}" for key, name, value in pairs if key not in without) or "all runs"
+
+    @cached_property
+    def problem_keys(self) -> list[str]:
+        """The keys that change what is to be learnt, so that losses cannot be compared across their values."""
+        return [key for key in self.keys if key.partition(".")[0] in ("data", "head")]
+
+    @cached_property
+    def problems(self) -> dict[str, "Comparison"]:
+        """The runs on each problem, compared among themselves; one nameless problem where there are not several."""
+        if not self.problem_keys:
+            return {"": self}
+        runs: dict[str, list[Entry]] = {}
+        for run in self.runs:
+            name = " ".join(f"{key}={run.overrides.get(key, '')}" for key in self.problem_keys)
+            runs.setdefault(name, []).append(run)
+        return {name: Comparison(own) for name, own in runs.items()}
+
+    def differences(self) -> list[str]:
+        """Sentences on which differences are larger than the noise over the seeds, for each problem."""
+        return [
+            (f"{name}: " if name else "") + _against_the_best(comparison)
+            for name, comparison in list(self.problems.items())[:10]
+        ]
+
+
+def _against_the_best(comparison: Comparison) -> str:
+    """Whether the best choice is better than the others by more than its noise, and by which test."""
+    column = comparison.loss
+    tried = [choice for choice in comparison.choices if len(choice.results(column)) > 1]
+    if len(tried) < 2:
+        return (
+            "Nothing can be said about noise: that takes at least two choices with two completed runs each, "
+            "with different seeds (seed=range(5))."
+        )
+    best, others = min(tried, key=lambda choice: choice.mean(column)), []
+    for choice in tried:
+        if choice is not best:
+            others.append((choice, *difference(best, choice, column)))
+    tests = " or ".join(dict.fromkeys(test for _, test, _ in others))
+    p = holm([value for *_, value in others])
+    larger = sum(value < LEVEL for value in p)
+    within = [(value, choice) for (choice, *_), value in zip(others, p, strict=True) if value >= LEVEL]
+    several = f", Holm-corrected for {len(others)} comparisons" if len(others) > 1 else ""
+    sentence = (
+        f"{comparison.label(best)} has the lowest mean {column}, {best.spread(column)} over "
+        f"{len(best.results(column))} runs. Its lead is larger than the noise over the seeds (two-sided {tests}"
+        f"{several}, p < {LEVEL}) for {larger} of the {len(others)} other choices"
+    )
+    if within:
+        names = [f"{comparison.label(choice)} (p = {value:.2g})" for value, choice in within[:5]]
+        more = f" and {len(within) - 5} more" if len(within) > 5 else ""
+        sentence += f"; within the noise lie {', '.join(names)}{more}"
+    return sentence + "."
+
+
+def difference(one: Choice, other: Choice, column: str) -> tuple[str, float]:
+    """The test that fits, and its two-sided p-value for equal means.
+
+    Where both have the same seeds it is Student's paired t-test, since a seed draws the same split and initial weights
+    for both; otherwise Welch's.
+    """
+    from scipy.stats import ttest_ind, ttest_rel
+
+    a, b = one.by_seed(column), other.by_seed(column)
+    paired = bool(a) and a.keys() == b.keys()
+    x, y = (list(a.values()), [b[seed] for seed in a]) if paired else (one.results(column), other.results(column))
+    name = "paired t-test by seed" if paired else "Welch's t-test"
+    shifts = {p - q for p, q in zip(x, y, strict=True)} if paired else {*x, *y}
+    if len(shifts) == 1:  # no noise at all, for which the statistic is 0 / 0
+        return name, 1.0 if x == y else 0.0
+    result: Any = ttest_rel(x, y) if paired else ttest_ind(x, y, equal_var=False)
+    p = float(result.pvalue)
+    return name, p if math.isfinite(p) else float(statistics.fmean(x) == statistics.fmean(y))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, so that all rejections together err with the given level (Holm, 1979)."""
+    corrected, least = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        corrected[i] = least
+    return corrected
+
+
+def number(text: str) -> float | int | str:
+    """A value as it was typed, as a number where it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def union(mappings: Iterable[dict[str, Any]]) -> list[str]:
+    """The keys of all mappings, in the order in which they first appear."""
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))

@@ -1,0 +1,106 @@
+"""report.html: a run or many runs on one page that needs nothing else, for a screen, a phone and paper."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nettrain.run.files import replace_file
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from nettrain.app.choices import Comparison
+    from nettrain.app.run import Run
+
+
+@dataclass
+class Section:
+    """A part of the page under a heading: sentences, a table, figures as (caption, PNG) and preformatted text."""
+
+    heading: str
+    sentences: Sequence[str] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    figures: list[tuple[str, bytes]] = field(default_factory=list)
+    text: str = ""
+
+
+def render(title: str, subtitle: str, sections: Iterable[Section]) -> str:
+    """A whole page."""
+    return _template().render(title=title, subtitle=subtitle, sections=list(sections), whole=True)
+
+
+def fragment(sections: Iterable[Section]) -> str:
+    """The sections alone, as a notebook shows them."""
+    return _template().render(sections=list(sections), whole=False)
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+    return environment.from_string((Path(__file__).parent / "report.html").read_text())
+
+
+def run_sections(run: "Run", brief: bool = False) -> list[Section]:
+    """What there is to say of a run, without its figures; `brief`: only what it reached."""
+    summary = run.summary
+    columns = [("training", "train_"), ("validation", "best_val_"), ("test", "test_")]
+    columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
+    first = columns[0][1] if columns else "none"
+    names = [key.removeprefix(first) for key in summary if key.startswith(first)]
+    reached = [[_words(name), *(_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
+    what = "Training: after the last epoch; validation: after the best one; test: with the weights of the best one."
+    sections = [Section("Results", [outcome(summary), what], ["", *(title for title, _ in columns)], reached)]
+    if brief:
+        return sections
+    spent = [
+        ("epochs", summary.get("epochs")),
+        ("updates per epoch", summary.get("updates_per_epoch")),
+        ("updates", summary.get("updates")),
+        ("evaluations of the loss", summary.get("function_evaluations")),
+        ("evaluations of the gradient", summary.get("gradient_evaluations")),
+        ("Hessian-vector products", summary.get("hessian_vector_products")),
+        ("seconds", summary.get("seconds")),
+    ]
+    sections.append(Section("Cost", header=["", ""], rows=[[name, _number(value)] for name, value in spent if value]))
+    return sections
+
+
+def outcome(summary: dict[str, Any]) -> str:
+    """How a run ended, in a sentence."""
+    why = f" ({summary['reason']})" if summary.get("reason") else ""
+    best = f"; the best epoch was number {summary['best_epoch']}" if summary.get("best_epoch") else ""
+    return f"{summary['status'].capitalize()}{why} after {summary.get('epochs', 0)} epochs{best}."
+
+
+def leaderboard_section(comparison: "Comparison", most: int = 20) -> Section:
+    """The choices, best first: mean and spread over the seeds, and how many runs diverged."""
+    header = [*comparison.keys, "runs", "diverged", "failed", *(_words(name) for name in comparison.measured)]
+    rows = []
+    for choice in comparison.choices[:most]:
+        failed = choice.incomplete - choice.count("diverged")
+        counts = [str(len(choice.runs)), str(choice.count("diverged")), str(failed)]
+        rows.append([*choice.values, *counts, *(choice.spread(name) for name in comparison.measured)])
+    left = len(comparison.choices) - most
+    notes = ["Mean ± standard deviation over the completed runs of each choice, best first."]
+    notes += [f"{left} more choices are in results.csv."] if left > 0 else []
+    return Section("Leaderboard", notes, header, rows)
+
+
+def write(path: Path, title: str, subtitle: str, sections: Iterable[Section]) -> None:
+    """Write a page, whole or not at all."""
+    replace_file(path, render(title, subtitle, sections).encode())
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,91 @@
+"""The one style of all figures: small enough for a phone, sharp enough for print, told apart without colour vision."""
+
+import io
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+# Okabe and Ito (2008), "Color Universal Design", without the yellow, which is too pale for lines on white.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+DASHES = ["-", "--", ":", "-."]
+SEQUENTIAL = "cividis"  # made for colour-blind readers (Nunez et al., 2018)
+GREY = "#666666"
+
+
+class Drawing(Figure):
+    """A figure that a notebook shows by itself."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float = 3.6) -> tuple[Figure, Axes]:
+    """An empty figure of `width` x `height` inches with one pair of axes."""
+    figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5)
+    axes.set_xlabel(xlabel, fontsize=9.5)
+    axes.set_ylabel(ylabel, fontsize=9.5)
+    axes.tick_params(labelsize=8.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def color(i: int) -> str:
+    """The colour of the i-th line, of which `dash(i)` is the line style: 28 pairs before they repeat."""
+    return COLORS[i % len(COLORS)]
+
+
+def dash(i: int) -> str:
+    return DASHES[i // len(COLORS) % len(DASHES)]
+
+
+def legend(figure: Figure, least: int = 1) -> None:
+    """A legend below the axes, so that it never hides data; none for fewer than `least` labels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if len(handles) >= least:
+        labels = [shortened(label) for label in labels]
+        columns = max(1, min(len(labels), 64 // (max(map(len, labels)) + 6)))
+        rows = -(-len(labels) // columns)
+        figure.set_figheight(figure.get_figheight() + 0.19 * max(0, rows - 2))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
+
+
+def shortened(text: str, width: int = 52) -> str:
+    """The text, with its middle left out where it is longer than `width` characters."""
+    half = (width - 3) // 2
+    return text if len(text) <= width else f"{text[:half]} … {text[-half:]}"
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the x-axis at integers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the y-axis logarithmic, with plain numbers beside it."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    axes.yaxis.set_minor_formatter("{x:g}" if high < 200 * low else NullFormatter())
+    axes.tick_params(which="minor", labelsize=7.5)
+
+
+def spans_decades(values: np.ndarray, ratio: float = 30.0) -> bool:
+    """Whether a logarithmic axis suits the finite values: all are positive, the largest `ratio` times the smallest."""
+    finite = values[np.isfinite(values)]
+    return finite.size > 0 and bool(finite.min() > 0 and finite.max() > ratio * finite.min())
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()

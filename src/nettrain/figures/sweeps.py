@@ -1,0 +1,224 @@
+"""What many runs say together: curves with bands, the map over two keys, all keys at once, and who is how fast."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from nettrain.figures.style import (
+    SEQUENTIAL,
+    color,
+    dash,
+    legend,
+    log_scale,
+    new,
+    shortened,
+    spans_decades,
+    whole_numbers,
+)
+
+Values = Sequence[str | float]
+
+
+def bands(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log: bool | None = None,
+) -> Figure:
+    """For each choice the median over its seeds, and a band from the first to the third quartile.
+
+    A choice's value is x (n,) and y (seeds, n), NaN where a run has ended. `log` as in `lines`.
+    """
+    figure, axes = new(title, xlabel, ylabel)
+    whole = np.concatenate([np.ravel(np.asarray(y, float)) for _, y in series.values()] or [np.zeros(0)])
+    for i, (name, (at, values)) in enumerate(series.items()):
+        x, y = np.asarray(at, float), np.asarray(values, float)
+        y = np.where(np.isfinite(y), y, np.nan)
+        some = ~np.isnan(y).all(axis=0)
+        x, y = x[some], y[:, some]
+        if not y.size:
+            continue
+        low, middle, high = np.nanquantile(y, [0.25, 0.5, 0.75], axis=0)
+        axes.plot(x, middle, color=color(i), linestyle=dash(i), label=name, marker="o" if len(x) < 3 else "")
+        if len(y) > 1:
+            axes.fill_between(x, low, high, color=color(i), alpha=0.18, linewidth=0)
+    if log or (log is None and spans_decades(whole)):
+        log_scale(axes)
+    if xlabel == "epoch":
+        whole_numbers(axes)
+    legend(figure)
+    return figure
+
+
+def heat_map(
+    x: Values, y: Values, values: ArrayLike, xlabel: str, ylabel: str, label: str, title: str = "", high: bool = False
+) -> Figure:
+    """The median of the `values` of all runs with the same x and y, run by run; the best cell is dark and framed.
+
+    The best value is the lowest one, or with `high` the highest. Runs whose value is not finite do not count.
+    """
+    columns, rows = ordered(x), ordered(y)
+    cells: dict[tuple[int, int], list[float]] = {}
+    for a, b, value in zip(x, y, np.asarray(values, float), strict=True):
+        if np.isfinite(value):
+            cells.setdefault((rows.index(b), columns.index(a)), []).append(float(value))
+    middle = np.ma.masked_all((len(rows), len(columns)))
+    for cell, found in cells.items():
+        middle[cell] = np.median(found)
+    figure, axes = new(title, xlabel, ylabel, max(4.6, 1.8 + 0.62 * len(columns)), max(3.0, 1.4 + 0.42 * len(rows)))
+    axes.grid(False)
+    low, top = (float(middle.min()), float(middle.max())) if cells else (0.0, 1.0)
+    beyond = low > 0 and top > 100 * low and not high  # a few disasters would leave one shade for all others
+    top = 100 * low if beyond else top
+    norm = LogNorm(low, top) if spans_decades(middle.compressed()) else Normalize(low, top)
+    shades = matplotlib.colormaps[f"{SEQUENTIAL}_r" if high else SEQUENTIAL].with_extremes(bad="#eeeeee")
+    image = axes.imshow(middle, cmap=shades, norm=norm, aspect="auto")
+    bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither")
+    bar.set_label(f"{label}, median over runs", fontsize=8.5)
+    bar.ax.tick_params(labelsize=8)
+    names = [_tick(value, 18) for value in columns]
+    tilted = sum(map(len, names)) > 40
+    axes.set_xticks(range(len(columns)), names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
+    axes.set_yticks(range(len(rows)), [_tick(value, 18) for value in rows])
+    if middle.count() and middle.size <= 150:
+        for (i, j), value in np.ndenumerate(middle.filled(np.nan)):
+            dark = np.mean(matplotlib.colormaps[shades.name](norm(value))[:3]) < 0.5 if np.isfinite(value) else False
+            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    if middle.count():
+        best = np.unravel_index(middle.argmax() if high else middle.argmin(), middle.shape)
+        frame = Rectangle(
+            (best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5, clip_on=False
+        )
+        axes.add_patch(frame)
+    return figure
+
+
+def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label: str, title: str = "") -> Figure:
+    """A line for each run through its values of all keys, the better its result the darker and the higher up.
+
+    `columns` holds each key's value of every run, `values` (runs,) what they reached; lower is better. The best 300
+    runs are drawn.
+    """
+    result = np.asarray(values, float)
+    order = np.argsort(result, kind="stable")
+    order = order[np.isfinite(result[order])][:300][::-1]
+    positions = [_positions(column) for column in columns.values()]
+    ends = result[order]
+    log = spans_decades(ends)
+    reached = np.log10(ends) if log else ends
+    low, high = (reached.min(), reached.max()) if len(reached) else (0.0, 1.0)
+    heights = np.stack([at[order] for at, _ in positions] + [(reached - low) / ((high - low) or 1)], axis=1)
+    figure, axes = new(title, "", "", max(5.0, 1.5 + 1.1 * len(columns)), 3.6)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    paths = [np.stack([np.arange(heights.shape[1]), row], axis=1) for row in heights]
+    rank = np.arange(len(ends), 0, -1)
+    drawn = LineCollection(paths, array=rank, cmap=SEQUENTIAL, linewidths=1.4, alpha=0.8)
+    axes.add_collection(drawn)
+    for i, (_, ticks) in enumerate(positions):
+        _upright(axes, i, ticks)
+    exact = np.linspace(low, high, 5)
+    _upright(axes, len(positions), {k / 4: f"{10**v if log else v:.3g}" for k, v in enumerate(exact)})
+    axes.set_xticks(range(heights.shape[1]), [textwrap.fill(name, 16) for name in [*columns, label]])
+    axes.tick_params(axis="x", length=0, pad=12)
+    axes.set_yticks([])
+    axes.set_xlim(-0.3, heights.shape[1] - 0.6)
+    axes.set_ylim(-0.04, 1.04)
+    return figure
+
+
+def time_to_target(times: Mapping[str, ArrayLike], xlabel: str, title: str = "Time to target") -> Figure:
+    """For each choice the share of its runs that have reached the target by then; `times` (runs,), inf for never."""
+    figure, axes = new(title, xlabel, "share of runs that reached it")
+    every = np.concatenate([np.asarray(t, float) for t in times.values()] or [np.zeros(0)])
+    finite = every[np.isfinite(every)]
+    end = finite.max() * 1.05 if finite.size else 1.0
+    for i, (name, values) in enumerate(times.items()):
+        t = np.sort(np.asarray(values, float))
+        reached = t[np.isfinite(t)]
+        axes.step(*_steps(0, reached, end, len(t)), where="post", color=color(i), linestyle=dash(i), label=name)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlim(0, end)
+    legend(figure)
+    return figure
+
+
+def performance_profile(costs: ArrayLike, names: Sequence[str], title: str = "Performance profile") -> Figure:
+    """rho_s(tau), the share of problems that choice s solves at a cost of at most tau times the least of all.
+
+    `costs` is (problems, choices), inf where a problem was not solved. At tau = 1 stands how often a choice is the
+    cheapest, at the right end how often it solves the problem at all (Dolan and More, 2002).
+    """
+    figure, axes = new(title, "cost / least cost of any choice, τ", "share of problems solved, ρ(τ)")
+    ratio = performance_ratios(np.asarray(costs, float))
+    finite = ratio[np.isfinite(ratio)]
+    end = max(2.0, 1.1 * float(finite.max())) if finite.size else 2.0
+    for i, name in enumerate(names):
+        solved = np.sort(ratio[np.isfinite(ratio[:, i]), i])
+        axes.step(*_steps(1, solved, end, len(ratio)), where="post", color=color(i), linestyle=dash(i), label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(1, end)
+    axes.set_ylim(-0.03, 1.03)
+    axes.xaxis.set_major_formatter("{x:g}")
+    legend(figure)
+    return figure
+
+
+def performance_ratios(costs: np.ndarray) -> np.ndarray:
+    """Each cost (problems, choices) over its problem's least; inf where a problem was not solved."""
+    least = costs.min(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(costs), costs / np.where(np.isfinite(least), least, 1), np.inf)
+
+
+def _steps(start: float, reached: np.ndarray, end: float, of: int) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the share of `of` that sorted values `reached` make up, from `start` to `end`."""
+    count = np.concatenate([np.arange(len(reached) + 1), [len(reached)]])
+    return np.concatenate([[start], reached, [end]]), count / max(of, 1)
+
+
+def ordered(values: Values) -> list[str | float]:
+    """The distinct values, numbers by size and before texts, texts in the order in which they come."""
+    distinct = list(dict.fromkeys(values))
+    numbers = sorted(value for value in distinct if _is_number(value))
+    return [*numbers, *(value for value in distinct if not _is_number(value))]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _positions(column: Values) -> tuple[np.ndarray, dict[float, str]]:
+    """The heights in [0, 1] of a key's values, and the ticks beside them: spread evenly, in order."""
+    distinct = ordered(column)
+    place = {value: k / max(len(distinct) - 1, 1) if len(distinct) > 1 else 0.5 for k, value in enumerate(distinct)}
+    few = distinct if len(distinct) <= 12 else distinct[:: -(-len(distinct) // 8)]
+    return np.array([place[value] for value in column]), {place[value]: _tick(value, 14) for value in few}
+
+
+def _tick(value: str | float, width: int) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else shortened(str(value), width)
+
+
+def _upright(axes: Axes, at: int, ticks: Mapping[float, str]) -> None:
+    axes.axvline(at, color="#888888", linewidth=1)
+    for height, text in ticks.items():
+        axes.annotate(
+            text,
+            (at, height),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=7.5,
+            va="center",
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+        )

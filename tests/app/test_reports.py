@@ -1,0 +1,279 @@
+"""Figures and reports that runs and sweeps leave, and what is read back from them."""
+
+import re
+import statistics
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas
+import pytest
+from scipy.stats import ttest_ind, ttest_rel
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import nettrain
+from nettrain.app import tools
+from nettrain.app.choices import Comparison, Entry, difference, holm
+from nettrain.app.sweep import leaderboard
+from nettrain.app.sweep_pictures import problem_costs, times_to_target
+from nettrain.app.terminal import painted
+from nettrain.errors import ConfigError
+
+CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface"}
+CLASSIFIER |= {"confusion", "roc", "precision_recall", "calibration"}
+
+
+class Page(HTMLParser):
+    """What a page shows, and what it refers to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.captions, self.text = [], [], ""
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("src", "href", "action", "data")]
+        self.captions += [given["alt"]] if tag == "img" else []
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def names(folder):
+    return {path.stem for path in (folder / "figures").glob("*.png")}
+
+
+def test_a_run_leaves_figures_and_a_page_that_needs_nothing_else(command, tmp_path):
+    ended = command("data=iris", "epochs=3", "figures=auto", "hydra.run.dir=run")
+    assert ended.code == 0, ended.err
+    assert f"report               {tmp_path}/run/report.html" in ended.out
+    run = nettrain.Run(tmp_path / "run")
+    assert names(tmp_path / "run") == CLASSIFIER
+    page = Page(tmp_path / "run" / "report.html")
+    assert len(page.captions) == len(CLASSIFIER)
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "@import" not in page.text
+    assert "url(" not in page.text
+    accuracy = f"{run.summary['test_accuracy']:.4g}"
+    for expected in (accuracy, "train 106, val 22, test 22 rows", "optimizer:\n  name: adam"):
+        assert expected in page.text
+    events = EventAccumulator(str(run.folder), size_guidance={"images": 0}).Reload()
+    shown = {f"figures/{name}" for name in ("confusion", "roc", "precision_recall", "calibration", "loss_surface")}
+    assert set(events.Tags()["images"]) == shown
+
+
+def test_regression_on_one_input_plays_the_fit_over_the_epochs(here):
+    options = ["experiment=quadratic_sgd", "epochs=10", "figures=auto", "quiet=true"]
+    run = nettrain.train(options)
+    three = {"loss_surface_1", "loss_surface_2", "loss_surface_3"}
+    assert three | {"fitted_curve", "predicted", "residuals"} <= names(run.folder)
+    events = EventAccumulator(str(run.folder), size_guidance={"images": 0}).Reload()
+    steps = [image.step for image in events.Images("over the epochs")]
+    per_epoch = run.summary["updates_per_epoch"]
+    assert (len(steps), steps[0], steps[-1]) == (8, 0, 10 * per_epoch)
+
+
+def test_two_inputs_have_a_boundary_and_no_test_split_none_is_needed(here):
+    run = nettrain.train(["data=moons", "epochs=2", "data.test_fraction=0", "figures=auto", "quiet=true"])
+    assert {"decision_boundary", "confusion"} <= names(run.folder)
+    figure = run.plot("decision_boundary")
+    points = np.concatenate([c.get_offsets() for c in figure.axes[0].collections if len(c.get_offsets()) > 9])
+    columns = [run.data.table.columns[name][run.data.splits["train"]] for name in run.data.table.columns]
+    assert sorted(map(tuple, points.round(9))) == sorted(zip(*(c.round(9).tolist() for c in columns), strict=True))
+
+
+def test_a_run_that_diverges_at_once_has_its_curves(here):
+    run = nettrain.train(["data=iris", "epochs=3", "optimizer=sgd", "optimizer.lr=1e30", "figures=auto", "quiet=true"])
+    assert "loss" in names(run.folder)
+    assert "confusion" not in names(run.folder)
+    assert "no best epoch" in Page(run.folder / "report.html").text
+
+
+def test_a_run_without_epochs_has_a_page_without_figures(here):
+    run = nettrain.train(["data=iris", "epochs=0", "figures=auto", "quiet=true"])
+    assert Page(run.folder / "report.html").captions == []
+
+
+def test_no_figures_when_switched_off(here):
+    run = nettrain.train(["data=iris", "epochs=1", "figures=never", "quiet=true"])
+    assert {path.name for path in run.folder.iterdir() if path.is_dir()} == {".hydra", "checkpoints"}
+    assert not (run.folder / "report.html").exists()
+
+
+def test_a_run_plots_what_its_files_show_and_names_what_there_is(here):
+    run = nettrain.train(["data=iris", "epochs=2", "figures=never", "quiet=true"])
+    assert set(run.figures) == CLASSIFIER - {"loss_surface"}  # its path was not kept
+    line = run.plot("accuracy").axes[0].get_lines()[0]
+    assert line.get_ydata().tolist() == run.metrics["train_accuracy"].tolist()
+    with pytest.raises(ConfigError, match="boundary: there is no such figure; known are loss, accuracy"):
+        run.plot("boundary")
+    assert "<table>" in run._repr_html_()
+
+
+SWEEP = ("-m", "optimizer=sgd,adam", "optimizer.lr=0.001,0.1", "seed=range(3)", "data=iris", "epochs=3", "quiet=true")
+
+
+@pytest.fixture
+def sweep(command, tmp_path):
+    ended = command(*SWEEP, "figures=auto", "hydra.sweep.dir=sweep")
+    assert ended.code == 0, ended.err
+    assert "report       sweep/report.html" in ended.out
+    return nettrain.Sweep(tmp_path / "sweep")
+
+
+def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
+    pictures = {"curves", "time_to_target", "parallel_coordinates", "heat_map_optimizer_optimizer.lr"}
+    assert names(sweep.folder) == pictures == set(sweep.figures)
+    assert not list(sweep.folder.glob("*/figures"))
+    assert not list(sweep.folder.glob("*/report.html"))
+    page = Page(sweep.folder / "report.html")
+    assert len(page.captions) == 4
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "paired t-test by seed, Holm-corrected for 3 comparisons" in page.text
+    best = sweep.results.groupby(["optimizer", "optimizer.lr"])["best_val_loss"].agg(["mean", "std"])
+    mean, std = best.sort_values("mean").iloc[0]
+    assert f"{mean:.4g} ± {std:.2g}" in page.text
+
+
+def test_a_sweep_is_read_into_tables_and_figures(sweep):
+    assert len(sweep.results) == len(sweep.runs) == 12
+    assert sweep.metrics.groupby("run").size().tolist() == [3] * 12
+    pandas.testing.assert_frame_equal(
+        sweep.metrics[sweep.metrics["run"] == "7"].drop(columns="run").reset_index(drop=True), sweep.runs[7].metrics
+    )
+    lines = {line.get_label(): line.get_ydata() for line in sweep.plot("curves").axes[0].get_lines()}
+    own = sweep.metrics.merge(sweep.results[["run", "optimizer", "optimizer.lr"]])
+    adam = own[(own["optimizer"] == "adam") & (own["optimizer.lr"] == "0.1")]
+    assert lines["optimizer=adam lr=0.1"].tolist() == adam.groupby("epoch")["val_loss"].median().tolist()
+    medians = sweep.results.groupby(["optimizer", "seed"])["best_val_loss"].median()
+    shown = np.ma.filled(sweep.heat_map("seed", "optimizer").axes[0].images[0].get_array())
+    assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
+    assert "<table>" in sweep._repr_html_()
+
+
+def entry(values, seed, loss, status="completed", **more):
+    return Entry("0", {**values, "seed": str(seed)}, {"status": status, "best_val_loss": loss, **more})
+
+
+def test_the_test_is_paired_where_the_seeds_are_the_same():
+    a, b = [0.1, 0.25, 0.3], [0.2, 0.31, 0.42]
+    runs = [entry({"lr": "1"}, i, x) for i, x in enumerate(a)] + [entry({"lr": "2"}, i, x) for i, x in enumerate(b)]
+    one, other = Comparison(runs).choices
+    assert difference(one, other, "best_val_loss") == ("paired t-test by seed", pytest.approx(ttest_rel(a, b).pvalue))
+    runs[-1].overrides["seed"] = "9"
+    one, other = Comparison(runs).choices
+    welch = ttest_ind(a, b, equal_var=False).pvalue
+    assert difference(one, other, "best_val_loss") == ("Welch's t-test", pytest.approx(welch))
+
+
+def test_holm_s_correction():
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([]) == []
+
+
+def test_the_sentence_says_what_is_larger_than_the_noise():
+    noise = [0.0, 0.01, -0.01, 0.02]
+    losses = {"0.1": 1.0, "0.2": 1.001, "0.3": 5.0}
+    runs = [
+        entry({"optimizer.lr": lr}, i, loss + e * (1 + float(lr)))
+        for lr, loss in losses.items()
+        for i, e in enumerate(noise)
+    ]
+    (sentence,) = Comparison(runs).differences()
+    assert sentence.startswith("lr=0.1 has the lowest mean best_val_loss, 1.")
+    assert "for 1 of the 2 other choices; within the noise lie lr=0.2 (p = " in sentence
+    assert "lr=0.3" not in sentence
+    (few,) = Comparison(runs[::4]).differences()
+    assert few.startswith("Nothing can be said about noise")
+
+
+def test_diverged_runs_are_counted_and_do_not_spoil_the_mean():
+    runs = [entry({"lr": "1"}, 0, 0.5), entry({"lr": "1"}, 1, 0.3), entry({"lr": "1"}, 2, 1e9, "diverged")]
+    comparison = Comparison([*runs, entry({"lr": "2"}, 0, 0.6)])
+    assert comparison.choices[1].spread("best_val_loss") == f"0.4 ± {statistics.stdev([0.5, 0.3]):.2g}"
+    assert comparison.choices[1].count("diverged") == 1
+
+
+def test_the_leaderboard_fits_80_columns():
+    keys = ["optimizer", "optimizer.lr", "model.hidden", "data.val_fraction", "schedule", "activation"]
+    runs = [entry({key: f"{key} is {i} " + "x" * i for key in keys}, 0, 0.5 + i, test_accuracy=0.5) for i in range(30)]
+    lines = leaderboard(Comparison(runs)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" in lines[2]
+    assert lines[2].split()[-1] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "shown"), [(True, "", "\x1b[32mok\x1b[0m"), (True, "1", "ok"), (False, "", "ok")]
+)
+def test_colours_are_for_terminals_only(monkeypatch, terminal, no_color, shown):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    assert painted("ok", "green") == shown
+
+
+def test_the_target_is_nine_tenths_of_the_way_to_the_best_loss():
+    slow, fast = np.array([2.0, 1.0, 0.5, 0.15]), np.array([2.0, 0.1, np.nan])
+    times, target = times_to_target({"a": [(slow, np.arange(1.0, 5))], "b": [(fast, np.arange(10.0, 13))]})
+    assert target == pytest.approx(0.1 + 0.1 * (2 - 0.1))
+    assert (times["a"].tolist(), times["b"].tolist()) == ([4.0], [11.0])
+
+
+def compare(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["nettrain-compare", *map(str, arguments)])
+    code = 0
+    try:
+        tools.compare()
+    except SystemExit as end:
+        code = end.code
+    return (code, *capsys.readouterr())
+
+
+def test_runs_of_several_folders_are_compared_by_what_their_configs_differ_in(here, monkeypatch, capsys):
+    for optimizer in ("sgd", "adam"):
+        nettrain.train(["data=iris", "epochs=2", f"optimizer={optimizer}", "quiet=true"], folder=optimizer)
+    nettrain.train(["data=iris", "epochs=2", "bs=8", "quiet=true"], folder="small")  # the default optimizer, not named
+    code, out, err = compare(monkeypatch, capsys, "sgd", "adam", "small", "output=page.html")
+    assert (code, out, err) == (0, "report in page.html\n", "")
+    page = Page(here / "page.html")
+    header = re.search(r"optimizer\s*bs\s*runs\s*diverged", page.text) or re.search(r"bs\s*optimizer\s*runs", page.text)
+    assert header, page.text
+
+
+def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_path, monkeypatch, capsys):
+    for data in ("iris", "wine"):
+        arguments = ("-m", "optimizer=sgd,adam", "seed=1,2", f"data={data}", "epochs=4", "quiet=true")
+        assert command(*arguments, f"hydra.sweep.dir={data}", "tensorboard=false").code == 0
+    capsys.readouterr()
+    code, out, _ = compare(monkeypatch, capsys, "iris", "wine")
+    assert (code, out) == (0, "report in comparison.html\n")
+    captions = " ".join(Page(tmp_path / "comparison.html").captions)
+    assert "the share of the 4 problems (data and seed) that each choice solves" in captions
+    from nettrain.app.runs import gather
+
+    names, costs = problem_costs(gather([tmp_path / "iris", tmp_path / "wine"]))
+    assert sorted(names) == ["optimizer=adam", "optimizer=sgd"]
+    assert costs.shape == (4, 2)
+    assert np.isfinite(costs).any(1).all()  # the best run of each problem has reached its own target
+
+
+def test_a_single_run_is_reported_again(here, monkeypatch, capsys):
+    run = nettrain.train(["data=iris", "epochs=1", "quiet=true"], folder="run")
+    assert compare(monkeypatch, capsys, "run") == (0, "report in run/report.html\n", "")
+    assert "confusion" in names(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nettrain: nettrain-compare: which runs or sweeps? Give their folders.\n"),
+        (("nothing",), "nettrain: nothing: no run and no sweep that has ended is there.\n"),
+    ],
+)
+def test_mistakes_in_a_comparison(here, monkeypatch, capsys, arguments, message):
+    code, out, err = compare(monkeypatch, capsys, *arguments)
+    assert (out, err) == ("", message)
+    assert code in (2, 5)
+    assert list(here.iterdir()) == []
