@@ -18,6 +18,7 @@ ALL = [
     sources.BreastCancer,
     sources.Diabetes,
     sources.Quadratic,
+    sources.Sine,
     sources.Moons,
     sources.Spirals,
     sources.Csv,
@@ -71,7 +72,15 @@ def test_quadratic_is_its_parabola():
     assert len(load(sources.Quadratic(), 0).splits["train"]) == 64
 
 
-@pytest.mark.parametrize("source", [sources.Quadratic, sources.Moons, sources.Spirals])
+def test_sine_is_two_periods_of_its_sine():
+    table = sources.Sine(noise=0.0).load()
+    x = table.columns["x"]
+    np.testing.assert_allclose(table.target, np.sin(2 * np.pi * x), atol=1e-12)
+    assert -1 <= x.min() < -0.9
+    assert 0.9 < x.max() <= 1
+
+
+@pytest.mark.parametrize("source", [sources.Quadratic, sources.Sine, sources.Moons, sources.Spirals])
 def test_points_depend_on_the_data_seed_and_noise_alone(source):
     def points(**options):
         data = load(source(standardize=False, **options), seed=options.get("split_seed", 0))
@@ -80,7 +89,7 @@ def test_points_depend_on_the_data_seed_and_noise_alone(source):
     np.testing.assert_array_equal(points(), points(split_seed=5))
     assert not np.array_equal(points(), points(data_seed=1))
     clean, noisy = points(noise=0.0, samples=4000), points(noise=0.3, samples=4000)
-    columns = [1] if source is sources.Quadratic else [0, 1]
+    columns = [1] if source in (sources.Quadratic, sources.Sine) else [0, 1]
     np.testing.assert_allclose((noisy - clean)[:, columns].std(axis=0), 0.3, rtol=0.05)
 
 

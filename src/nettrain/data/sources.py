@@ -98,9 +98,23 @@ class Quadratic(Dataset):
     standardize: bool = option(False, "scale to mean 0 and standard deviation 1 on the training rows")
 
     def load(self) -> Table:
-        generator = np.random.Generator(np.random.PCG64(self.data_seed))
-        x = generator.uniform(-1, 1, self.samples)
-        y = self.w1 * x**2 + self.w2 * x + self.w3 + self.noise * generator.standard_normal(self.samples)
+        x, y = toys.curve(lambda x: self.w1 * x**2 + self.w2 * x + self.w3, self.samples, self.noise, self.data_seed)
+        return Table({"x": x}, y, "y", "regression", [], self.name)
+
+
+@dataclass
+class Sine(Dataset):
+    """Noisy points of y = sin(2 pi x), with x uniform in [-1, 1]: two periods."""
+
+    name: str = "sine"
+    noise: float = option(0.2, "standard deviation of the noise added to y", minimum=0)
+    samples: int = option(128, "number of points", minimum=4)
+    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
+    test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
+
+    def load(self) -> Table:
+        x, y = toys.curve(lambda x: np.sin(2 * np.pi * x), self.samples, self.noise, self.data_seed)
         return Table({"x": x}, y, "y", "regression", [], self.name)
 
 

@@ -1,6 +1,17 @@
-"""Points in the plane that no straight line separates."""
+"""Made-up points: of a curve, and of two classes in the plane that no straight line separates."""
+
+from collections.abc import Callable
 
 import numpy as np
+
+
+def curve(
+    f: Callable[[np.ndarray], np.ndarray], samples: int, noise: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """x uniform in [-1, 1] and y = f(x) with normal noise, both (samples,)."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    x = generator.uniform(-1, 1, samples)
+    return x, f(x) + noise * generator.standard_normal(samples)
 
 
 def moons(samples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
