@@ -1,0 +1,336 @@
+"""A picture for each page of the course: a function of the runs of each of its commands, named like the page."""
+
+import io
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas
+import torch
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Tensor
+
+from nettrain import Run, figures
+from nettrain.app.config import load_config
+from nettrain.app.prepare import prepare
+from nettrain.objective import Objective
+from nettrain.parts.heads import Head
+from nettrain.parts.random import permutation
+from nettrain.run.files import load_checkpoint
+from nettrain.run.setup import Setup
+from nettrain.vector import flatten
+
+SMALLEST = 1e-17  # of a difference of losses in float64; a logarithmic axis has no 0
+EXCESS = "training loss − least loss"
+
+Picture = list[list[Figure]]  # rows of figures
+Curve = Callable[[np.ndarray], np.ndarray]
+
+
+def png(picture: Picture, dpi: int = 110) -> bytes:
+    """The figures side by side, one row below the other, as one image."""
+    rows = [[Image.open(io.BytesIO(figures.png(figure, dpi))).convert("RGB") for figure in row] for row in picture]
+    heights = [max(image.height for image in row) for row in rows]
+    sheet = Image.new("RGB", (max(sum(image.width for image in row) for row in rows), sum(heights)), "white")
+    for i, row in enumerate(rows):
+        left = 0
+        for image in row:
+            sheet.paste(image, (left, sum(heights[:i])))
+            left += image.width
+    file = io.BytesIO()
+    sheet.quantize(128, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def activations(sweep: list[Run]) -> Picture:
+    x = torch.linspace(-4, 4, 801, dtype=torch.float64, requires_grad=True)
+    named = {run.config.activation.name: run for run in sweep}
+    functions = {name: setup(run).settings.activation for name, run in named.items()}
+    values = {name: f(x).detach() for name, f in functions.items()}
+    slopes = {name: torch.autograd.grad(f(x).sum(), x)[0] for name, f in functions.items()}
+    return [
+        [
+            figures.lines(x.detach(), values, "x", "f(x)", "Activations"),
+            figures.lines(x.detach(), slopes, "x", "f'(x)", "Their derivatives"),
+            losses(named, "The moons: training loss"),
+        ],
+        [boundary(named[name], f"activation={name}") for name in ("identity", "sigmoid", "relu")],
+    ]
+
+
+def vanishing_gradients(sweep: list[Run]) -> Picture:
+    named = {run.config.activation.name: run for run in sweep}
+    norms = {name: first_gradient_norms(run) for name, run in named.items()}
+    layers = np.arange(1, 1 + len(next(iter(norms.values()))))
+    title = "The gradient of each layer's weights before the first update"
+    return [
+        [
+            figures.lines(layers, norms, "layer (1: next to the input)", "norm of the gradient", title, log=True),
+            losses(named, "Training loss"),
+        ]
+    ]
+
+
+def linear_network(straight: list[Run], bent: list[Run]) -> Picture:
+    x, y = training_points(straight[0])
+    least_squares = np.polyfit(x, y, 1)
+    line = {"least squares": lambda at: np.polyval(least_squares, at)}
+    return [[_depths(straight, "activation=identity", line), _depths(bent, "activation=tanh", {})]]
+
+
+def likelihood(sweep: list[Run]) -> Picture:
+    bernoulli, categorical, normal = (setup(run).head for run in sweep)
+    z = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    one, three = z.unsqueeze(1), torch.stack([z, torch.zeros_like(z), torch.zeros_like(z)], dim=1)
+    two_classes = {f"y = {y}": _loss(bernoulli, one, y) for y in (0, 1)}
+    more_classes = {f"y = {y + 1}": _loss(categorical, three, y) for y in (0, 1)}
+    numbers = {f"y = {y}": _loss(normal, one, float(y)) for y in (0, 2)}
+    return [
+        [
+            figures.lines(z, two_classes, "z", "loss", "Bernoulli: binary cross-entropy", log=False),
+            figures.lines(z, more_classes, "z of class 1, the others' is 0", "loss", "Categorical: cross-entropy", False),
+            figures.lines(z, numbers, "z", "loss", "Normal: squared error", log=False),
+        ],
+        [_calibration(sweep[0]), _calibration(sweep[1]), _residuals(sweep[2])],
+    ]
+
+
+def counting_updates(single: list[Run], sweep: list[Run]) -> Picture:
+    config = single[0].config
+    epochs, n = config.epochs, setup(single[0]).n_train
+    update = np.empty((epochs, n))
+    for epoch in range(epochs):
+        update[epoch, permutation(config.seed, epoch, n)] = np.arange(n) // config.bs + 1
+    figure, axes = figures.new("The update of the epoch that uses a sample, bs=8", "training sample", "epoch", 5.4)
+    axes.grid(False)
+    image = axes.imshow(update, cmap="cividis", aspect="auto", extent=(0.5, n + 0.5, epochs + 0.5, 0.5))
+    axes.set_yticks(range(1, epochs + 1))
+    figure.colorbar(image, ax=axes).set_label("update", fontsize=9)
+    counts = {f"bs={run.config.bs}": _from_zero(run, run.metrics["step"], 0) for run in sweep}
+    return [[figure, figures.bands(counts, "epoch", "updates", "Updates so far", log=False)]]
+
+
+def batch_size(sweep: list[Run]) -> Picture:
+    named = {f"bs={run.config.bs}": run for run in sweep}
+    by_epoch = {name: excess(run, "epoch") for name, run in named.items()}
+    by_update = {name: excess(run) for name, run in named.items()}
+    return [
+        [
+            figures.bands(by_epoch, "epoch", EXCESS, "By passes over the data", log=True),
+            _logarithmic(figures.bands(by_update, "update", EXCESS, "The same runs, by updates", log=True)),
+        ]
+    ]
+
+
+def learning_rate_decay(sweep: list[Run]) -> Picture:
+    named = {run.config.schedule.name: run for run in sweep}
+    rates = {name: run.metrics["lr"] for name, run in named.items()}
+    loss = {name: excess(run, "epoch") for name, run in named.items()}
+    return [
+        [
+            figures.lines(sweep[0].metrics["epoch"], rates, "epoch", "learning rate", "Schedules", log=False),
+            figures.bands(loss, "epoch", EXCESS, "Stochastic gradient descent, bs=1", log=True),
+        ]
+    ]
+
+
+def momentum(sweep: list[Run]) -> Picture:
+    named = {f"momentum={run.config.optimizer.momentum:g}": excess(run) for run in sweep}
+    return [[figures.bands(named, "update", EXCESS, "Full gradient descent with momentum", log=True)]]
+
+
+def adaptive(sweep: list[Run]) -> Picture:
+    names = [run.config.optimizer.name for run in sweep]
+    rates = [float(run.config.optimizer.lr) for run in sweep]
+    final = [run.summary["train_loss"] for run in sweep]
+    best = {name: min((loss, i) for i, loss in enumerate(final) if names[i] == name)[1] for name in dict.fromkeys(names)}
+    named = {f"{name}, lr={rates[i]:g}": sweep[i] for name, i in best.items()}
+    return [
+        [
+            figures.heat_map(rates, names, final, "optimizer.lr", "optimizer", "loss", "Training loss at the end"),
+            losses(named, "Each with its best learning rate"),
+        ]
+    ]
+
+
+def second_order(parabola: list[Run], descent: list[Run], network: list[Run]) -> Picture:
+    three_weights = {run.config.optimizer.name: excess(run) for run in [*parabola, *descent]}
+    by_update, by_cost = {}, {}
+    for run in network:
+        table, name = run.metrics, run.config.optimizer.name
+        by_update[name] = table["step"], [table["train_loss"]]
+        by_cost[name] = table["gradient_evaluations"] + table["hessian_vector_products"], [table["train_loss"]]
+    products = "gradients + Hessian-vector products"
+    return [
+        [
+            figures.bands(three_weights, "update", EXCESS, "The parabola: three weights", log=True),
+            figures.bands(by_update, "update", "training loss", "A network with 97 weights", log=True),
+            _logarithmic(figures.bands(by_cost, products, "training loss", "The same runs, by their cost", log=True)),
+        ]
+    ]
+
+
+def search(sweep: list[Run], gradient: list[Run]) -> Picture:
+    named = {run.config.optimizer.name: run for run in [*sweep, *gradient]}
+    loss = {name: (run.metrics["function_evaluations"], [run.metrics["train_loss"]]) for name, run in named.items()}
+    curves = _logarithmic(figures.bands(loss, "evaluations of the loss", "training loss", "Training loss", log=True))
+    return [
+        [curves, boundary(named["adam"], "adam: it trains the last layer alone")],
+        [boundary(named["genetic"], "genetic"), boundary(named["hill_climb"], "hill_climb")],
+    ]
+
+
+def parabola(sweep: list[Run]) -> Picture:
+    runs = {run.config.epochs: run for run in sweep}
+    epochs = sorted(runs)
+    x, y = training_points(sweep[0])
+    earlier = {f"after {n} epochs": last_curve(runs[n]) for n in epochs[:3]}
+    fit = figures.fitted_curve(last_curve(runs[epochs[-1]]), x, y, "x", "y", f"After {epochs[-1]} epochs", earlier)
+    weights = np.array([last_weights(runs[n])["weight"][0].tolist() for n in epochs])
+    courses = {f"w{i + 1}": (epochs, weights[None, :, i]) for i in range(3)}
+    right = figures.bands(courses, "epoch", "weight", "The weights; dotted: least squares", log=False)
+    right.axes[0].set_xscale("symlog", linthresh=1)
+    right.axes[0].xaxis.set_major_formatter("{x:g}")
+    for value in np.polyfit(x, y, 2):
+        right.axes[0].axhline(value, color=figures.COLORS[-1], linewidth=1, linestyle=":")
+    return [[fit, right]]
+
+
+def overfitting(sweep: list[Run]) -> Picture:
+    x, y = training_points(sweep[0])
+    true = {"sin(2πx)": lambda at: np.sin(2 * np.pi * at)}
+    titles = [f"hidden={list(run.config.model.hidden)}" for run in sweep]
+    return [
+        [
+            figures.fitted_curve(last_curve(run), x, y, "x", "y", f"{title}, after the last epoch", true)
+            for run, title in zip(sweep, titles, strict=True)
+        ],
+        [
+            figures.curves(run.metrics, best=run.summary["best_epoch"], title=f"{title}: loss")
+            for run, title in zip(sweep, titles, strict=True)
+        ],
+    ]
+
+
+def setup(run: Run) -> Setup:
+    """The run as it was before its first update: its data, and its model with the initial weights."""
+    container = OmegaConf.to_container(run.config)
+    assert isinstance(container, dict)
+    return prepare(load_config(container), run.folder)
+
+
+def training_points(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """x (n,) and y (n,) of the training split, in their own units; the data have one input."""
+    data = setup(run).data
+    rows = data.splits["train"]
+    (x,) = data.table.columns.values()
+    assert data.table.target is not None
+    return np.asarray(x)[rows], data.table.target[rows]
+
+
+def last_weights(run: Run) -> dict[str, Tensor]:
+    """The weights after the last epoch; `run.model` has those of the best one."""
+    weights: dict[str, Tensor] = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
+    return weights
+
+
+def last_curve(run: Run) -> Curve:
+    """The prediction (m,) at inputs (m,) after the last epoch, in the data's own units."""
+    run.model.load_state_dict(last_weights(run))
+    return lambda at: run.predict(pandas.DataFrame({"x": at}))["prediction"].to_numpy()
+
+
+def least_loss(run: Run) -> float:
+    """The least training loss of a model that is linear in its weights, and has a number to predict."""
+    before = setup(run)
+    x, y = _training(before)
+    objective = Objective(before.model, before.head)
+    # The logits are linear in w, so those of the unit vectors are the columns of the design matrix.
+    design = objective.logits(torch.eye(before.parameters, dtype=x.dtype), x).squeeze(-1).detach().T.numpy()
+    w = np.linalg.lstsq(design, y.numpy(), rcond=None)[0]
+    return float(np.mean((design @ w - y.numpy()) ** 2))
+
+
+def excess(run: Run, counter: str = "step") -> tuple[np.ndarray, np.ndarray]:
+    """The epoch or step, (n,), and the training loss above the least one, (1, n), from before the first update on."""
+    before = setup(run)
+    x, y = _training(before)
+    start = float(Objective(before.model, before.head).value(flatten(before.model), x, y))
+    at, loss = _from_zero(run, run.metrics["train_loss"], start)
+    at = at if counter == "epoch" else np.append(0, run.metrics["step"])
+    return at, np.maximum(loss - least_loss(run), SMALLEST)
+
+
+def first_gradient_norms(run: Run) -> list[float]:
+    """The norm of the gradient of each layer's weight matrix, on the whole training split before the first update."""
+    before = setup(run)
+    objective, w = Objective(before.model, before.head), flatten(before.model)
+    _, g = objective.gradient(w, *_training(before))
+    return [float(part.norm()) for name, part in objective.layout.views(g).items() if name.endswith("weight")]
+
+
+def losses(named: Mapping[str, Run], title: str) -> Figure:
+    """The training loss of each run over the epochs."""
+    series = {name: (run.metrics["epoch"], [run.metrics["train_loss"]]) for name, run in named.items()}
+    return figures.bands(series, "epoch", "training loss", title)
+
+
+def boundary(run: Run, title: str) -> Figure:
+    """The decision boundary of a run with two inputs, with the points that it was trained on."""
+    data = setup(run).data
+    rows, columns = data.splits["train"], data.table.columns
+    assert data.table.target is not None
+
+    def probabilities(points: np.ndarray) -> np.ndarray:
+        answer = run.predict(pandas.DataFrame(points, columns=list(columns)))
+        return answer[[f"probability_{name}" for name in data.table.classes]].to_numpy()
+
+    points = np.column_stack([np.asarray(values)[rows] for values in columns.values()])
+    return figures.decision_boundary(
+        probabilities, points, data.table.target[rows], list(columns), data.table.classes, title
+    )
+
+
+def _training(before: Setup) -> tuple[Tensor, Tensor]:
+    rows, dtype = before.data.splits["train"], getattr(torch, before.settings.precision)
+    y = torch.as_tensor(before.data.y[rows])
+    return torch.as_tensor(before.data.x[rows], dtype=dtype), y.to(dtype) if y.is_floating_point() else y
+
+
+def _from_zero(run: Run, values: pandas.Series, start: float) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs from 0 on, (n,), and a column of the metrics, (1, n), that began with `start`."""
+    return np.append(0, run.metrics["epoch"]), np.append(start, values)[None]
+
+
+def _depths(runs: list[Run], title: str, others: Mapping[str, Curve]) -> Figure:
+    x, y = training_points(runs[0])
+    named = {f"{len(run.config.model.hidden)} hidden": last_curve(run) for run in runs}
+    (first, curve), *rest = named.items()
+    figure = figures.fitted_curve(curve, x, y, "x", "y", title, {**dict(rest), **others})
+    return figure
+
+
+def _loss(head: Head, z: Tensor, y: float) -> Tensor:
+    return head.loss(z, torch.full(z.shape[:1], y, dtype=torch.int64 if isinstance(y, int) else z.dtype))
+
+
+def _calibration(run: Run) -> Figure:
+    before = setup(run)
+    x, y = _training(before)
+    probabilities = run.head.mean(run.model(x)).detach()
+    title = f"{run.config.data.name}: calibration, training rows"
+    return figures.calibration(y, probabilities, before.data.table.classes, title, bins=5)
+
+
+def _residuals(run: Run) -> Figure:
+    x, y = _training(setup(run))
+    error = (y - run.head.predict(run.model(x)).detach()).double()
+    z = torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = {"y − prediction": error, "Normal with the same variance": z * error.square().mean().sqrt()}
+    return figures.histograms(values, "standard deviations of y", f"{run.config.data.name}: errors, training rows")
+
+
+def _logarithmic(figure: Figure) -> Figure:
+    figure.axes[0].set_xscale("log")
+    return figure
