@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BENCH := .venv/bench
 
-.PHONY: train test test-all bench kill-harness lint wheel clean
+.PHONY: train test test-all bench course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -20,6 +20,9 @@ bench: $(BENCH)
 
 kill-harness: $(READY)
 	$(BIN)/python scripts/kill_harness.py --kills 200 --mutations --output docs/reliability.md $(ARGS)
+
+course: $(READY)
+	$(BIN)/python scripts/course.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -135,14 +135,15 @@ def test_momentum(page):
 
 
 def test_adaptive(page):
-    sweep, (plain_adagrad,), (plain_adam,) = page("adaptive")
+    sweep, (plain_adagrad,), (plain_adam,), (standardized,) = page("adaptive")
     best = {}
     for run in sweep:
         name = run.config.optimizer.name
         best[name] = min(best.get(name, np.inf), run.summary["train_loss"])
     assert best == pytest.approx({"sgd": 0.98, "adagrad": 0.22, "rmsprop": 0.32, "adam": 0.15}, rel=0.1)
     assert plain_adagrad.summary["train_loss"] == pytest.approx(best["adagrad"], rel=1e-6)
-    assert plain_adam.summary["train_loss"] > 1.2 * best["adam"]
+    assert plain_adam.summary["train_loss"] == pytest.approx(0.21, rel=0.1)
+    assert standardized.summary["train_loss"] == pytest.approx(0.034, rel=0.1)
 
 
 def test_second_order(page):
@@ -170,7 +171,7 @@ def test_parabola(page):
         (found,) = course_pictures.last_weights(run)["weight"].numpy()
         np.testing.assert_allclose(found, least_squares, atol=6e-4)
     assert (whole.summary["updates"], lbfgs.summary["updates"]) == (4000, 9)
-    assert losses(shorter, "updates") == [8 * n for n in (0, 1, 2, 5, 10, 20, 50, 100, 200)]
+    assert losses(shorter, "updates") == [8 * n for n in (0, 5, 10, 20, 50, 100)]
     for run in shorter[1:]:
         assert run.summary["train_loss"] == whole.metrics["train_loss"][run.summary["epochs"] - 1]
 

@@ -33,6 +33,8 @@ MISTAKES = {
     "optimizer.lrr=2": "optimizer.lrr: there is no such key; did you mean optimizer.lr?",
     "optimizer.momentum=0.9": "optimizer.momentum: the chosen optimizer has no such key; optimizer=momentum or "
     "rmsprop has.",
+    "experiment=course/momentum optimizer=newton": "experiment/course/momentum sets optimizer.lr: the chosen optimizer "
+    "has no such key; optimizer=sgd or momentum or adagrad or rmsprop or adam or adamw or bfgs or lbfgs has.",
     "optimizer.name=sgd": "optimizer.name=sgd: choose a part by its group, optimizer=sgd.",
     "lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
     "+lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",

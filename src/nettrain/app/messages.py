@@ -34,7 +34,11 @@ def unknown_key(key: str, known: Mapping[str, list[str]]) -> ConfigError:
 
 def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, list[str]]) -> ConfigError:
     """The sentence for an error of Hydra's or OmegaConf's; `known` as for `unknown_key`."""
-    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
+    cause, setter = error, ""
+    if isinstance(error, ConfigCompositionException):
+        cause = error.__cause__ or error.__context__ or error
+        where = re.match("In '(experiment/.*?)': ", str(error))
+        setter = f"{where[1]} sets " if where else ""
     if isinstance(error, OverrideParseException):
         return ConfigError(f"{error.override}: it cannot be read as an override of the form key=value.")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is None:
@@ -45,7 +49,7 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
         hint = nearest(name, options)
         return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return unknown_key(cause.full_key or str(cause.key), known)
+        return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key), known)}")
     if isinstance(cause, ValidationError):
         return ConfigError(_wrong_type(cause))
     text = re.sub(r"\s*\n\s*", " ", str(error)).strip()
