@@ -1,34 +1,35 @@
 """A picture for each page of the course: a function of the runs of each of its commands, named like the page."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas
 import torch
+from course_runs import (
+    excess,
+    first_gradient_norms,
+    from_zero,
+    last_curve,
+    last_weights,
+    setup,
+    training_points,
+    training_tensors,
+)
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
 from nettrain import Run, figures
-from nettrain.app.config import load_config
-from nettrain.app.prepare import prepare
-from nettrain.objective import Objective
 from nettrain.parts.heads import Head
 from nettrain.parts.random import permutation
-from nettrain.run.files import load_checkpoint
-from nettrain.run.setup import Setup
-from nettrain.vector import flatten
 
-SMALLEST = 1e-17  # of a difference of losses in float64; a logarithmic axis has no 0
 EXCESS = "training loss − least loss"
 
 Picture = list[list[Figure]]  # rows of figures
-Curve = Callable[[np.ndarray], np.ndarray]
 
 
-def png(picture: Picture, dpi: int = 110) -> bytes:
+def png(picture: Picture, dpi: int = 100) -> bytes:
     """The figures side by side, one row below the other, as one image."""
     for row in picture:
         for figure in row:
@@ -42,8 +43,8 @@ def png(picture: Picture, dpi: int = 110) -> bytes:
         for j, image in enumerate(row):
             sheet.paste(image, (sum(widths[:j]), sum(heights[:i])))
     file = io.BytesIO()
-    # A palette of 256 colours makes the file a third as large, and no colour visibly different.
-    sheet.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    palette = sheet.quantize(256, Image.Quantize.MAXCOVERAGE)  # makes the file half as large
+    sheet.quantize(palette=palette).save(file, "png", optimize=True)
     return file.getvalue()
 
 
@@ -119,7 +120,7 @@ def counting_updates(single: list[Run], sweep: list[Run]) -> Picture:
     image = axes.imshow(update, cmap="cividis", aspect="auto", extent=(0.5, n + 0.5, epochs + 0.5, 0.5))
     axes.set_yticks(range(1, epochs + 1))
     figure.colorbar(image, ax=axes).set_label("update", fontsize=9)
-    counts = {f"bs={run.config.bs}": _from_zero(run, run.metrics["step"], 0) for run in sweep}
+    counts = {f"bs={run.config.bs}": from_zero(run, run.metrics["step"], 0) for run in sweep}
     return [[figure, figures.bands(counts, "epoch", "updates", "Updates so far", log=False)]]
 
 
@@ -227,63 +228,6 @@ def overfitting(sweep: list[Run]) -> Picture:
     ]
 
 
-def setup(run: Run) -> Setup:
-    """The run as it was before its first update: its data, and its model with the initial weights."""
-    container = OmegaConf.to_container(run.config)
-    assert isinstance(container, dict)
-    return prepare(load_config(container), run.folder)
-
-
-def training_points(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """x (n,) and y (n,) of the training split, in their own units; the data have one input."""
-    data = setup(run).data
-    rows = data.splits["train"]
-    (x,) = data.table.columns.values()
-    assert data.table.target is not None
-    return np.asarray(x)[rows], data.table.target[rows]
-
-
-def last_weights(run: Run) -> dict[str, Tensor]:
-    """The weights after the last epoch; `run.model` has those of the best one."""
-    weights: dict[str, Tensor] = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
-    return weights
-
-
-def last_curve(run: Run) -> Curve:
-    """The prediction (m,) at inputs (m,) after the last epoch, in the data's own units."""
-    run.model.load_state_dict(last_weights(run))
-    return lambda at: run.predict(pandas.DataFrame({"x": at}))["prediction"].to_numpy()
-
-
-def least_loss(run: Run) -> float:
-    """The least training loss of a model that is linear in its weights, and has a number to predict."""
-    before = setup(run)
-    x, y = _training(before)
-    objective = Objective(before.model, before.head)
-    # The logits are linear in w, so those of the unit vectors are the columns of the design matrix.
-    design = objective.logits(torch.eye(before.parameters, dtype=x.dtype), x).squeeze(-1).detach().T.numpy()
-    w = np.linalg.lstsq(design, y.numpy(), rcond=None)[0]
-    return float(np.mean((design @ w - y.numpy()) ** 2))
-
-
-def excess(run: Run, counter: str = "step") -> tuple[np.ndarray, np.ndarray]:
-    """The epoch or step, (n,), and the training loss above the least one, (1, n), from before the first update on."""
-    before = setup(run)
-    x, y = _training(before)
-    start = float(Objective(before.model, before.head).value(flatten(before.model), x, y))
-    at, loss = _from_zero(run, run.metrics["train_loss"], start)
-    at = at if counter == "epoch" else np.append(0, run.metrics["step"])
-    return at, np.maximum(loss - least_loss(run), SMALLEST)
-
-
-def first_gradient_norms(run: Run) -> list[float]:
-    """The norm of the gradient of each layer's weight matrix, on the whole training split before the first update."""
-    before = setup(run)
-    objective, w = Objective(before.model, before.head), flatten(before.model)
-    _, g = objective.gradient(w, *_training(before))
-    return [float(part.norm()) for name, part in objective.layout.views(g).items() if name.endswith("weight")]
-
-
 def losses(named: Mapping[str, Run], title: str) -> Figure:
     """The training loss of each run over the epochs."""
     series = {name: (run.metrics["epoch"], [run.metrics["train_loss"]]) for name, run in named.items()}
@@ -306,24 +250,13 @@ def boundary(run: Run, title: str) -> Figure:
     )
 
 
-def _training(before: Setup) -> tuple[Tensor, Tensor]:
-    rows, dtype = before.data.splits["train"], getattr(torch, before.settings.precision)
-    y = torch.as_tensor(before.data.y[rows])
-    return torch.as_tensor(before.data.x[rows], dtype=dtype), y.to(dtype) if y.is_floating_point() else y
-
-
-def _from_zero(run: Run, values: pandas.Series, start: float) -> tuple[np.ndarray, np.ndarray]:
-    """The epochs from 0 on, (n,), and a column of the metrics, (1, n), that began with `start`."""
-    return np.append(0, run.metrics["epoch"]), np.append(start, values)[None]
-
-
 def _loss(head: Head, z: Tensor, y: float) -> Tensor:
     return head.loss(z, torch.full(z.shape[:1], y, dtype=torch.int64 if isinstance(y, int) else z.dtype))
 
 
 def _with_baseline(run: Run) -> Figure:
     """The losses over the epochs, and that of the best prediction which does not look at x."""
-    _, y = _training(setup(run))
+    _, y = training_tensors(setup(run))
     shares = torch.bincount(y) / len(y) if run.encoder.classes else None
     baseline = y.var(correction=0) if shares is None else torch.special.entr(shares).sum()
     figure = figures.curves(run.metrics, title=f"data={run.config.data.name}, head={run.head.name}")

@@ -19,10 +19,10 @@ from nettrain.app.config import config_folder
 from nettrain.parts import activations, rules
 from nettrain.run.files import load_checkpoint
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "scripts"))
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import course
 import course_pictures
+import course_runs
 
 PAGES = {path.stem: path.read_text() for path in course.PAGES.glob("*.md") if path.stem != "README"}
 
@@ -51,7 +51,7 @@ def losses(runs, key="train_loss"):
 
 def lower_half(run):
     """The median of what the last 20 epochs lose to the least loss."""
-    return np.median(course_pictures.excess(run)[1][0, -20:])
+    return np.median(course_runs.excess(run)[1][0, -20:])
 
 
 def test_activations(page):
@@ -66,7 +66,7 @@ def test_activations(page):
 
 def test_linear_network(page):
     straight, bent = page("linear_network")
-    x, y = course_pictures.training_points(straight[0])
+    x, y = course_runs.training_points(straight[0])
     least = np.mean((np.polyval(np.polyfit(x, y, 1), x) - y) ** 2)
     assert losses([*straight, bent[0]], "train_mse") == pytest.approx([least] * 4, rel=1e-12)
     assert losses(straight, "parameters") == [2, 49, 593]
@@ -75,7 +75,7 @@ def test_linear_network(page):
 
 def test_vanishing_gradients(page):
     (sweep,) = page("vanishing_gradients")
-    norms = [course_pictures.first_gradient_norms(run) for run in sweep]
+    norms = [course_runs.first_gradient_norms(run) for run in sweep]
     assert [len(n) for n in norms] == [9] * 4
     ratios = [n[-1] / n[0] for n in norms]
     assert ratios[0] == pytest.approx(2100, rel=0.1)
@@ -93,7 +93,7 @@ def test_likelihood(page):
         "identity_mse": lambda z: torch.distributions.Normal(z.squeeze(-1), 0.5**0.5),
     }
     for run in sweep:
-        data = course_pictures.setup(run).data
+        data = course_runs.setup(run).data
         rows = data.splits["test"]
         y = torch.as_tensor(data.y[rows])
         distribution = distributions[run.head.name](run.model(torch.as_tensor(data.x[rows], dtype=torch.float32)))
@@ -114,7 +114,7 @@ def test_counting_updates(page):
 def test_batch_size(page):
     (sweep,) = page("batch_size")
     assert losses(sweep, "updates") == [3840, 480, 60]
-    single, batch, full = (course_pictures.excess(run)[1][0] for run in sweep)
+    single, batch, full = (course_runs.excess(run)[1][0] for run in sweep)
     assert single[1] < batch[1] < full[1]
     assert lower_half(sweep[0]) > 10 * lower_half(sweep[1])
     assert (np.diff(full) < 0).all()
@@ -130,7 +130,7 @@ def test_learning_rate_decay(page):
 
 def test_momentum(page):
     (sweep,) = page("momentum")
-    end = [course_pictures.excess(run)[1][0, -1] for run in sweep]
+    end = [course_runs.excess(run)[1][0, -1] for run in sweep]
     assert end == pytest.approx([0.0015, 0.00074, 8.2e-5, 7.0e-7, 0.060], rel=0.05)
 
 
@@ -149,8 +149,8 @@ def test_adaptive(page):
 def test_second_order(page):
     exact, (descent,), network = page("second_order")
     assert losses(exact, "updates") == [1, 12, 10]
-    assert max(course_pictures.excess(run)[1][0, -1] for run in exact) < 1e-16
-    assert 1e-11 < course_pictures.excess(descent)[1][0, -1] < 1e-9
+    assert max(course_runs.excess(run)[1][0, -1] for run in exact) < 1e-16
+    assert 1e-11 < course_runs.excess(descent)[1][0, -1] < 1e-9
     assert losses(network) == pytest.approx([0.11, 0.20, 0.18], rel=0.1)
     assert network[0].summary["hessian_vector_products"] == 97 * network[0].summary["updates"]
 
@@ -159,16 +159,16 @@ def test_search(page):
     (genetic, hill_climb), (adam,) = page("search")
     assert max(losses([genetic, hill_climb])) < 0.1
     assert adam.summary["train_loss"] == pytest.approx(0.31, rel=0.1)
-    before = course_pictures.setup(adam).model.state_dict()["layers.0.weight"]
+    before = course_runs.setup(adam).model.state_dict()["layers.0.weight"]
     after = load_checkpoint(adam.folder / "checkpoints" / "last.pt")["model"]["layers.0.weight"]
     assert torch.equal(before, after)
 
 
 def test_parabola(page):
     (whole,), shorter, (lbfgs,) = page("parabola")
-    least_squares = np.polyfit(*course_pictures.training_points(whole), 2)
+    least_squares = np.polyfit(*course_runs.training_points(whole), 2)
     for run in (whole, lbfgs):
-        (found,) = course_pictures.last_weights(run)["weight"].numpy()
+        (found,) = course_runs.last_weights(run)["weight"].numpy()
         np.testing.assert_allclose(found, least_squares, atol=6e-4)
     assert (whole.summary["updates"], lbfgs.summary["updates"]) == (4000, 9)
     assert losses(shorter, "updates") == [8 * n for n in (0, 5, 10, 20, 50, 100)]
