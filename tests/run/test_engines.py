@@ -1,5 +1,6 @@
 """The engines: a compiled run is the eager one, to rounding, wherever it stops and goes on."""
 
+import json
 import os
 import signal
 import threading
@@ -188,3 +189,17 @@ def test_the_function_that_is_compiled_is_100_updates_of_the_loop(here, rule):
                 loop.train_epoch(rates, Signals())
                 loop.epoch += 1
             torch.testing.assert_close(state[0], loop.stack.w, rtol=0, atol=1e-12)
+
+
+def test_profile_says_where_the_time_goes_and_writes_a_trace(here, capsys):
+    run = nettrain.train(["data=iris", "bs=4", "epochs=5", "profile=true"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    seconds = {" ".join(line[:-3]): float(line[-3]) for line in lines if len(line) > 3 and line[-2].endswith("%")}
+    assert {"batch", "forward", "backward", "update", "evaluation", "writing"} <= set(seconds)
+    assert sum(seconds.values()) == pytest.approx(run.summary["seconds"], rel=0.5)
+    trace = json.loads((run.folder / "profile.json").read_text())
+    names = [event.get("name") for event in trace["traceEvents"]]
+    assert names.count("update") >= 50
+    assert "aten::addmm" in names
+    plain = nettrain.train(["data=iris", "bs=4", "epochs=5", "quiet=true"])
+    assert_same(weights(plain), weights(run))

@@ -12,7 +12,7 @@ from nettrain.app.config import Config, to_container
 from nettrain.app.folder import holds_run
 
 # A change in these is no other run.
-_BOOKKEEPING = ("device", "engine", "tensorboard", "figures", "quiet", "resume", "trust", "checkpoint")
+_BOOKKEEPING = ("device", "engine", "profile", "tensorboard", "figures", "quiet", "resume", "trust", "checkpoint")
 
 
 @dataclass

@@ -160,7 +160,7 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
         )
 
 
-_BOOKKEEPING = ("checkpoint.", "device", "engine", "figures", "quiet", "tensorboard", "watch.")
+_BOOKKEEPING = ("checkpoint.", "device", "engine", "figures", "profile", "quiet", "tensorboard", "watch.")
 
 
 def _try_last_batch(setup: Setup) -> None:

@@ -13,7 +13,10 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.run.files import load_newest
 from nettrain.run.setup import Setup
 
-_FREE = ("epochs", "device", "tensorboard", "quiet", "engine", "figures", "resume", "trust", "budget", "checkpoint")
+_FREE = (
+    *("epochs", "device", "tensorboard", "quiet", "engine", "figures", "profile"),
+    *("resume", "trust", "budget", "checkpoint"),
+)
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:

@@ -90,6 +90,7 @@ class Settings:
     )
     resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
     trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
+    profile: bool = option(False, "say where the time goes, and write a trace of some updates, profile.json")
     quiet: bool = option(False, "print only warnings and errors")
 
     @property

@@ -21,6 +21,7 @@ from nettrain.run.graph import model_graph
 from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
 from nettrain.run.path import Path
+from nettrain.run.profile import Profile
 from nettrain.run.progress import Progress, say
 from nettrain.run.row import Numbers, Row
 from nettrain.run.setup import Setup
@@ -39,7 +40,8 @@ class Trainer:
         self.rows = [Row(setup) for setup in setups]
         settings = setups[0].settings
         self.engine = Engine(settings, (lambda line: None) if settings.quiet else say)
-        self.books = Books(setups[0].settings.budget)
+        self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
+        self.books = Books(settings.budget)
         self.halving = halving
         first, *others = setups
         self.path = Path(first.settings.epochs, first.parameters) if first.pictured and not others else None
@@ -120,6 +122,9 @@ class Trainer:
                     self.interrupt(signals.received)
                     break
                 self.write()
+        if self.profile:
+            for line in self.profile.table(max(1, self.books.updates)):
+                say(line)
         return rows
 
     def begin(self) -> None:
