@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BENCH := .venv/bench
 
-.PHONY: train test test-all bench course kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-sweep course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -17,6 +17,9 @@ test-all: $(READY)
 
 bench: $(BENCH)
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+bench-sweep: $(BENCH)
+	$(BIN)/python scripts/bench_sweep.py $(ARGS)
 
 kill-harness: $(READY)
 	$(BIN)/python scripts/kill_harness.py --kills 200 --mutations --output docs/reliability.md $(ARGS)

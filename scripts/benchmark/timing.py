@@ -23,14 +23,14 @@ class Spread:
 
 
 def alternating(
-    measures: Mapping[str, Callable[[], float]], seconds: float, least: int = 5, most: int = 30
+    measures: Mapping[str, Callable[[], float]], seconds: float, least: int = 5, most: int = 30, warm: bool = True
 ) -> dict[str, Spread]:
     """Call every function in turn, `least` to `most` times as far as `seconds` last; each gives one measurement.
 
-    A first round, in which caches are filled and programs compiled, does not count.
+    With `warm`, a first round, in which caches are filled and programs compiled, does not count.
     """
     values: dict[str, list[float]] = {name: [] for name in measures}
-    for measure in measures.values():
+    for measure in measures.values() if warm else ():
         measure()
     gc.collect()
     gc.disable()  # a collection would meet one of them alone
