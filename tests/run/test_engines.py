@@ -62,6 +62,9 @@ def test_a_compiled_run_is_the_eager_one_and_can_stop_and_go_on_anywhere(here, p
         np.testing.assert_allclose(compiled.metrics[column], eager.metrics[column], rtol=1e-9)
     assert load_checkpoint(compiled.folder / "checkpoints" / "last.pt")["engine"] == "compiled"
 
+    saved = nettrain.train([*PART, "engine=compiled", "epochs=8", "checkpoint.every_seconds=0"])  # a save is always due
+    assert_same(weights(saved), weights(compiled))
+
     stopped = nettrain.train([*PART, "engine=compiled", "epochs=8", "budget.updates=37"])  # in the third epoch
     assert stopped.summary["updates"] == 37
     resumed = nettrain.train([f"resume={stopped.folder}", "budget.updates=null"])

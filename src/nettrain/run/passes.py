@@ -49,17 +49,26 @@ class Pass:
 
 
 def gradient_pass(
-    stack: Stack, engine: Engine, epoch: int, rates: np.ndarray, books: Books, stop: Stop, room: Room, begun: Begun
+    stack: Stack,
+    engine: Engine,
+    epoch: int,
+    rates: np.ndarray,
+    books: Books,
+    stop: Stop,
+    abandon: Stop,
+    room: Room,
+    begun: Begun,
 ) -> Pass:
     """An update of the rules for each batch: one by one, or many in one call of a compiled program.
 
-    It ends early when `stop()` is true after an update or a call, which makes at most `room()` updates.
+    It ends early when `stop()` is true after an update or a call, which makes at most `room()` updates. When
+    `abandon()` is true a compilation is left in the middle.
     """
     coefficients, noises, batches = stack.coefficients(epoch, rates), stack.noises(epoch), stack.samples.batches(epoch)
     zs, ys, batch = list(begun.z), [y for _, y in itertools.islice(batches, begun.batches)], begun.batches
     g, before = torch.full_like(stack.w, torch.nan), torch.full_like(stack.w, torch.nan)
     while batch < stack.per_epoch:
-        number = engine.updates(stack, stack.per_epoch - batch, lambda: books.left(stack.updates), stop)
+        number = engine.updates(stack, stack.per_epoch - batch, lambda: books.left(stack.updates), abandon)
         if number:
             number = max(1, min(number, room()))
             part, now = list(itertools.islice(batches, number)), slice(batch, batch + number)

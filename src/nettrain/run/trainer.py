@@ -190,13 +190,14 @@ class Trainer:
             until_saved = self.every_steps - (self.books.updates - self.saved_updates)
             return int(min(self.books.left(self.stack.updates), until_saved))
 
-        optimizer = self.stack.setups[0].optimizer
+        def abandon() -> bool:
+            return signals.received is not None
+
+        stack, optimizer = self.stack, self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
-            return solver_pass(
-                self.stack, optimizer, self.epoch, self.books, stop, self.begun, lambda: bool(signals.received)
-            )
-        self.before = self.stack.snapshot(), self.begun.batches
-        return gradient_pass(self.stack, self.engine, self.epoch, rates, self.books, stop, room, self.begun)
+            return solver_pass(stack, optimizer, self.epoch, self.books, stop, self.begun, abandon)
+        self.before = stack.snapshot(), self.begun.batches
+        return gradient_pass(stack, self.engine, self.epoch, rates, self.books, stop, abandon, room, self.begun)
 
     def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray, batches: int) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best.
