@@ -219,7 +219,7 @@ def test_mistakes_are_said_in_one_sentence():
 
 
 def test_matrices_that_do_not_fit_are_refused_by_name(monkeypatch):
-    monkeypatch.setattr("nettrain.parts.solvers._free_host_memory", lambda: 10_000)
+    monkeypatch.setattr("nettrain.parts.solvers.free_memory", lambda device: 10_000)
     w0 = torch.ones(50, dtype=torch.float64)
     with pytest.raises(ConfigError, match="use solver=cg"):
         minimize(lambda w: w.square().sum(), w0, "newton")

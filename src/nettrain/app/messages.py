@@ -50,7 +50,7 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
         return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key), known)}")
-    if isinstance(cause, ValidationError):
+    if isinstance(cause, ValidationError) and cause.full_key:
         return ConfigError(_wrong_type(cause))
     text = re.sub(r"\s*\n\s*", " ", str(error)).strip()
     for pattern, sentence in _HYDRA:
