@@ -76,7 +76,7 @@ class Engine:
         self.program = None
         if self.choice != "eager" and compiled.can_compile(stack):
             known = asked or self._was_compiled
-            if not known and self._timed < TIMED and (stack.stacked or in_run * self._saved(stack) > WORTH_SECONDS):
+            if not known and self._timed < TIMED and in_run * self._saved(stack) > WORTH_SECONDS:
                 self._started = self._started if self._timed else time.perf_counter()
                 self._timed += 1
                 return
@@ -98,7 +98,7 @@ class Engine:
         if not built and not compiled.compiler():
             return False
         eager = (time.perf_counter() - self._started) / max(self._timed, 1) if self._timed else 0.0
-        saved = eager / 2 if stack.stacked else min(self._saved(stack), 0.8 * eager)  # a stack's memory is passed once
+        saved = min(self._saved(stack), 0.8 * eager)
         before = 0.0 if built else BUILD_SECONDS
         if in_run * saved <= before + WORTH_SECONDS:
             return False
@@ -110,5 +110,5 @@ class Engine:
         return True
 
     def _saved(self, stack: Stack) -> float:
-        """Seconds that compilation saves of an update, at most."""
-        return OVERHEAD_SECONDS * len(stack.objective.layout.names)
+        """Seconds that compilation saves of an update, at most; a stack's batched products it slows down."""
+        return 0.0 if stack.stacked else OVERHEAD_SECONDS * len(stack.objective.layout.names)

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from nettrain.run.files import append, replace_file, write_json
@@ -105,6 +106,4 @@ def _text(value: float) -> str:
 
 
 def _markdown(config: dict[str, Any]) -> str:
-    from omegaconf import OmegaConf
-
-    return "```yaml\n" + OmegaConf.to_yaml(OmegaConf.create(config)) + "```"
+    return "```yaml\n" + yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False) + "```"
