@@ -13,7 +13,7 @@ LAYERS = [  # from the top; a module may import from its own layer and from thos
     ["nettrain.objective"],
     ["nettrain.data"],
     ["nettrain.parts", "nettrain.problem"],
-    ["nettrain.vector", "nettrain.errors", "nettrain.figures"],
+    ["nettrain.vector", "nettrain.errors", "nettrain.figures", "nettrain.compiler"],
 ]
 MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -150,13 +150,13 @@ def train(starts: Sequence[Start], device: torch.device, halving: Halving | None
     first = setups[0]
     work = sum(setup.parameters for setup in setups) * first.settings.batch_size(first.n_train)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
-    with threads_for(work), deterministic(first.settings.deterministic), seeded(first.settings.seed):
+    with threads_for(work) as threads, deterministic(first.settings.deterministic), seeded(first.settings.seed):
         present = environment(device)
         for setup in setups:
             warning = record_environment(setup.folder, present)
             if warning:
                 warn(warning)
-        trainer = Trainer(setups, device, halving)
+        trainer = Trainer(setups, device, halving, threads)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

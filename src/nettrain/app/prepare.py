@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nettrain import data
 from nettrain.app.config import Config, flat, parts, to_container
+from nettrain.compiler.library import compiler
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts.heads import Auto, Head
@@ -18,7 +19,6 @@ from nettrain.parts.random import seeded
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
 from nettrain.parts.solvers import Solver
-from nettrain.run.compiled import compiler
 from nettrain.run.setup import Setup
 from nettrain.vector import trainable
 
@@ -56,7 +56,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(setup)
     if config.engine == "compiled":
-        _check_compiled(setup)
+        _check_compiled(setup, device)
     if isinstance(config.optimizer, Solver):
         if not isinstance(model, RowModule):
             setup.notes.append(
@@ -73,7 +73,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     return setup
 
 
-def _check_compiled(setup: Setup) -> None:
+def _check_compiled(setup: Setup, device: torch.device) -> None:
     """Raise `ConfigError` for a run that cannot be compiled."""
     if isinstance(setup.optimizer, Solver):
         why = f"optimizer={setup.optimizer.name} computes as it goes along; only gradient rules can be compiled"
@@ -83,8 +83,8 @@ def _check_compiled(setup: Setup) -> None:
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
     elif setup.settings.accumulate > 1 or setup.settings.autocast:
         why = "accumulate and precision=bf16, which are for large networks, cannot be compiled"
-    elif setup.updates_per_epoch == 1:
-        why = "with one update per epoch there is nothing to compile"
+    elif device.type != "cpu":
+        why = f"programs are compiled for the CPU, and this run is on {device.type}"
     elif compiler() is None:
         why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
     else:

@@ -49,7 +49,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs.
+    """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs, the rates in float64.
 
     `first` is the number of the first sample, where the samples are a part of the batch.
     """
@@ -66,10 +66,10 @@ class Noise:
         count = x.shape[-2] * x.shape[-1]
         start = self.first * x.shape[-1]
         index = torch.arange(start, start + count, dtype=torch.int64, device=x.device).view(x.shape[-2:])
-        keep = (
-            _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32)) >= self.rate * 2.0**32
-        )
-        return x * keep / (1 - self.rate)
+        number = _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32))
+        if isinstance(self.rate, Tensor):
+            return x * (number >= (self.rate * 2.0**32).long()) / (1 - self.rate).to(x.dtype)
+        return x * (number >= int(self.rate * 2.0**32)) / (1 - self.rate)
 
 
 def _hash32(h: Tensor) -> Tensor:

@@ -21,29 +21,38 @@ class Block:
     rows: slice | EllipsisType
     state: State
 
+    def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
+
+        t (S,) are the numbers of the updates, lr (S,) or (S, K, 1) their learning rates.
+        """
+        if lr.ndim > 1:
+            t, lr = t[:, None, None], lr[:, self.rows]
+        scalars = self.rule.all_coefficients(t, lr)
+        columns = [np.broadcast_to(value, lr.shape) for value in scalars.values()]
+        return list(scalars), np.stack(columns, -1) if lr.ndim == 1 else np.concatenate(columns, -1)
+
     def coefficients(
         self, t: np.ndarray, lr: np.ndarray, device: torch.device, dtype: torch.dtype
     ) -> list[Coefficients]:
-        """The rule's scalars for the updates t (S,) with learning rates lr (S,) or (S, K, 1).
-
-        They are numbers for one run, and tensors (rows, 1) on the device for a stack.
-        """
-        stacked = lr.ndim > 1
-        if stacked:
-            t, lr = t[:, None, None], lr[:, self.rows]
-        scalars = self.rule.all_coefficients(t, lr)
-        arrays = [np.broadcast_to(value, lr.shape) for value in scalars.values()]
-        if stacked:
-            table = torch.as_tensor(np.stack(arrays, axis=1), dtype=dtype).to(device)
-            return [dict(zip(scalars, update.unbind(), strict=True)) for update in table.unbind()]
-        return [dict(zip(scalars, update, strict=True)) for update in zip(*(a.tolist() for a in arrays), strict=True)]
+        """The rule's scalars for each of the updates, numbers for one run, and for a stack tensors (rows, 1)."""
+        names, table = self.table(t, lr)
+        if table.ndim == 2:
+            return [dict(zip(names, update, strict=True)) for update in table.tolist()]
+        columns = torch.as_tensor(table, dtype=dtype).to(device).movedim(-1, 1).unsqueeze(-1)
+        return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
 
 
 def kind(rule: Rule) -> tuple[Any, ...]:
-    """What rules of one block have in common: their class, and whatever is no number, such as `nesterov`."""
-    values = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
-    switches = [(n, v) for n, v in values.items() if isinstance(v, bool | str)]
-    return (type(rule).__name__, *switches)
+    """What rules of one block have in common: their class, their switches, and which of their numbers are 0 or none.
+
+    Whatever a rule computes and remembers depends on that, and on nothing else of its fields.
+    """
+    return (type(rule).__name__, *(_switch(getattr(rule, field.name)) for field in dataclasses.fields(rule)))
+
+
+def _switch(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | str) else value > 0
 
 
 def blocks(rules: Sequence[Rule], w: Tensor) -> list[Block]:

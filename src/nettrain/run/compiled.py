@@ -1,217 +1,204 @@
-"""Many updates in one call: a step of the stack, compiled as a loop over batches, and kept on disk for later runs.
+"""Many updates in one call: the update of a run compiled, with a loop over batches around it, for each row of a stack.
 
-A compiled program depends on the shapes and on the kinds of the parts, and on no number: learning rates and other
-coefficients, batches and the keys of noise are its inputs. Another process builds it (`nettrain.run.build`), so that
-a run can be interrupted meanwhile and need not import the compiler. Loading it takes milliseconds.
+A program depends on shapes and on the kinds of the parts, and on no number: coefficients, samples, their order and the
+keys of noise are its inputs. Rows are computed one after another, each with all the updates of a call, so that its
+weights and its optimizer's state stay in the processor's cache; threads share the rows.
 """
 
-import hashlib
-import os
-import pickle
-import platform
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from types import EllipsisType
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from string import Template
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nettrain import errors, objective, parts, vector
-from nettrain.parts.heads import Head
-from nettrain.parts.models import RowModule
+from nettrain.compiler.library import library
+from nettrain.compiler.source import KERNELS, function
+from nettrain.compiler.writing import c_type
+from nettrain.objective import Objective
 from nettrain.parts.random import Noise
-from nettrain.parts.rules import Coefficients, Rule
-from nettrain.run import build
+from nettrain.parts.rules import Rule
+from nettrain.run.blocks import Block, kind
 from nettrain.run.stack import Stack
-from nettrain.vector import Layout
+
+CALL_SECONDS = 0.25  # of one call, between two of which signals and budgets are looked at
+
+_LOOP = Template("""
+extern "C" int64_t scratch_bytes() { return $scratch; }
+
+// For each of the rows: `steps` updates on the samples in `order`, the last one on a smaller batch if that is so.
+extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y,
+                        const int64_t* order, int64_t order_row, const $real* scalars, int64_t scalars_row,
+                        int64_t scalars_step, const int64_t* keys, int64_t keys_row, const double* rates,
+                        $real* outputs, int64_t outputs_row, $real* before,
+                        int64_t first, int64_t rows, int64_t steps, int64_t smaller, char* scratch) {
+  alignas(64) static thread_local $real x[$bs * $inputs];
+  alignas(64) static thread_local $target y[$bs];
+  const int64_t sizes[] = {$sizes};
+  for (int64_t r = first; r < first + rows; r++) {
+    $real* row[$tensors];
+    for (int i = 0; i < $tensors; i++) row[i] = tensors[i] + r * sizes[i];
+    const int64_t* sample = order + r * order_row;
+    for (int64_t s = 0; s < steps; s++, sample += $bs) {
+      const bool last = s == steps - 1, small = last && smaller;
+      if (last && before) memcpy(before + r * sizes[0], row[0], sizes[0] * sizeof($real));
+      for (int64_t i = 0; i < (small ? $last : $bs); i++) {
+        memcpy(x + i * $inputs, all_x + sample[i] * $inputs, $inputs * sizeof($real));
+        y[i] = all_y[sample[i]];
+      }
+      $real* c = const_cast<$real*>(scalars + r * scalars_row + s * scalars_step);
+      $real* z = outputs + r * outputs_row + s * $bs * $outputs;
+      int64_t* key = const_cast<int64_t*>(keys + r * keys_row + s);
+      double* rate = const_cast<double*>(rates + r);
+      (small ? update_last : update)($row, x, y, c, z, key, rate, scratch);
+    }
+  }
+}
+""")
 
 
-class BuildError(Exception):
-    """A program could not be built; the message is the compiler's own last line."""
+class Abandoned(Exception):
+    """The compilation was left in the middle."""
 
 
-@dataclass
-class Step:
-    """One update as a pure function of tensors."""
+class Compiled:
+    """The updates of a stack by compiled programs, one for each kind of rule, on so many threads.
 
-    model: RowModule
-    head: Head
-    blocks: list[tuple[Rule, slice | EllipsisType, list[str], list[str]]]  # a rule, its rows, its state, its scalars
-    dropout: float | None  # of the one run; None where there is no noise, or each row has its own rate
+    Raises `CannotCompile`, `BuildError` or `OSError` where that cannot be done, and `Abandoned` if `abandon()` became
+    true meanwhile.
+    """
 
-    def __call__(self, *tensors: Tensor) -> list[Tensor]:
-        """The new w and states of the blocks, and z.
+    name = "compiled"
 
-        The arguments are w and the states, x, y, the scalars of each block, and where there is noise its key, followed
-        by the rates of the rows where each has its own.
+    def __init__(self, stack: Stack, threads: int, abandon: Callable[[], bool]) -> None:
+        self.noisy = stack.noise(0) is not None
+        self.pool = ThreadPoolExecutor(threads)
+        self.threads, self.most = threads, 64
+        self.programs: dict[Any, ctypes.CDLL] = {}
+        for block in stack.blocks:
+            program = library(_text(stack, block, self.noisy), abandon)
+            if program is None:
+                raise Abandoned
+            self.programs[kind(_example(stack, block))] = program
+
+    def begin(self, stack: Stack, epoch: int, rates: np.ndarray, start: int) -> None:
+        """Get ready for the updates of an epoch from number `start` on."""
+        self.stack, self.next, k = stack, start, len(stack.setups)
+        t = epoch * stack.per_epoch + np.arange(1, stack.per_epoch + 1)
+        self.order = stack.samples.order(epoch).expand(k, -1)
+        self.tables = [
+            torch.as_tensor(table.reshape(len(t), -1, table.shape[-1]), dtype=stack.dtype)
+            for table in (block.table(t, rates)[1] for block in stack.blocks)
+        ]
+        keys, dropout = stack.noise(epoch) or (np.zeros((len(t), k), np.int64), np.zeros(k))
+        self.keys, self.rates = torch.as_tensor(np.ascontiguousarray(keys.T)), torch.as_tensor(dropout)
+
+    def advance(self, number: int, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Make so many updates; z (..., samples, outputs) of them, and the gradient g (..., P) of the last one.
+
+        The weights before the last one are written into `before`, if given.
         """
-        number = 1 + sum(len(names) for _, _, names, _ in self.blocks)
-        w, *states = (tensor.clone() for tensor in tensors[:number])
-        x, y, *more = tensors[number:]
-        scalars, noise = more[: len(self.blocks)], more[len(self.blocks) :]
-        layout = Layout.of(self.model)
-        parameters = layout.views(w)
-        gradients = {name: torch.empty_like(view) for name, view in parameters.items()}
-        drawn = Noise(noise[0], noise[1] if len(noise) > 1 else self.dropout or 0.0) if noise else None
-        z = self.model.backpropagate(
-            parameters,
-            x,
-            drawn,
-            lambda z: self.head.loss_gradient(z, y.expand(z.shape[:-1])) / y.shape[-1],
-            gradients,
-        )
-        g = torch.cat([gradient.flatten(w.dim() - 1) for gradient in gradients.values()], dim=-1)
-        rest = iter(states)
-        for (rule, rows, names, of_rule), values in zip(self.blocks, scalars, strict=True):
-            coefficients: Coefficients = dict(zip(of_rule, values.unbind(), strict=True))
-            rule.step({name: next(rest) for name in names}, w[rows], g[rows], coefficients)
-        return [w, *states, z]
+        began, stack, bs = time.perf_counter(), self.stack, self.stack.samples.bs
+        order = self.order[:, self.next * bs : (self.next + number) * bs]
+        z = torch.empty(*order.shape, _outputs(stack), dtype=stack.dtype)
+        g = torch.empty_like(stack.w)
+        calls = [
+            call
+            for block, table in zip(stack.blocks, self.tables, strict=True)
+            for call in self._calls(block, table[self.next : self.next + number], order, z, g, before)
+        ]
+        list(self.pool.map(lambda call: call(), calls)) if len(calls) > 1 else calls[0]()
+        self.next += number
+        self.most = max(1, int(number * CALL_SECONDS / (time.perf_counter() - began)))
+        return z if stack.stacked else z[0], g
+
+    def _calls(
+        self, block: Block, table: Tensor, order: Tensor, z: Tensor, g: Tensor, before: Tensor | None
+    ) -> Iterator[Callable[[], None]]:
+        """The block's rows, in parts for the threads; each part is computed by one call."""
+        stack, program = self.stack, self.programs[kind(_example(self.stack, block))]
+        own = block.rows if isinstance(block.rows, slice) else slice(0, 1)
+        rows = own.stop - own.start
+        tensors = [stack.w[block.rows], g[block.rows], *block.state.values()]
+        x, y = stack.samples.splits["train"]
+        order, keys = order[own], self.keys[own, self.next :]
+        given = [
+            (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors)),
+            *(_pointer(x), _pointer(y)),
+            *(_pointer(order), order.stride(0)),
+            *(_pointer(table), table.stride(1), table.stride(0)),
+            *(_pointer(keys), keys.stride(0), _pointer(self.rates[own])),
+            *(_pointer(z[own]), z.stride(0)),
+            None if before is None else _pointer(before[block.rows]),
+        ]
+        smaller = order.shape[1] % stack.samples.bs > 0
+        for part in np.array_split(np.arange(rows), min(self.threads, rows)):
+            yield partial(_call, program, given, int(part[0]), len(part), len(table), smaller)
 
 
-class Program:
-    """A loaded program for stacks of one shape."""
-
-    def __init__(self, path: Path) -> None:
-        self.loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
-
-    def advance(
-        self,
-        stack: Stack,
-        batches: Sequence[tuple[Tensor, Tensor]],
-        coefficients: Sequence[Sequence[Coefficients]],
-        noises: Sequence[Noise | None],
-    ) -> list[Tensor]:
-        """Make one update for each batch, all of the same size, in the stack's tensors; the logits z of each."""
-        state = _state(stack)
-        *new, z = self.loader.run([*state, *_inputs(stack, batches, coefficients, noises)])
-        for old, value in zip(state, new, strict=True):
-            old.copy_(value)
-        return list(z.unbind())
+def _call(program: ctypes.CDLL, given: list[Any], first: int, rows: int, steps: int, smaller: bool) -> None:
+    scratch = torch.empty(program.scratch_bytes() + 1, dtype=torch.uint8)
+    numbers = [ctypes.c_int64(n) if isinstance(n, int) else n for n in (*given, first, rows, steps, int(smaller))]
+    program.advance(*numbers, _pointer(scratch))
 
 
-def can_compile(stack: Stack) -> bool:
-    """Whether the stack's step is of a kind that can be compiled."""
-    settings = stack.setups[0].settings
-    plain = settings.accumulate == 1 and settings.autocast is None
-    return bool(stack.blocks) and isinstance(stack.objective.model, RowModule) and plain and stack.skips is None
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
 
 
-def compiler() -> str | None:
-    """The C++ compiler that torch would use; None if there is none."""
-    names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
-    return next((found for name in names if (found := shutil.which(name))), None)
+def _example(stack: Stack, block: Block) -> Rule:
+    """The rule of the block's first row."""
+    rule = stack.setups[block.rows.start if isinstance(block.rows, slice) else 0].optimizer
+    assert isinstance(rule, Rule)
+    return rule
 
 
-def cached(stack: Stack) -> Path:
-    """Where the program for such stacks lies once it has been built: in `$XDG_CACHE_HOME/nettrain`, or ~/.cache."""
-    step, first = _step(stack), stack.setups[0]
-    rules = [([_branch(getattr(rule, f.name)) for f in fields(rule)], *more) for rule, *more in step.blocks]
-    of_parts = [first.config["model"], first.config["activation"], step.head.name, step.dropout, rules]
-    shapes = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in _example(stack)]
-    machine = [torch.__version__, platform.machine(), _processor(), torch.get_num_threads(), str(stack.device)]
-    about = repr([of_parts, shapes, machine])
-    sources = [Path(__file__), *(Path(str(module.__file__)) for module in (build, errors, objective, vector))]
-    sources += sorted(Path(parts.__path__[0]).glob("*.py"))
-    digest = hashlib.sha256(about.encode() + b"".join(path.read_bytes() for path in sources))
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nettrain"
-    return folder / f"{digest.hexdigest()[:32]}.pt2"
-
-
-def compile_step(stack: Stack, path: Path, abandon: Callable[[], bool]) -> bool:
-    """Build the program for such stacks; False if `abandon()` became true meanwhile. Raises `BuildError`."""
-    command = [sys.executable, "-m", "nettrain.run.build"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    example = [(tensor.shape, tensor.dtype, tensor.device) for tensor in _example(stack)]
-    work: bytes | None = pickle.dumps((_step(stack), example, len(_state(stack)), path, torch.get_num_threads()))
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the run to handle
-    ) as process:
-        while True:
-            try:
-                _, said = process.communicate(work, timeout=0.05)
-                break
-            except subprocess.TimeoutExpired:
-                work = None  # it has been handed over
-            if abandon():
-                os.killpg(process.pid, signal.SIGKILL)
-                return False
-    if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise BuildError(lines[-1] if lines else f"exit code {process.returncode}")
-    return True
-
-
-def _step(stack: Stack) -> Step:
+def _outputs(stack: Stack) -> int:
     first = stack.setups[0]
-    (coefficients, *_), noise = stack.coefficients(0, stack.learning_rates(0)), stack.noises(0)[0]
-    blocks = [
-        (block.rule, block.rows, list(block.state), list(c))
-        for block, c in zip(stack.blocks, coefficients, strict=True)
-    ]
-    model = stack.objective.model
-    assert isinstance(model, RowModule)
-    return Step(model, first.head, blocks, float(noise.rate) if noise and not stack.stacked else None)
+    return first.head.outputs(len(first.data.encoder.classes))
 
 
-def _state(stack: Stack) -> list[Tensor]:
-    return [stack.w, *(tensor for block in stack.blocks for tensor in block.state.values())]
+def _text(stack: Stack, block: Block, noisy: bool) -> str:
+    """The program for rows with this kind of rule."""
+    samples, rule = stack.samples, _example(stack, block)
+    names, _ = block.table(np.ones(1), stack.learning_rates(0)[:1])
+    x, y = samples.splits["train"]
+    w = torch.zeros_like(stack.w[0] if stack.stacked else stack.w)
+    state = rule.init(w)
+    objective = Objective(stack.objective.model, stack.setups[0].head)
 
+    def update(w: Tensor, g: Tensor, x: Tensor, y: Tensor, c: Tensor, z: Tensor, **more: Tensor) -> None:
+        noise = Noise(more["key"], more["rate"]) if noisy else None
+        outputs, gradient = objective.gradient(w, x, y, noise)
+        z.copy_(outputs)
+        g.copy_(gradient)
+        rule.step({name: more[name] for name in state}, w, gradient, dict(zip(names, c.unbind(), strict=True)))
 
-def _inputs(
-    stack: Stack,
-    batches: Sequence[tuple[Tensor, Tensor]],
-    coefficients: Sequence[Sequence[Coefficients]],
-    noises: Sequence[Noise | None],
-) -> list[Tensor]:
-    """What a program takes beside the state: x, y, the scalars of each block and the noise, of every update."""
-    xs, ys = zip(*batches, strict=True)
-    scalars = [_table(stack, [list(update[i].values()) for update in coefficients]) for i in range(len(stack.blocks))]
-    return [torch.stack(xs), torch.stack(ys), *scalars, *_noise(stack, noises)]
+    def written(name: str, bs: int) -> tuple[str, int]:
+        batch = {"x": torch.zeros_like(x[:bs]), "y": torch.zeros_like(y[:bs])}
+        numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, _outputs(stack), dtype=w.dtype)}
+        noise = {"key": torch.zeros((), dtype=torch.int64), "rate": torch.zeros((), dtype=torch.float64)}
+        with torch.no_grad():
+            return function(name, update, {"w": w, "g": torch.zeros_like(w), **state, **batch, **numbers, **noise})
 
-
-def _table(stack: Stack, rows: list[list[Any]]) -> Tensor:
-    if stack.stacked:
-        return torch.stack([torch.stack(row) for row in rows])
-    return torch.tensor(rows, dtype=stack.dtype, device=stack.device)
-
-
-def _noise(stack: Stack, noises: Sequence[Noise | None]) -> list[Tensor]:
-    drawn = [noise for noise in noises if noise is not None]
-    if not drawn:
-        return []
-    if not stack.stacked:
-        return [torch.tensor([noise.key for noise in drawn], device=stack.device)]
-    return [torch.stack([n.key for n in drawn]), torch.stack([n.rate for n in drawn])]  # type: ignore[misc]
-
-
-def _example(stack: Stack) -> list[Tensor]:
-    """The state and the inputs of two updates."""
-    batch = next(iter(stack.samples.batches(0)))
-    coefficients = stack.coefficients(0, stack.learning_rates(0))[:2]
-    return [*_state(stack), *_inputs(stack, [batch, batch], coefficients, stack.noises(0)[:2])]
-
-
-def _branch(value: Any) -> Any:
-    """What of a rule's setting can decide how the rule computes: of numbers only whether all are above 0."""
-    return value if value is None or isinstance(value, bool | str) else bool(np.all(value > 0))
-
-
-def _processor() -> str:
-    """What the processor can do: a program is built for it alone."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    last = samples.used - (stack.per_epoch - 1) * samples.bs
+    whole = written("update", samples.bs)
+    smaller = written("update_last", last) if last < samples.bs else ("constexpr auto update_last = update;", 0)
+    loop = _LOOP.substitute(
+        real=c_type(w.dtype),
+        target=c_type(y.dtype),
+        bs=samples.bs,
+        last=last,
+        inputs=x.shape[1],
+        outputs=_outputs(stack),
+        tensors=2 + len(state),
+        sizes=", ".join(str(len(tensor)) for tensor in (w, w, *state.values())),
+        row=", ".join(f"row[{i}]" for i in range(2 + len(state))),
+        scratch=max(whole[1], smaller[1]),
+    )
+    return KERNELS + whole[0] + "\n" + smaller[0] + loop

@@ -22,12 +22,15 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def threads_for(multiplications: int) -> Iterator[None]:
-    """Within it torch computes on one thread if the forward pass of a batch is small; otherwise as it is set."""
+def threads_for(multiplications: int) -> Iterator[int]:
+    """Within it torch computes on one thread if the forward pass of a batch is small; otherwise as it is set.
+
+    It gives the number of threads that are set.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1 if multiplications < SMALL else before)
     try:
-        yield
+        yield before
     finally:
         torch.set_num_threads(before)
 

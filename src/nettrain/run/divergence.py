@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from nettrain.parts.models import RowModule
 from nettrain.parts.solvers import Solver
-from nettrain.run.passes import update
+from nettrain.run.eager import update
 from nettrain.run.row import HALVINGS, Row
 from nettrain.run.stack import Stack, to_host
 

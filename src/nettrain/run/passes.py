@@ -4,8 +4,7 @@
 a batch as often as they need.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,12 +13,10 @@ import torch
 from torch import Tensor
 
 from nettrain.parts.models import RowModule
-from nettrain.parts.random import Noise
-from nettrain.parts.rules import Coefficients
 from nettrain.parts.solvers import REASONS, Solver
 from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
-from nettrain.run.engine import Engine
+from nettrain.run.engine import Updates
 from nettrain.run.stack import Stack
 from nettrain.run.watch import watched
 
@@ -39,66 +36,34 @@ class Begun:
 
 @dataclass
 class Pass:
-    """What a pass leaves behind: z and y of the batches that it came to, g and the change of w of its last update."""
+    """What a pass leaves behind: z of its batches, their y (..., samples), g and the change of w of its last update."""
 
     batches: int
     z: list[Tensor]
-    y: list[Tensor]
+    y: Tensor
     gradient: Tensor | None
     change: Tensor
 
 
 def gradient_pass(
-    stack: Stack,
-    engine: Engine,
-    epoch: int,
-    rates: np.ndarray,
-    books: Books,
-    stop: Stop,
-    abandon: Stop,
-    room: Room,
-    begun: Begun,
+    stack: Stack, updates: Updates, epoch: int, rates: np.ndarray, books: Books, stop: Stop, room: Room, begun: Begun
 ) -> Pass:
-    """An update of the rules for each batch: one by one, or many in one call of a compiled program.
+    """An update of the rules for each batch, by an engine.
 
-    It ends early when `stop()` is true after an update or a call, which makes at most `room()` updates. When
-    `abandon()` is true a compilation is left in the middle.
+    It ends early when `stop()` is true after a call of the engine, which makes at most `room()` updates.
     """
-    coefficients, noises, batches = stack.coefficients(epoch, rates), stack.noises(epoch), stack.samples.batches(epoch)
-    zs, ys, batch = list(begun.z), [y for _, y in itertools.islice(batches, begun.batches)], begun.batches
+    zs, batch = list(begun.z), begun.batches
     g, before = torch.full_like(stack.w, torch.nan), torch.full_like(stack.w, torch.nan)
+    updates.begin(stack, epoch, rates, batch)
     while batch < stack.per_epoch:
-        number = engine.updates(stack, stack.per_epoch - batch, lambda: books.left(stack.updates), abandon)
-        if number:
-            number = max(1, min(number, room()))
-            part, now = list(itertools.islice(batches, number)), slice(batch, batch + number)
-            zs += engine.advance(stack, part, coefficients[now], noises[now])
-            ys += [y for _, y in part]
-        else:
-            number, (x, y) = 1, next(batches)
-            if batch == stack.per_epoch - 1:
-                before = stack.w.clone()
-            z, g = update(stack, x, y, coefficients[batch], noises[batch])
-            zs.append(z)
-            ys.append(y)
+        number = min(updates.most, stack.per_epoch - batch, max(1, room()))
         batch += number
+        z, g = updates.advance(number, before if batch == stack.per_epoch else None)
+        zs.append(z)
         books.gradient_updates(number)
         if stop():
             break
-    return Pass(batch, zs, ys, g, stack.w - before)
-
-
-def update(
-    stack: Stack, x: Tensor, y: Tensor, coefficients: Sequence[Coefficients], noise: Noise | None
-) -> tuple[Tensor, Tensor]:
-    """z and g of a batch, by which the rules have made one update."""
-    before = stack.snapshot() if stack.skips is not None else None
-    z, g = stack.objective.gradient(stack.w, x, y, noise)  # forward, loss, backward
-    for block, c in zip(stack.blocks, coefficients, strict=True):
-        block.rule.step(block.state, stack.w[block.rows], g[block.rows], c)  # update
-    if before is not None:
-        stack.leave_out(before, z, y, g)
-    return z, g
+    return Pass(batch, zs, stack.samples.targets(epoch, batch), g, stack.w - before)
 
 
 def solver_pass(
@@ -109,10 +74,9 @@ def solver_pass(
     When `abandon()` is true an update is left in the middle, and all is as it was before that update.
     """
     objective, seed = stack.objective, stack.setups[0].settings.seed
-    zs, ys, batch = list(begun.z), [], begun.batches
+    zs, batch = list(begun.z), begun.batches
     change = torch.full_like(stack.w, torch.nan)
     for i, (x, y) in enumerate(stack.samples.batches(epoch)):
-        ys.append(y)
         if i < begun.batches:
             continue
         value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
@@ -135,7 +99,7 @@ def solver_pass(
             zs.append(objective.logits(w, x))
         if stop():
             break
-    return Pass(batch, zs, ys[:batch], stack.state.get("gradient"), change)
+    return Pass(batch, zs, stack.samples.targets(epoch, batch), stack.state.get("gradient"), change)
 
 
 def converged(stack: Stack) -> str | None:
@@ -152,7 +116,7 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
     order of the batches, whose loss is not.
     """
     norm = torch.linalg.vector_norm
-    z, y = torch.cat(done.z, -2), torch.cat(done.y, -1)
+    z, y = torch.cat(done.z, -2), done.y
     values = stack.evaluate("val", stack.w)
     if values:
         train = stack.objective.measure(z, y)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from nettrain.run.engine import Engine
+from nettrain.run.engine import Engine, Updates
 from nettrain.run.row import Row
 from nettrain.run.stack import Stack
 
@@ -38,7 +38,7 @@ class Profile:
         self._wrap(stack, "evaluate", "evaluation")
         for block in stack.blocks:
             self._wrap(block.rule, "step", "update")
-        self._wrap(engine, "advance", "compiled updates")
+        self._wrap_updates(engine)
         for row in rows:
             for owner, name in ((row, "save"), (row.record, "epoch"), (row.record, "flush"), (row.record, "summary")):
                 self._wrap(owner, name, "writing")
@@ -94,6 +94,18 @@ class Profile:
             return result
 
         setattr(owner, name, staged)
+
+    def _wrap_updates(self, engine: Engine) -> None:
+        """Count a compiled program's calls as a stage, once the engine has been chosen."""
+        choose = engine.updates
+
+        def updates(*arguments: Any) -> Updates:
+            chosen = choose(*arguments)
+            if chosen.name == "compiled" and "advance" not in vars(chosen):
+                self._wrap(chosen, "advance", "compiled updates")
+            return chosen
+
+        engine.updates = updates  # type: ignore[method-assign,assignment]
 
     def _each(self, batches: Iterator[Any]) -> Iterator[Any]:
         while True:

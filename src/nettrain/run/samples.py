@@ -35,20 +35,31 @@ class Samples:
             y = np.concatenate([d.y[d.splits[name]] for d in data])
             self.splits[name] = torch.as_tensor(x, dtype=dtype).to(device), torch.as_tensor(y, dtype=classes).to(device)
 
+    def order(self, epoch: int) -> Tensor:
+        """The samples of the training split in the order of this epoch, numbers (..., n) of those in `splits`."""
+        n = self.size["train"]
+        if self.bs == n:  # the order within a batch changes nothing but the rounding of sums
+            index = torch.arange(n)
+        elif self.shared:
+            index = random.permutation(self.seeds[0], epoch, n)[: self.used]
+        else:
+            orders = {seed: random.permutation(seed, epoch, n)[: self.used] for seed in set(self.seeds)}
+            index = torch.stack([orders[seed] for seed in self.seeds])
+        return (index if self.shared else index + self._starts("train")).to(self.device)
+
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y of every batch, the training split in the order of this epoch."""
-        n, bs = self.size["train"], self.bs
-        if bs == n:  # the order within a batch changes nothing but the rounding of sums
-            yield from self.parts("train", n)
-        elif self.shared:
-            x, y = self.splits["train"]
-            index = random.permutation(self.seeds[0], epoch, n)[: self.used].to(self.device)
-            yield from zip(x.index_select(0, index).split(bs), y.index_select(0, index).split(bs), strict=True)
+        index = self.order(epoch)
+        if self.shared:  # one permuted copy, of which the batches are views
+            x, y = self._gather("train", index)
+            yield from zip(x.split(self.bs), y.split(self.bs), strict=True)
         else:
-            index = torch.stack([random.permutation(seed, epoch, n)[: self.used] for seed in self.seeds])
-            index = (index + self._starts("train")).to(self.device)
-            for batch in index.split(bs, dim=-1):
+            for batch in index.split(self.bs, dim=-1):
                 yield self._gather("train", batch)
+
+    def targets(self, epoch: int, batches: int) -> Tensor:
+        """y (..., samples) of the first batches of this epoch."""
+        return self.splits["train"][1].take(self.order(epoch)[..., : batches * self.bs])
 
     def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A whole split in its own order, `size` samples at a time."""

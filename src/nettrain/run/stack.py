@@ -92,18 +92,26 @@ class Stack:
         of_blocks = [block.coefficients(t, lr, self.device, self.dtype) for block in self.blocks]
         return [list(update) for update in zip(*of_blocks, strict=True)]
 
-    def noises(self, epoch: int) -> list[Noise | None]:
-        """The noise of every update of the epoch; None for a model of ours that has no dropout."""
+    def noise(self, epoch: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The keys, (S, K), of the noise of every update, and the rates of dropout, (K,); None if there is no noise."""
         models = [setup.model for setup in self.setups]
         rates = [model.dropout if isinstance(model, RowModule) else None for model in models]
         if not any(rate is None or rate > 0 for rate in rates):  # a foreign module may draw noise of its own
-            return [None] * self.per_epoch
+            return None
         t = epoch * self.per_epoch + np.arange(self.per_epoch)
         keys = [random.noise_keys(setup.settings.seed, t) for setup in self.setups]
+        return np.stack(keys, 1), np.array([rate or 0.0 for rate in rates])
+
+    def noises(self, epoch: int) -> list[Noise | None]:
+        """The noise of every update of the epoch."""
+        noise = self.noise(epoch)
+        if noise is None:
+            return [None] * self.per_epoch
+        keys, rates = noise
         if not self.stacked:
-            return [Noise(key, rates[0] or 0.0) for key in keys[0].tolist()]
-        rate = self._table(np.array([rate or 0.0 for rate in rates])[:, None, None], self.dtype)
-        return [Noise(key, rate) for key in self._table(np.stack(keys, 1)[..., None, None], torch.int64).unbind()]
+            return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
+        rate = self._table(rates[:, None, None], torch.float64)
+        return [Noise(key, rate) for key in self._table(keys[..., None, None], torch.int64).unbind()]
 
     def _table(self, array: np.ndarray, dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(array, dtype=dtype).to(self.device)

@@ -35,11 +35,13 @@ FLUSH_SECONDS = 1.0
 class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder."""
 
-    def __init__(self, setups: Sequence[Setup], device: torch.device, halving: Halving | None = None) -> None:
+    def __init__(
+        self, setups: Sequence[Setup], device: torch.device, halving: Halving | None = None, threads: int = 1
+    ) -> None:
         self.stack = Stack(setups, device)
         self.rows = [Row(setup) for setup in setups]
         settings = setups[0].settings
-        self.engine = Engine(settings, (lambda line: None) if settings.quiet else say)
+        self.engine = Engine(settings, threads, (lambda line: None) if settings.quiet else say)
         self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
         self.books = Books(settings.budget)
         self.halving = halving
@@ -196,8 +198,9 @@ class Trainer:
         stack, optimizer = self.stack, self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
             return solver_pass(stack, optimizer, self.epoch, self.books, stop, self.begun, abandon)
+        updates = self.engine.updates(stack, self.books.left(stack.updates), abandon)
         self.before = stack.snapshot(), self.begun.batches
-        return gradient_pass(stack, self.engine, self.epoch, rates, self.books, stop, abandon, room, self.begun)
+        return gradient_pass(stack, updates, self.epoch, rates, self.books, stop, room, self.begun)
 
     def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray, batches: int) -> None:
         """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best.

@@ -1,0 +1,102 @@
+"""Elementwise operations put into common loops, and what nobody reads left out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from nettrain.compiler.recording import Access, Recording, Statement
+
+Place = tuple[int, int, tuple[int, ...]]  # where an element lies: buffer, offset, strides over a loop's shape
+
+
+@dataclass
+class Loop:
+    """Statements that are computed for one element after another, or a single one that has a loop of its own."""
+
+    statements: list[Statement]
+    elementwise: bool
+    stored: set[Place] = field(default_factory=set)  # what has to be in memory afterwards
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.statements[0].out.shape
+
+    def takes(self, statement: Statement) -> bool:
+        """Whether the statement can be computed in this loop: no element needs another one of what is written."""
+        if not self.elementwise or statement.out.shape != self.shape:
+            return False
+        return not any(_conflict(statement, own, self.shape) for own in self.statements)
+
+
+def place(access: Access, shape: tuple[int, ...]) -> Place:
+    return access.buffer, access.offset, access.broadcast(shape)
+
+
+def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> list[Loop]:
+    """The statements in loops, in an order in which they can be computed."""
+    found: list[Loop] = []
+    for statement in _needed(recording):
+        elementwise = is_elementwise(statement)
+        home = None
+        for loop in reversed(found if elementwise else []):
+            if loop.takes(statement):
+                home = loop
+            if home or any(_depends(statement, other) for other in loop.statements):
+                break
+        if home:
+            home.statements.append(statement)
+        else:
+            found.append(Loop([statement], elementwise))
+    for loop in found:
+        others = [access for other in found if other is not loop for s in other.statements for access in s.reads]
+        loop.stored = {
+            place(s.out, loop.shape)
+            for s in loop.statements
+            if s.out.buffer < len(recording.names) or any(s.out.overlaps(access) for access in others)
+        }
+    return found
+
+
+def _needed(recording: Recording) -> list[Statement]:
+    """The statements whose results are read, or lie in the function's own tensors."""
+    live, kept = set(range(len(recording.names))), []
+    for statement in reversed(recording.statements):
+        if statement.out.buffer in live:
+            kept.append(statement)
+            live.update(access.buffer for access in statement.reads)
+    return kept[::-1]
+
+
+def _depends(later: Statement, earlier: Statement) -> bool:
+    """Whether their order matters."""
+    return (
+        later.out.overlaps(earlier.out)
+        or any(access.overlaps(earlier.out) for access in later.reads)
+        or any(access.overlaps(later.out) for access in earlier.reads)
+    )
+
+
+def _conflict(one: Statement, other: Statement, shape: tuple[int, ...]) -> bool:
+    """Whether one writes an element of which the other needs another element."""
+    return any(
+        access.overlaps(writer.out) and place(access, shape) != place(writer.out, shape)
+        for writer, accesses in ((one, [*other.reads, other.out]), (other, [*one.reads, one.out]))
+        for access in accesses
+    )
+
+
+def collapsed(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+    """A loop nest with as few dimensions as possible: its sizes, and the strides of each access over it."""
+    sizes: list[int] = []
+    kept: list[list[int]] = [[] for _ in strides]
+    for d, size in enumerate(shape):
+        if size == 1:
+            continue
+        if sizes and all(own[-1] == given[d] * size for own, given in zip(kept, strides, strict=True)):
+            sizes[-1] *= size
+            for own, given in zip(kept, strides, strict=True):
+                own[-1] = given[d]
+        else:
+            sizes.append(size)
+            for own, given in zip(kept, strides, strict=True):
+                own.append(given[d])
+    return sizes, kept

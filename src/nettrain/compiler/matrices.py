@@ -1,0 +1,106 @@
+"""Matrix products, sums and whatever else is no elementwise operation, in C++."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nettrain.compiler.recording import Access, CannotCompile, Statement
+from nettrain.compiler.writing import VECTORS, c_type, element, nest, pointer
+
+
+def _product(statement: Statement) -> list[str]:
+    """C = A B, or C = bias + A B, by the kernel for the way in which A and B lie."""
+    o, c = statement.operands, statement.out
+    bias, a, b = (None, o["self"], o["mat2"]) if statement.op == "mm" else (o["self"], o["mat1"], o["mat2"])
+    (rows, inner), (_, columns) = a.shape, b.shape
+    (sa, ka), (kb, jb), (ldc, jc) = a.strides, b.strides, c.strides
+    added = "nullptr"
+    if bias is not None:
+        over_rows, over_columns = bias.broadcast(c.shape)
+        if over_rows or over_columns != 1 or o["beta"] != 1 or o["alpha"] != 1:
+            raise CannotCompile("there is no code for aten::addmm but for a bias of each column")
+        added = pointer(bias)
+    kind = c_type(c.dtype)
+    sizes = f"{kind}, {rows}, {columns}, {inner}, {sa}"
+    given = f"({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"
+    if jc != 1 and columns > 1:
+        raise CannotCompile("there is no code for a product into columns")
+    if ka == 1 and kb == 1 and inner > 1:
+        return [f"product_by_columns<{sizes}, {jb}, {ldc}>{given}"]
+    if jb == 1 or columns == 1:
+        return [f"product_by_rows<{sizes}, {ka}, {kb}, {ldc}>{given}"]
+    raise CannotCompile("there is no code for a product of matrices that lie like these")
+
+
+def _reduction(start: str, step: str, end: str = "{}", vectors: str = "") -> Callable[[Statement], list[str]]:
+    """Over some dimensions: s = start, s = step(s, x) for each x, and end(s)."""
+
+    def write(statement: Statement) -> list[str]:
+        x, out, kind = statement.operands["self"], statement.out, c_type(statement.out.dtype)
+        reduced, kept = _dimensions(statement, x)
+        into = out.strides if len(out.shape) == len(kept) else [out.strides[d] for d in kept]
+        i, j = [f"i{n}" for n in range(len(kept))], [f"j{n}" for n in range(len(reduced))]
+        strides = [x.strides[d] for d in (*kept, *reduced)]
+        target, value = element(out, i, into), f"({kind}){element(x, [*i, *j], strides)}"
+        outer, inner = [x.shape[d] for d in kept], [x.shape[d] for d in reduced]
+        if kept and x.strides[kept[-1]] == 1 and x.shape[kept[-1]] > 1 and end == "{}":  # rows are added up
+            return [
+                *nest(outer, [f"{target} = {start};"]),
+                *nest(inner, nest(outer, [f"{target} = {step.format(s=target, x=value)};"]), "", "j"),
+            ]
+        body = [
+            f"{kind} s = {start};",
+            *nest(inner, [f"s = {step.format(s='s', x=value)};"], vectors, "j"),
+            f"{target} = {end.format('s')};",
+        ]
+        return nest(outer, body, "")
+
+    return write
+
+
+def _norm(statement: Statement) -> list[str]:
+    if statement.operands["ord"] != 2:
+        raise CannotCompile("there is no code for norms other than Euclid's")
+    return _reduction("0", "{s} + {x} * {x}", "sqrt({})", f"{VECTORS} reduction(+ : s)")(statement)
+
+
+def _dimensions(statement: Statement, x: Access) -> tuple[list[int], list[int]]:
+    """The dimensions that are reduced, and those that are kept."""
+    given: Any = statement.operands.get("dim")
+    given = list(range(len(x.shape))) if given in (None, []) else [given] if isinstance(given, int) else given
+    reduced = sorted(d % len(x.shape) for d in given)
+    return reduced, [d for d in range(len(x.shape)) if d not in reduced]
+
+
+def _softmax(statement: Statement) -> list[str]:
+    x, out = statement.operands["self"], statement.out
+    *rows, n = x.shape
+
+    if statement.operands["dim"] % len(x.shape) != len(x.shape) - 1 or not x.strides == out.strides == (n, 1):
+        raise CannotCompile("there is no code for a softmax over other dimensions than the last")
+    return [f"softmax<{c_type(out.dtype)}>({pointer(x)}, {pointer(out)}, {rows[0]}, {n});"]
+
+
+def _scatter(statement: Statement) -> list[str]:
+    """out[i, index[i, j]] += value."""
+    o, out = statement.operands, statement.out
+    index = o["index"]
+    if (
+        o.get("reduce") != "add"
+        or not isinstance(o.get("value"), int | float)
+        or len(out.shape) != 2
+        or o["dim"] not in (1, -1)
+    ):
+        raise CannotCompile("there is no code for this aten::scatter")
+    target = f"b{out.buffer}[{out.offset} + i0 * {out.strides[0]} + {element(index, ['i0', 'i1'], index.strides)}]"
+    return nest(index.shape, [f"{target} += {o['value']!r};"], "")
+
+
+MATRICES: dict[str, Callable[[Statement], list[str]]] = {
+    "mm": _product,
+    "addmm": _product,
+    "sum": _reduction("0", "{s} + {x}", vectors=f"{VECTORS} reduction(+ : s)"),
+    "amax": _reduction("-INFINITY", "({x} > {s} || {x} != {x} ? {x} : {s})"),
+    "linalg_vector_norm": _norm,
+    "_softmax": _softmax,
+    "scatter": _scatter,
+}

@@ -1,0 +1,91 @@
+"""A recording as a C++ function."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nettrain.compiler.expressions import CONDITIONS, EXPRESSIONS, REQUIRED
+from nettrain.compiler.loops import Loop, Place, collapsed, loops, place
+from nettrain.compiler.matrices import MATRICES
+from nettrain.compiler.recording import Access, CannotCompile, Statement, record
+from nettrain.compiler.writing import c_type, element, element_number, literal, nest
+
+KERNELS = (Path(__file__).parent / "kernels.h").read_text()  # which every program begins with
+ALIGNMENT = 64  # bytes
+
+
+def function(name: str, does: Callable[..., None], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
+    """`static void name(first tensor, ..., last tensor, scratch)` in C++: what `does(**tensors)` does in place.
+
+    The second result is how many bytes of scratch memory it needs. `does` must do the same whatever the values are.
+    Raises `CannotCompile` for what there is no code for.
+    """
+    recording = record(does, tensors, {*EXPRESSIONS, *MATRICES, "cat"})
+    found = loops(recording, lambda statement: statement.op in EXPRESSIONS)
+    stored = {stored_place[0] for loop in found for stored_place in loop.stored}
+    needed = stored | {access.buffer for loop in found for s in loop.statements for access in s.reads}
+    parameters = [f"{c_type(d)}* __restrict b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
+    lines, bytes_ = [f"static void {name}({', '.join(parameters)}, char* __restrict scratch) {{"], 0
+    for i in range(len(recording.names), len(recording.sizes)):
+        kind = c_type(recording.dtypes[i])
+        if i in recording.constants:
+            values = ", ".join(literal(v, kind) for v in recording.constants[i].tolist())
+            lines.append(f"  static const {kind} b{i}[] = {{{values}}};")
+        elif i in stored & needed:
+            lines.append(f"  {kind}* __restrict b{i} = ({kind}*)(scratch + {bytes_});")
+            size = recording.sizes[i] * recording.dtypes[i].itemsize
+            bytes_ += -(-size // ALIGNMENT) * ALIGNMENT
+    for loop in found:
+        code = _elementwise(loop) if loop.elementwise else MATRICES[loop.statements[0].op](loop.statements[0])
+        lines += ["  " + line for line in code]
+    return "\n".join([*lines, "}"]), bytes_
+
+
+def _elementwise(loop: Loop) -> list[str]:
+    accesses = [access for statement in loop.statements for access in (*statement.reads, statement.out)]
+    sizes, strides = collapsed(loop.shape, [access.broadcast(loop.shape) for access in accesses])
+    indices = [f"i{d}" for d in range(len(sizes))]
+    elements = {
+        place(access, loop.shape): element(access, indices, own) for access, own in zip(accesses, strides, strict=True)
+    }
+    flat = element_number(indices, sizes)
+    values: dict[Place, str] = {}  # what has been computed of an element already
+    body = []
+    for n, statement in enumerate(loop.statements):
+        at = place(statement.out, loop.shape)
+        known = {place(access, loop.shape): values.get(place(access, loop.shape)) for access in statement.reads}
+        words = {where: value or elements[where] for where, value in known.items()}
+        body.append(f"const {c_type(statement.out.dtype)} v{n} = {_expression(statement, words, loop.shape, flat)};")
+        values[at] = f"v{n}"
+    body += [f"{elements[at]} = {value};" for at, value in values.items() if at in loop.stored]
+    return nest(sizes, body)
+
+
+def _expression(statement: Statement, elements: Mapping[Place, str], shape: tuple[int, ...], flat: str) -> str:
+    """The value of one element; `elements` has what is read in C++."""
+    operands = statement.operands
+    if not REQUIRED.get(statement.op, lambda options: True)(operands):
+        raise CannotCompile(f"there is no code for aten::{statement.op} with these options")
+    kind = c_type(_computed_in(statement))
+    words = {"index": flat, "step": literal(1, kind)}
+    for name, operand in operands.items():
+        if isinstance(operand, Access):
+            read = elements[place(operand, shape)]
+            words[name] = read if name in CONDITIONS else f"({kind}){read}"
+        elif isinstance(operand, bool | int | float):
+            words[name] = literal(operand, kind)
+    template = EXPRESSIONS[statement.op]
+    text = template if isinstance(template, str) else template(operands)
+    return text.replace("TYPE", kind).format(**words)
+
+
+def _computed_in(statement: Statement) -> torch.dtype:
+    """The type in which an operation computes: that of its result, or in comparisons that of its operands."""
+    if statement.out.dtype != torch.bool:
+        return statement.out.dtype
+    found: list[Any] = [torch.empty(a.shape, dtype=a.dtype, device="meta") for a in statement.reads]
+    found += [value for value in statement.operands.values() if isinstance(value, bool | int | float)]
+    return torch.result_type(*found[:2]) if len(found) > 1 else found[0].dtype if found else torch.bool
