@@ -44,7 +44,7 @@ def test_a_checkpoint_never_runs_code(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
-    torch.save({"format": 2, "model": Bomb()}, tmp_path / "bomb.pt")
+    torch.save({"format": 3, "model": Bomb()}, tmp_path / "bomb.pt")
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path / "bomb.pt")
     assert not (tmp_path / "ran").exists()
@@ -52,7 +52,7 @@ def test_a_checkpoint_never_runs_code(tmp_path):
 
 def test_another_format_is_refused(tmp_path):
     torch.save({"format": 99}, tmp_path / "new.pt")
-    with pytest.raises(CheckpointError, match="format 2"):
+    with pytest.raises(CheckpointError, match="format 3"):
         load_checkpoint(tmp_path / "new.pt")
 
 

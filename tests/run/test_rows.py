@@ -199,3 +199,11 @@ def test_rows_of_any_configs_equal_the_same_runs_alone(common, rows):
     texts = [" ".join(f"{key}={value}" for key, value in row.items()) for row in rows]
     with tempfile.TemporaryDirectory() as folder:
         assert_equal_to_alone(Path(folder), *(f"{key}={value}" for key, value in common.items()), rows=texts)
+
+
+def test_a_row_saves_nothing_of_the_others(here):
+    rows = [f"seed={seed} optimizer.lr=0.01" for seed in range(8)]
+    together = Trainer(setups(here / "together", "data=iris", "epochs=1", rows=rows), CPU).run()
+    (alone,) = Trainer(setups(here / "alone", "data=iris", "epochs=1", rows=rows[:1]), CPU).run()
+    sizes = [(row.setup.folder / "checkpoints" / "last.pt").stat().st_size for row in (*together, alone)]
+    assert max(sizes) < 1.1 * sizes[-1]

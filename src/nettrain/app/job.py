@@ -107,7 +107,8 @@ def train_alone(job: Job) -> Outcome:
             )
             return Outcome(job.folder, "completed")
         device = choose_device(job.config.device)
-        start = begin(job, device)
+        start = ready(job, device)
+        begin(job, start)
         if not job.config.quiet:
             print(report.plan(start.setup, device), flush=True)
         (row,) = train([start], device)
@@ -131,17 +132,21 @@ def draw(row: Row) -> None:
         print(f"{'report':20} {path}", flush=True)
 
 
-def begin(job: Job, device: torch.device, load: Load | None = None) -> Start:
-    """Prepare a run, find its checkpoint if it goes on, and save its config: from here on there is a run."""
+def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
+    """Prepare a run, and find its checkpoint if it goes on; nothing is written yet."""
     setup = prepare(job.config, job.folder, device, load)
     setup.pictured = job.pictured
     checkpoint = last_checkpoint(setup) if job.going_on else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")
+    return Start(setup, checkpoint)
+
+
+def begin(job: Job, start: Start) -> None:
+    """Save the run's config: from here on there is a run."""
     if job.going_on:
         (job.folder / "summary.json").unlink(missing_ok=True)  # that of the end which is no longer its end
-    save_config(job.folder, setup.config, None if job.going_on else job.hydra)
-    return Start(setup, checkpoint)
+    save_config(job.folder, start.setup.config, None if job.going_on else job.hydra)
 
 
 def train(starts: Sequence[Start], device: torch.device, halving: Halving | None = None) -> list[Row]:

@@ -75,6 +75,6 @@ def last_checkpoint(setup: Setup) -> dict[str, Any] | None:
         raise CheckpointError(f"{path}: it is no checkpoint of nettrain's, it has no {', '.join(sorted(missing))}.")
     if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
         raise CheckpointError(f"{path}: it belongs to another model than {setup.config['model']['name']}.")
-    if last["data"] != setup.data_hash:
+    if last["data"] != setup.data.digest:
         raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
     return last

@@ -116,7 +116,7 @@ class Run:
         """What turns a table into features, as it was fitted on the training split."""
         try:
             return Encoder.from_state(self._checkpoint["encoder"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.folder}: the checkpoint has no encoder that this version reads.") from error
 
     @cached_property

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from nettrain import data
 from nettrain.app.config import Config, to_container
 from nettrain.app.failure import fail
-from nettrain.app.job import Job, Outcome, Start, begin, draw, take_up, train, train_alone
+from nettrain.app.job import Job, Outcome, Start, begin, draw, ready, take_up, train, train_alone
 from nettrain.app.placing import Place
 from nettrain.app.prepare import prepare
 from nettrain.errors import first_line
@@ -19,7 +20,7 @@ from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import free_memory
 from nettrain.run import planning
 from nettrain.run.device import choose_device
-from nettrain.run.files import locked
+from nettrain.run.files import in_parallel, locked
 from nettrain.run.halving import Halving
 
 MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock
@@ -173,13 +174,16 @@ def _train_stack(
     groups: dict[Any, list[tuple[int, Start]]] = {}
     unfinished: list[list[int]] = []
     with ExitStack() as locks:
+        starts = dict[int, Start]()
         for i in members:
             try:
                 locks.enter_context(locked(jobs[i].folder))
-                start = begin(jobs[i], device, cache.load)
-                groups.setdefault(_position(start), []).append((i, start))
+                starts[i] = ready(jobs[i], device, cache.load)
             except Exception as error:
                 fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
+        in_parallel(partial(_begin, jobs, starts), list(starts))
+        for i, start in starts.items():
+            groups.setdefault(_position(start), []).append((i, start))
         for group in groups.values():
             order = planning.by_kind([start.setup for _, start in group])
             ordered = [group[k] for k in order]
@@ -203,6 +207,15 @@ def _train_stack(
                 going.append(i)
         if going:
             yield from _train_stack(jobs, going, cache, halving)
+
+
+def _begin(jobs: Sequence[Job], starts: dict[int, Start], i: int) -> None:
+    """Begin the run, or leave it out if that fails."""
+    try:
+        begin(jobs[i], starts[i])
+    except Exception as error:
+        del starts[i]
+        fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
 
 
 def _position(start: Start) -> Any:

@@ -1,7 +1,8 @@
 """`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
 
+import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -139,15 +140,17 @@ class Encoder:
             )
         return Table(columns, target, self.target_name, self.task, self.classes, raw.source, raw.notes)
 
-    def state(self) -> dict[str, Any]:
-        """Everything, as dicts, lists, floats, texts, bools and None: `torch.save` and json keep it exactly."""
-        return asdict(self)
+    @cached_property
+    def state(self) -> str:
+        """Everything, as JSON, which keeps it exactly."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "Encoder":
+    def from_state(cls, state: str) -> "Encoder":
         """The encoder whose `state` this was."""
-        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in state["columns"]]
-        return cls(**{**state, "columns": columns})
+        kept = json.loads(state)
+        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in kept["columns"]]
+        return cls(**{**kept, "columns": columns})
 
 
 def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,8 @@
 """`load`: from a data set's config to the arrays that a run trains on."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +25,14 @@ class Data:
     splits: dict[str, np.ndarray]
     encoder: Encoder
     table: Table
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the encoded data and their splits."""
+        hashed = hashlib.sha256(self.x.tobytes() + self.y.tobytes())
+        for rows in self.splits.values():
+            hashed.update(rows.tobytes())
+        return hashed.hexdigest()
 
 
 def load(dataset: Dataset, seed: int) -> Data:

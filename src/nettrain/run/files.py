@@ -6,15 +6,20 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from nettrain.errors import CheckpointError, InUseError, StorageError
 
-FORMAT = 2  # of checkpoints; raised when their content changes
+FORMAT = 3  # of checkpoints; raised when their content changes
+
+WRITERS = 16  # threads that wait for the disk at once
+
+T = TypeVar("T")
 
 
 def replace_file(path: Path, content: bytes, keep: str | None = None, durable: bool = True) -> None:
@@ -41,6 +46,15 @@ def replace_file(path: Path, content: bytes, keep: str | None = None, durable: b
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise storage_error(path, error) from error
+
+
+def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> None:
+    """Do the work, which waits for the disk, for all items; the first error that came up is raised afterwards."""
+    if len(items) == 1:
+        work(items[0])
+    elif items:
+        with ThreadPoolExecutor(min(WRITERS, len(items))) as pool:
+            list(pool.map(work, items))
 
 
 def _temporary(name: str, process: int | str) -> str:

@@ -99,8 +99,8 @@ class Row:
             "model": state_dict(self.setup.model, w, buffers),
             "buffers": buffers,
             "head": self.setup.head.name,
-            "encoder": self.setup.data.encoder.state(),
-            "data": self.setup.data_hash,
+            "encoder": self.setup.data.encoder.state,
+            "data": self.setup.data.digest,
             "config": self.setup.config,
             **more,
         }

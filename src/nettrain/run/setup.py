@@ -1,9 +1,7 @@
 """One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
 
-import hashlib
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +45,6 @@ class Setup:
         """n_train / bs, rounded up, or down with drop_last (but at least one)."""
         bs = self.settings.batch_size(self.n_train)
         return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
-
-    @cached_property
-    def data_hash(self) -> str:
-        """A hash of the encoded data and their splits."""
-        digest = hashlib.sha256(self.data.x.tobytes() + self.data.y.tobytes())
-        for rows in self.data.splits.values():
-            digest.update(rows.tobytes())
-        return digest.hexdigest()
 
     @property
     def parameters(self) -> int:

@@ -223,9 +223,9 @@ class Stack:
                 tensor.copy_(self._join([c["optimizer"][name] for c in own]))
 
     def each(self, tensor: Tensor) -> Iterator[Tensor]:
-        """A tensor's rows, on the host."""
+        """A tensor's rows, on the host, each in memory of its own: a saved view takes all the rows with it."""
         host = to_host(tensor)
-        yield from host if self.stacked else [host]
+        yield from (row.clone() for row in host) if self.stacked else [host]
 
     def each_of(self, tensors: Tensors) -> list[Tensors]:
         """The rows of tensors by name: for every run its own, on the host."""

@@ -17,6 +17,7 @@ from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
 from nettrain.run.divergence import largest_values, reason
 from nettrain.run.engine import Engine
+from nettrain.run.files import in_parallel
 from nettrain.run.graph import model_graph
 from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
@@ -251,10 +252,13 @@ class Trainer:
         self.save([i for i, end in enumerate(ended) if end])
         tests = self.stack.evaluate_best("test")
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
-        for row, end, test in zip(self.rows, ended, numbers, strict=True):
-            if end:
-                never = row.status == "diverged" and not row.best  # there are no weights worth a test
-                row.finish(row.status, self.books, {} if never else test)
+
+        def finish(i: int) -> None:
+            row = self.rows[i]
+            never = row.status == "diverged" and not row.best  # there are no weights worth a test
+            row.finish(row.status, self.books, {} if never else numbers[i])
+
+        in_parallel(finish, [i for i, end in enumerate(ended) if end])
         going = [i for i, end in enumerate(ended) if not end]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
@@ -265,7 +269,7 @@ class Trainer:
         self.save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
-            row.finish("interrupted", self.books, {})
+        in_parallel(lambda row: row.finish("interrupted", self.books, {}), self.rows)
 
     def save(self, which: Iterable[int]) -> None:
         """Write last.pt, all that going on needs, and best.pt of these rows.
@@ -286,10 +290,11 @@ class Trainer:
         states, skipped = stack.each_state(), [int(n) for n in stack.each(stack.skipped)]
         buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best_buffers)
         ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
-        for i in which:
+
+        def save(i: int) -> None:
             row = self.rows[i]
             if row.status == "running" and not ws[i].isfinite().all():
-                continue
+                return
             row.save(
                 "last.pt",
                 ws[i],
@@ -311,4 +316,6 @@ class Trainer:
             )
             if row.best:
                 row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
+
+        in_parallel(save, list(which))
         self.saved, self.saved_updates = time.monotonic(), self.books.updates
