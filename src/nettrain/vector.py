@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +25,16 @@ class Layout:
         named = list(trainable(module).items())
         return cls(tuple(name for name, _ in named), tuple(tuple(p.shape) for _, p in named))
 
-    @property
+    @cached_property
     def sizes(self) -> list[int]:
+        """How many numbers each parameter has."""
         return [math.prod(shape) for shape in self.shapes]
 
-    @property
+    @cached_property
     def size(self) -> int:
         return sum(self.sizes)
 
-    @property
+    @cached_property
     def layers(self) -> dict[str, slice]:
         """Where each layer lies in the vector, by name: the parameters of one submodule, which are neighbours."""
         found: dict[str, slice] = {}

@@ -74,6 +74,52 @@ def test_saturated_activations_are_those_on_the_flat_ends(here, activation):
     assert not any(name.startswith("dead") for name in run.metrics)
 
 
+class Mixed(nn.Module):
+    """Every way of writing an activation: a module, one in place, a function, a method, twice behind one layer."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(in_features, 40), nn.Linear(40, 40), nn.Linear(40, 40)
+        self.norm, self.out = nn.LayerNorm(40), nn.Linear(40, out_features)
+        self.relu, self.sigmoid = nn.ReLU(inplace=True), nn.Sigmoid()
+        self.register_parameter("unused", None)
+
+    def inputs(self, x):
+        """What the activations are given, by the names of their shares."""
+        found = {"dead/a": self.a(x)}
+        found["saturated/norm"] = self.norm(self.b(found["dead/a"].relu()))
+        found["saturated/c"] = self.c(found["saturated/norm"].sigmoid())
+        found["dead/c"] = found["saturated/c"].tanh() - 0.1
+        return found
+
+    def forward(self, x):
+        x = self.sigmoid(self.norm(self.b(self.relu(self.a(x)))))
+        return self.out(nn.functional.relu(self.c(x).tanh() - 0.1))
+
+
+def test_units_of_any_module_are_watched_under_the_names_of_its_layers(here):
+    target = f"model._target_={Mixed.__module__}.Mixed"
+    options = ["data=iris", target, "optimizer=sgd", "optimizer.lr=2", "quiet=true", "precision=float64"]
+    run = nettrain.train([*options, "epochs=20", "data.val_fraction=0"])
+    trusted = nettrain.Run(run.folder, trust=True)
+    x = torch.as_tensor(run.data.x[run.data.splits["train"][:16]])
+    best = run.metrics.iloc[run.summary["best_epoch"] - 1]
+    steep = {"norm": SLOPES["sigmoid"], "c": SLOPES["tanh"]}
+    functions = {"norm": torch.sigmoid, "c": torch.tanh}
+    shares = {}
+    for name, z in trusted.model.inputs(x).items():
+        what, _, layer = name.partition("/")
+        flat = (z <= 0).all(0) if what == "dead" else steep[layer](functions[layer](z)) < 0.1
+        shares[name] = float(flat.double().mean())
+    assert {name: best[name] for name in best.index if name.startswith(("dead", "saturated"))} == pytest.approx(shares)
+    assert len(set(shares.values())) == 4  # no zeros that would agree by chance
+
+
+def test_a_module_without_such_activations_has_no_shares(here):
+    run = nettrain.train(["data=iris", "model._target_=torch.nn.Linear", "epochs=1", "quiet=true"])
+    assert not any(name.startswith(("dead", "saturated")) for name in run.metrics)
+
+
 def test_which_activations_can_die_and_which_saturate():
     names = ("identity", "step", "sigmoid", "relu", "leaky_relu", "tanh", "gelu", "silu", "elu")
     functions = {name: getattr(activations, name) for name in names}

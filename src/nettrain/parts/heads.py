@@ -14,6 +14,8 @@ from torch import Tensor
 
 from nettrain.parts import metrics
 
+FEW = 16  # classes, below which torch normalises many samples at once much faster than each sample by itself
+
 
 class Head(Protocol):
     """What every head offers; `tasks` names the kinds of target that it fits."""
@@ -104,7 +106,12 @@ class SoftmaxCE:
         return torch.softmax(z, dim=-1)
 
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
-        return F.cross_entropy(z if z.dim() == 2 else z.movedim(-1, 1), y, reduction=reduction)
+        if z.shape[-1] >= FEW:
+            losses = F.cross_entropy(z.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
+        else:
+            log_p = torch.log_softmax(z.mT.contiguous(), dim=-2)
+            losses = -log_p.gather(-2, y.unsqueeze(-2)).squeeze(-2)
+        return losses if reduction == "none" else losses.sum()
 
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1).scatter_(-1, y.unsqueeze(-1), -1.0, reduce="add")

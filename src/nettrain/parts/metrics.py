@@ -14,10 +14,10 @@ def accuracy(predicted: Tensor, y: Tensor) -> Tensor:
 
 def confusion_matrix(predicted: Tensor, y: Tensor, classes: int) -> Tensor:
     """Counts of shape (..., C, C): [true class, predicted class]."""
-    cell = y * classes + predicted
+    cell = torch.add(predicted, y, alpha=classes)
     counts = torch.zeros(*cell.shape[:-1], classes * classes, dtype=torch.float64, device=cell.device)
-    counts.scatter_add_(-1, cell, torch.ones_like(cell, dtype=torch.float64))
-    return counts.unflatten(-1, (classes, classes))
+    counts.scatter_add_(-1, cell, counts.new_ones(()).expand(cell.shape))
+    return counts.view(*cell.shape[:-1], classes, classes)
 
 
 def balanced_accuracy(confusion: Tensor) -> Tensor:

@@ -26,16 +26,16 @@ def _table() -> np.ndarray:
     return rows
 
 
-def masked_crc32c(data: bytes) -> int:
-    """The CRC-32C of at least four bytes, rotated and shifted as in TFRecord files."""
-    table, n = _table(), len(data)
-    state, start = 0xFFFFFFFF, 0
-    end = n % _BLOCK if n % _BLOCK >= 4 else min(n, n % _BLOCK + _BLOCK)  # no block is shorter than the state
-    while start < n:
-        block = np.frombuffer(data[start:end], np.uint8).copy()
-        block[:4] ^= np.frombuffer(state.to_bytes(4, "little"), np.uint8)
-        size = end - start
-        state = int(np.bitwise_xor.reduce(table[np.arange(size - 1, -1, -1), block]))
+def masked_crc32c(messages: np.ndarray) -> np.ndarray:
+    """The CRC-32C of each row of bytes (n, length), length at least four, rotated and shifted as in TFRecord files."""
+    table, length = _table(), messages.shape[1]
+    state, start = np.full(len(messages), 0xFFFFFFFF, "<u4"), 0
+    # no block is shorter than the state
+    end = length % _BLOCK if length % _BLOCK >= 4 else min(length, length % _BLOCK + _BLOCK)
+    while start < length:
+        block = messages[:, start:end].copy()
+        block[:, :4] ^= state[:, None].view(np.uint8)
+        state = np.bitwise_xor.reduce(table[np.arange(end - start - 1, -1, -1), block], axis=1).astype("<u4")
         start, end = end, end + _BLOCK
-    crc = state ^ 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    crc = ~state
+    return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)

@@ -112,8 +112,7 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
 
     Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
     update. Validation's are those after the epoch; without a validation split, by which epochs are compared, training's
-    are, too. `finite` is 1 where all weights are, `finite_samples` counts the samples before the first one, in the
-    order of the batches, whose loss is not.
+    are, too. `finite` is 0 where all weights are finite, and NaN elsewhere.
     """
     norm = torch.linalg.vector_norm
     z, y = torch.cat(done.z, -2), done.y
@@ -123,11 +122,17 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
         values = {**{f"train_{name}": value for name, value in train.items()}, **values}
     else:
         values = stack.evaluate("train", stack.w)
-    values["finite"] = stack.w.isfinite().all(-1)
-    values["finite_samples"] = stack.objective.losses(z, y).isfinite().cumprod(-1).sum(-1)
+    values["finite"] = (stack.w * 0).sum(-1)
     if stack.skips is not None:
         values["skipped_updates"] = stack.skipped
     if done.gradient is not None:
         values["gradient_norm"] = norm(done.gradient, dim=-1)
     values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)
     return {**values, **watched(stack, done.gradient, done.change)}
+
+
+def finite_batches(stack: Stack, done: Pass) -> list[int]:
+    """For each row how many batches of a pass came before the first one with a sample whose loss is not finite."""
+    losses = stack.objective.losses(torch.cat(done.z, -2), torch.cat(done.y, -1))
+    samples = losses.isfinite().cumprod(-1).sum(-1)
+    return [min(done.batches, int(number) // stack.samples.bs) for number in stack.each(samples)]

@@ -76,7 +76,7 @@ def _rows_agree(model: nn.Module, setup: Setup) -> bool:
     results = []
     for rows in (w, w[0], w[1]):
         objective = Objective(model, setup.head)
-        objective.buffers = {k: t.expand(*rows.shape[:-1], *t.shape).clone() for k, t in constants(model).items()}
+        objective.buffers = {k: t.expand(rows.shape[:-1] + t.shape).clone() for k, t in constants(model).items()}
         z, g = objective.gradient(rows, x, y, Noise(0, 0.0))
         results.append([z, g, *objective.buffers.values(), objective.logits(rows, x).detach()])
     together, *alone = results

@@ -1,14 +1,19 @@
 """What one run tells: metrics.csv, TensorBoard's events and summary.json."""
 
 import math
+import time
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import yaml
 from torch import Tensor
 
 from nettrain.run.files import append, replace_file, write_json
 from nettrain.run.setup import Setup
 from nettrain.run.tensorboard import EventFile, tag
+
+APART = ("epoch", "step", "seconds")  # columns that are no curves
 
 
 class Record:
@@ -21,9 +26,10 @@ class Record:
         self.folder = setup.folder
         self.events = EventFile(setup.folder) if setup.settings.tensorboard else None
         self.columns: list[str] = []
-        self.rows: list[str] = []  # of metrics.csv, not written yet
+        self.header = ""  # of metrics.csv, while it is not written yet
+        self.rows: list[tuple[float, Sequence[float]]] = []  # not written yet: when each was added, and its numbers
         self.samples = setup.n_train
-        self.clock = (0, 0.0)  # epochs and seconds at the last row
+        self.clock = (0, 0.0)  # epochs and seconds at the last row that was written
         if self.events:
             self.events.text("config", _markdown(setup.config))
             self.events.hparams_start(setup.hparams)
@@ -51,18 +57,12 @@ class Record:
         """Add one row; its keys are the columns, the same ones every time."""
         if not self.columns:
             self.columns = list(row)
-            self.rows.append(",".join(self.columns) + "\n")
+            self.header = ",".join(self.columns) + "\n"
             if self.events:
-                self.events.layout(_scalars(row))
-        self.rows.append(",".join(_text(row[column]) for column in self.columns) + "\n")
-        if self.events:
-            self.events.scalars(int(row["step"]), {**_scalars(row), **self._throughput(row)})
-
-    def _throughput(self, row: dict[str, float]) -> dict[str, float]:
-        """Training samples per second since the last row."""
-        (epochs, before), self.clock = self.clock, (int(row["epoch"]), row["seconds"])
-        samples, seconds = self.samples * (row["epoch"] - epochs), row["seconds"] - before
-        return {"throughput/samples_per_second": samples / seconds} if seconds > 0 else {}
+                self.events.layout(
+                    tag(name) for name in self.columns if name not in APART and not math.isnan(row[name])
+                )
+        self.rows.append((time.time(), [row[name] for name in self.columns]))
 
     def graph(self, graph: bytes) -> None:
         """The model's graph, as `model_graph` gives it."""
@@ -79,10 +79,26 @@ class Record:
     def flush(self, sync: bool = False) -> None:
         """Append what has been recorded to the files; with `sync` the table's rows are on the disk when it returns."""
         if self.rows:
-            append(self.folder / "metrics.csv", "".join(self.rows).encode(), sync)
-            self.rows = []
+            lines = [",".join(map(repr, numbers)) + "\n" for _, numbers in self.rows]
+            append(self.folder / "metrics.csv", (self.header + "".join(lines)).encode(), sync)
+            if self.events:
+                self._scalars(self.events)
+            self.header, self.rows = "", []
         if self.events:
             self.events.flush()
+
+    def _scalars(self, events: EventFile) -> None:
+        """Write the rows as TensorBoard's scalars, and the training samples per second between them."""
+        times, table = np.array([at for at, _ in self.rows]), np.array([numbers for _, numbers in self.rows], float)
+        column = self.columns.index
+        epochs = np.append(self.clock[0], table[:, column("epoch")])
+        seconds = np.append(self.clock[1], table[:, column("seconds")])
+        self.clock = int(epochs[-1]), float(seconds[-1])
+        passed = np.diff(seconds)
+        rate = self.samples * np.diff(epochs) / np.where(passed > 0, passed, np.nan)
+        shown = [i for i, name in enumerate(self.columns) if name not in APART]
+        tags = [*(tag(self.columns[i]) for i in shown), "throughput/samples_per_second"]
+        events.scalars(tags, times, table[:, column("step")], np.column_stack([table[:, shown], rate]))
 
     def summary(self, summary: dict[str, Any], test: dict[str, float]) -> None:
         """Write summary.json, and end the run in TensorBoard."""
@@ -90,19 +106,11 @@ class Record:
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
         write_json(self.folder / "summary.json", finite)
         if self.events:
-            self.events.scalars(summary["updates"], _scalars(test))
+            if test:
+                now, step = np.array([time.time()]), np.array([summary["updates"]])
+                self.events.scalars([tag(name) for name in test], now, step, np.array([[*test.values()]]))
             self.events.hparams_end(summary["status"])
             self.events.flush()
-
-
-def _scalars(numbers: dict[str, float]) -> dict[str, float]:
-    """The numbers that are worth a curve, by their tags."""
-    apart = ("epoch", "step", "seconds")
-    return {tag(k): v for k, v in numbers.items() if k not in apart and not math.isnan(v)}
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else repr(float(value))
 
 
 def _markdown(config: dict[str, Any]) -> str:

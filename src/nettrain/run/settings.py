@@ -41,7 +41,7 @@ class Watch:
     """What is looked at inside the network while it trains, beside losses and metrics."""
 
     layers: bool = option(True, "record each layer's gradient norm and update-to-weight ratio every epoch")
-    units: bool = option(True, "record the share of dead and of saturated hidden units every epoch (model=mlp)")
+    units: bool = option(True, "record the share of dead ReLU and of saturated sigmoid and tanh units every epoch")
     histograms_every: int | None = option(
         None, "epochs between two TensorBoard histograms of weights and gradients; null: none", minimum=1
     )

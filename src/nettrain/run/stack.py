@@ -4,6 +4,7 @@ Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P)
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from types import EllipsisType
 from typing import Any
 
@@ -128,6 +129,17 @@ class Stack:
         values = self.objective.measure(torch.cat(zs, -2), torch.cat(ys, -1))
         return {f"{split}_{name}": value for name, value in values.items()}
 
+    @cached_property
+    def parameters(self) -> Tensors:
+        """The parameters as views into w."""
+        return self.objective.layout.views(self.w)
+
+    @cached_property
+    def first_samples(self) -> Tensor:
+        """x (..., n, D) of some training samples, always the same, by which hidden units are watched."""
+        x, _ = next(self.samples.parts("train", min(128, max(16, self.samples.size["train"] // 16))))
+        return x
+
     def keep_best(self, better: list[bool]) -> None:
         """Remember the present weights and buffers of the rows that are better than before."""
         if all(better):
@@ -141,6 +153,8 @@ class Stack:
 
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone; the others cost nothing from now on."""
+        for kept in ("parameters", "first_samples"):
+            self.__dict__.pop(kept, None)
         self.setups = [self.setups[row] for row in rows]
         rules = [setup.optimizer for setup in self.setups if isinstance(setup.optimizer, Rule)]
         self.blocks = blocks.select(self.blocks, rules, rows, self._take)
@@ -264,6 +278,11 @@ def to_host(tensor: Tensor) -> Tensor:
 
 def fetch(values: Tensors) -> list[dict[str, float]]:
     """Scalars (...) of all rows in one transfer: a dictionary of numbers for each row."""
-    table = torch.stack([value.double() for value in values.values()], dim=-1).cpu()
-    rows = table.tolist() if table.dim() == 2 else [table.tolist()]
-    return [dict(zip(values, row, strict=True)) for row in rows]
+    kinds: dict[torch.dtype, list[str]] = {}
+    for name, value in values.items():
+        kinds.setdefault(value.dtype, []).append(name)
+    columns = [torch.stack([values[name] for name in names], dim=-1).double() for names in kinds.values()]
+    table = torch.cat(columns, dim=-1).cpu()
+    order = [name for names in kinds.values() for name in names]
+    rows = [dict(zip(order, row, strict=True)) for row in (table.tolist() if table.dim() == 2 else [table.tolist()])]
+    return [{name: row[name] for name in values} for row in rows]

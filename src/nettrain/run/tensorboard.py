@@ -1,4 +1,4 @@
-"""TensorBoard event files, written without a thread or an open file: one record an epoch with all its scalars.
+"""TensorBoard event files, written without a thread or an open file: one event an epoch with all its scalars.
 
 Tags are `<what>/train` and `<what>/val` for losses and metrics, `<what>/<layer>` for the numbers of layers,
 `throughput/...`, and `optimizer/<what>` for the rest, alike for every run; the layout for the CUSTOM SCALARS tab
@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from nettrain.run.crc import masked_crc32c
 from nettrain.run.files import append
+from nettrain.run.scalars import records, scalar_records
 
 LAYERED = ("gradient_norm", "update_to_weight", "dead", "saturated")  # what is measured of every layer
 
@@ -53,10 +53,9 @@ class EventFile:
         """Make TensorBoard forget what earlier files of the run say of this step and later ones."""
         self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Scalars by tag, all at the same update number `step`."""
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
-        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+    def scalars(self, tags: Sequence[str], times: np.ndarray, steps: np.ndarray, values: np.ndarray) -> None:
+        """Scalars (n, tags) after the updates `steps` (n,), recorded at `times` (n,); NaN makes no point."""
+        self.pending += scalar_records(tags, times, steps, values)
 
     def text(self, tag: str, markdown: str) -> None:
         """A page for the TEXT tab."""
@@ -127,9 +126,7 @@ class EventFile:
         self._write(Event(wall_time=time.time(), summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
-        self.pending += length + _crc(length) + data + _crc(data)
+        self.pending += records(np.frombuffer(event.SerializeToString(), np.uint8)[None])
 
 
 @cache
@@ -164,7 +161,3 @@ def _value(value: Any) -> Value:
     if isinstance(value, int | float):
         return Value(number_value=value)
     return Value(string_value=str(value))
-
-
-def _crc(data: bytes) -> bytes:
-    return struct.pack("<I", masked_crc32c(data))

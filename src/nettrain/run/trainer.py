@@ -20,7 +20,7 @@ from nettrain.run.engine import Engine
 from nettrain.run.files import in_parallel
 from nettrain.run.graph import model_graph
 from nettrain.run.halving import Halving
-from nettrain.run.passes import Begun, Pass, converged, gradient_pass, measure, solver_pass
+from nettrain.run.passes import Begun, Pass, converged, finite_batches, gradient_pass, measure, solver_pass
 from nettrain.run.path import Path
 from nettrain.run.profile import Profile
 from nettrain.run.progress import Progress, say
@@ -113,7 +113,7 @@ class Trainer:
                 self.epoch += whole
                 self.begun = Begun() if whole else Begun(done.batches, done.z)
                 if whole or spent:
-                    self.end_epoch(measure(self.stack, done), rates, done.batches)
+                    self.end_epoch(done, rates)
                     progress.show(self.rows[0].last)
                     for row in self.rows:
                         row.signal = signals.received
@@ -203,34 +203,33 @@ class Trainer:
         self.before = stack.snapshot(), self.begun.batches
         return gradient_pass(stack, updates, self.epoch, rates, self.books, stop, room, self.begun)
 
-    def end_epoch(self, values: dict[str, Tensor], rates: np.ndarray, batches: int) -> None:
-        """Fetch the epoch's numbers, hand each row its own, and keep the weights of those that are at their best.
+    def end_epoch(self, done: Pass, rates: np.ndarray) -> None:
+        """Measure the epoch, hand each row its numbers, and keep the weights of those that are at their best.
 
-        The epoch may be one that a budget has ended after so many batches.
+        The epoch may be one that a budget has ended before its last batch.
         """
         spent = self.books.spent
         epoch = self.epoch + (self.begun.batches > 0)
         position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
-        better, finite_batches = [], []
-        for i, (row, numbers) in enumerate(zip(self.rows, fetch(values), strict=True)):
+        better = []
+        for i, (row, numbers) in enumerate(zip(self.rows, fetch(measure(self.stack, done)), strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
-            finite, lr = bool(numbers.pop("finite")), float(rates[batches - 1].reshape(-1)[i])
-            finite_batches.append(min(batches, int(numbers.pop("finite_samples")) // self.stack.samples.bs))
+            finite, lr = numbers.pop("finite") == 0, float(rates[done.batches - 1].reshape(-1)[i])
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
         self.stack.keep_best(better)
         diverged = [row.status == "diverged" for row in self.rows]
         if any(diverged):
-            self.diverge(diverged, finite_batches, epoch - 1, rates)
+            self.diverge(diverged, done, epoch - 1, rates)
 
-    def diverge(self, diverged: list[bool], finite_batches: list[int], epoch: int, rates: np.ndarray) -> None:
-        """Say why these rows have diverged, and let those go on that are to; how many batches each had with a loss."""
-        largest = None
+    def diverge(self, diverged: list[bool], done: Pass, epoch: int, rates: np.ndarray) -> None:
+        """Say why these rows have diverged in the pass, and let those go on that are to."""
+        largest, finite = None, finite_batches(self.stack, done)
         if self.stack.blocks and self.before is not None:
-            until = max(n for n, bad in zip(finite_batches, diverged, strict=True) if bad)
+            until = max(n for n, bad in zip(finite, diverged, strict=True) if bad)
             largest = largest_values(self.stack, epoch, rates, *self.before, until)
         for i, row in enumerate(self.rows):
             if diverged[i]:
-                row.reason = reason(row, epoch, finite_batches[i], largest[i] if largest else {})
+                row.reason = reason(row, epoch, finite[i], largest[i] if largest else {})
         back = [bad and row.recover() for bad, row in zip(diverged, self.rows, strict=True)]
         if any(back):
             self.stack.go_back(back)

@@ -7,11 +7,8 @@ reductions over the last axes, so that rows do not mix and nothing is read from 
 import torch
 from torch import Tensor
 
-from nettrain.parts.models import DenseNetwork
-from nettrain.parts.slopes import can_die, can_saturate, steep
 from nettrain.run.stack import Stack
-
-SATURATED = 0.1  # of the greatest slope; a unit whose slope is less is saturated
+from nettrain.run.units import unit_shares
 
 
 def watched(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
@@ -23,39 +20,15 @@ def watched(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, 
 
 def layer_norms(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
     """`gradient_norm/<layer>` = ||g|| and `update_to_weight/<layer>` = ||change of w|| / ||w|| of its parameters."""
-    norm = torch.linalg.vector_norm
     layers = stack.objective.layout.layers
+    sizes = [part.stop - part.start for part in layers.values()]
+
+    def norms(vector: Tensor) -> list[Tensor]:
+        return [torch.linalg.vector_norm(part, dim=-1) for part in vector.split(sizes, dim=-1)]
+
     values = {}
     if gradient is not None:
-        values = {f"gradient_norm/{name}": norm(gradient[..., part], dim=-1) for name, part in layers.items()}
-    for name, part in layers.items():
-        values[f"update_to_weight/{name}"] = norm(change[..., part], dim=-1) / norm(stack.w[..., part], dim=-1)
-    return values
-
-
-@torch.no_grad()
-def unit_shares(stack: Stack) -> dict[str, Tensor]:
-    """`dead/<layer>` and `saturated/<layer>` of the hidden layers, on the first samples of the training split.
-
-    A unit is dead if all of them are on the side where its activation has slope 0; saturated is the share of
-    activations whose slope is below a tenth of the greatest. Only activations with such slopes have them (ReLU; sigmoid
-    and tanh).
-    """
-    model = stack.objective.model
-    if not isinstance(model, DenseNetwork) or len(model.layers) == 1:
-        return {}
-    die, saturate = can_die(model.activation), can_saturate(model.activation)
-    if not (die or saturate):
-        return {}
-    x, _ = next(stack.samples.parts("train", min(128, max(16, stack.samples.size["train"] // 8))))
-    *hidden, _ = model.affine_outputs(stack.objective.layout.views(stack.w), x)
-    values = {}
-    for depth, z in enumerate(hidden):
-        if die:
-            low, high = steep(model.activation, 0.0)
-            dead = (z.amax(-2) <= low) | (z.amin(-2) >= high)
-            values[f"dead/layers.{depth}"] = dead.double().mean(-1)
-        if saturate:
-            low, high = steep(model.activation, SATURATED)
-            values[f"saturated/layers.{depth}"] = ((z <= low) | (z >= high)).double().mean((-2, -1))
+        values = {f"gradient_norm/{name}": norm for name, norm in zip(layers, norms(gradient), strict=True)}
+    for name, moved, size in zip(layers, norms(change), norms(stack.w), strict=True):
+        values[f"update_to_weight/{name}"] = moved / size
     return values
