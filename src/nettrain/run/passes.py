@@ -133,6 +133,6 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
 
 def finite_batches(stack: Stack, done: Pass) -> list[int]:
     """For each row how many batches of a pass came before the first one with a sample whose loss is not finite."""
-    losses = stack.objective.losses(torch.cat(done.z, -2), torch.cat(done.y, -1))
+    losses = stack.objective.losses(torch.cat(done.z, -2), done.y)
     samples = losses.isfinite().cumprod(-1).sum(-1)
     return [min(done.batches, int(number) // stack.samples.bs) for number in stack.each(samples)]
