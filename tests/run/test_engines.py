@@ -137,7 +137,8 @@ def test_auto_compiles_where_that_saves_more_than_it_takes(here):
     for updates, expected in [(1000, "eager"), (10**6, "compiled")]:
         said = []
         engine = Engine(setup.settings, 1, said.append)
-        assert engine.updates(stack, updates, lambda: False).name == expected
+        engine.choose(stack, updates, lambda: False)
+        assert engine.updates.name == expected
         assert bool(said) == (expected == "compiled")
         if said:
             assert "engine     compiled: it saves about 90 s of 1000000 updates" in said[0]
@@ -205,7 +206,7 @@ def assert_engines_agree(here, *common, rows):
     for engine in ("eager", "compiled"):
         trainer = Trainer(setups(here / engine, f"engine={engine}", *common, rows=rows), CPU, threads=2)
         ended[engine] = trainer.run()
-        assert trainer.engine.name == engine
+        assert trainer.engine.updates.name == engine
     for one, other in zip(ended["compiled"], ended["eager"], strict=True):
         for checkpoint in ("last.pt", "best.pt"):
             a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint) for row in (one, other))

@@ -10,7 +10,7 @@ from nettrain.compiler.library import BuildError, compiler
 from nettrain.compiler.recording import CannotCompile
 from nettrain.errors import ConfigError
 from nettrain.parts.models import RowModule
-from nettrain.run.compiled import Abandoned, Compiled
+from nettrain.run.compiled import Compiled
 from nettrain.run.eager import Eager
 from nettrain.run.settings import Settings
 from nettrain.run.stack import Stack
@@ -46,36 +46,30 @@ class Engine:
 
     def __init__(self, settings: Settings, threads: int, say: Callable[[str], None]) -> None:
         self.choice, self.threads, self.say = settings.engine, threads, say
-        self._updates: Updates | None = None
-
-    @property
-    def name(self) -> str:
-        return self._updates.name if self._updates else "eager"
+        self.updates: Updates = Eager()
 
     def go_on(self, name: str) -> None:
         """Go on as a run did that was interrupted, whatever `auto` would choose now."""
         self.choice = name if self.choice == "auto" else self.choice
 
-    def updates(self, stack: Stack, left: int, abandon: Callable[[], bool]) -> Updates:
-        """The engine for this stack, of which so many updates are left; eager if `abandon()` ends a compilation."""
-        if self._updates is None:
-            try:
-                self._updates = self._chosen(stack, left, abandon)
-            except Abandoned:
-                return Eager()
-        return self._updates
+    def choose(self, stack: Stack, left: int, abandon: Callable[[], bool]) -> None:
+        """Choose for this stack, of which so many updates are left.
 
-    def _chosen(self, stack: Stack, left: int, abandon: Callable[[], bool]) -> Updates:
+        Raises `Abandoned` if `abandon()` became true while it was compiled, and `ConfigError` for `engine=compiled` if
+        it cannot be.
+        """
         asked = self.choice == "compiled"
         if asked or (self.choice == "auto" and compiler() and can_compile(stack) and self._pays(stack, left)):
             try:
-                return Compiled(stack, self.threads, abandon)
+                compiled = Compiled(stack, self.threads, abandon)
             except (CannotCompile, BuildError, OSError) as error:
                 why = f"this run's update cannot be compiled ({error})"
                 if asked:
                     raise ConfigError(f"engine=compiled: {why}; use engine=eager.") from error
                 self.say(f"engine     eager: {why}")
-        return Eager()
+            else:
+                self.updates, stack.forward = compiled, compiled.forward
+        self.choice = self.updates.name
 
     def _pays(self, stack: Stack, left: int) -> bool:
         """Whether the run will end sooner if it is compiled; says so, if it is."""

@@ -63,7 +63,12 @@ def gradient_pass(
         books.gradient_updates(number)
         if stop():
             break
-    return Pass(batch, zs, stack.samples.targets(epoch, batch), g, stack.w - before)
+    return Pass(batch, zs, targets(stack, epoch, batch), g, stack.w - before)
+
+
+def targets(stack: Stack, epoch: int, batches: int) -> Tensor:
+    """y (..., samples) of the first batches of an epoch."""
+    return stack.samples.targets("train", epoch)[..., : batches * stack.samples.bs]
 
 
 def solver_pass(
@@ -99,7 +104,7 @@ def solver_pass(
             zs.append(objective.logits(w, x))
         if stop():
             break
-    return Pass(batch, zs, stack.samples.targets(epoch, batch), stack.state.get("gradient"), change)
+    return Pass(batch, zs, targets(stack, epoch, batch), stack.state.get("gradient"), change)
 
 
 def converged(stack: Stack) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from nettrain.run.engine import Engine, Updates
+from nettrain.run.engine import Engine
 from nettrain.run.row import Row
 from nettrain.run.stack import Stack
 
@@ -97,15 +97,14 @@ class Profile:
 
     def _wrap_updates(self, engine: Engine) -> None:
         """Count a compiled program's calls as a stage, once the engine has been chosen."""
-        choose = engine.updates
+        choose = engine.choose
 
-        def updates(*arguments: Any) -> Updates:
-            chosen = choose(*arguments)
-            if chosen.name == "compiled" and "advance" not in vars(chosen):
-                self._wrap(chosen, "advance", "compiled updates")
-            return chosen
+        def chosen(*arguments: Any) -> None:
+            choose(*arguments)
+            if engine.updates.name == "compiled":
+                self._wrap(engine.updates, "advance", "compiled updates")
 
-        engine.updates = updates  # type: ignore[method-assign,assignment]
+        engine.choose = chosen  # type: ignore[method-assign,assignment]
 
     def _each(self, batches: Iterator[Any]) -> Iterator[Any]:
         while True:

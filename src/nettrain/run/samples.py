@@ -35,21 +35,21 @@ class Samples:
             y = np.concatenate([d.y[d.splits[name]] for d in data])
             self.splits[name] = torch.as_tensor(x, dtype=dtype).to(device), torch.as_tensor(y, dtype=classes).to(device)
 
-    def order(self, epoch: int) -> Tensor:
-        """The samples of the training split in the order of this epoch, numbers (..., n) of those in `splits`."""
-        n = self.size["train"]
-        if self.bs == n:  # the order within a batch changes nothing but the rounding of sums
+    def order(self, split: str, epoch: int | None = None) -> Tensor:
+        """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch."""
+        n = self.size[split]
+        if epoch is None or self.bs == n:  # the order within a batch changes nothing but the rounding of sums
             index = torch.arange(n)
         elif self.shared:
             index = random.permutation(self.seeds[0], epoch, n)[: self.used]
         else:
             orders = {seed: random.permutation(seed, epoch, n)[: self.used] for seed in set(self.seeds)}
             index = torch.stack([orders[seed] for seed in self.seeds])
-        return (index if self.shared else index + self._starts("train")).to(self.device)
+        return (index if self.shared else index + self._starts(split)).to(self.device)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y of every batch, the training split in the order of this epoch."""
-        index = self.order(epoch)
+        index = self.order("train", epoch)
         if self.shared:  # one permuted copy, of which the batches are views
             x, y = self._gather("train", index)
             yield from zip(x.split(self.bs), y.split(self.bs), strict=True)
@@ -57,9 +57,9 @@ class Samples:
             for batch in index.split(self.bs, dim=-1):
                 yield self._gather("train", batch)
 
-    def targets(self, epoch: int, batches: int) -> Tensor:
-        """y (..., samples) of the first batches of this epoch."""
-        return self.splits["train"][1].take(self.order(epoch)[..., : batches * self.bs])
+    def targets(self, split: str, epoch: int | None = None) -> Tensor:
+        """y (..., n) of a split, in the order of `order`."""
+        return self.splits[split][1].take(self.order(split, epoch))
 
     def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A whole split in its own order, `size` samples at a time."""

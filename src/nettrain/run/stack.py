@@ -3,7 +3,7 @@
 Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P), x (..., n, D), y (..., n).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from types import EllipsisType
 from typing import Any
@@ -23,6 +23,7 @@ from nettrain.run.setup import Setup
 from nettrain.vector import constants, flatten, join
 
 Tensors = dict[str, Tensor]
+Forward = Callable[["Stack", str, Tensor], Tensor]
 
 
 class Stack:
@@ -47,10 +48,15 @@ class Stack:
         self.blocks = blocks.blocks(rules, self.w) if rules else []
         self.state: Tensors = {}  # of the one run's solver, if it has one instead of a rule
         self.skipped = torch.zeros(self.w.shape[:-1], dtype=torch.int64, device=device)  # updates that were left out
-        self._ask_who_skips()
+        self.forward: Forward = forward  # the engine may know a faster way
+        self._look_at_setups()
 
-    def _ask_who_skips(self) -> None:
-        """Set `skips`, (...), true for runs that leave out updates which are not finite; None if there are none."""
+    def _look_at_setups(self) -> None:
+        """Set `updates`, those of the longest run, and `skips`, (...), of runs that leave out updates.
+
+        `skips` is None if there are no such runs.
+        """
+        self.updates = max(setup.updates for setup in self.setups)
         asked = [setup.settings.on_divergence == "skip_step" for setup in self.setups]
         self.skips = self._mask(asked) if any(asked) else None
 
@@ -75,11 +81,6 @@ class Stack:
             both = torch.tensor(scales if self.stacked else scales[0], dtype=torch.float64).to(self.device)
             objective.target_mean, objective.target_scale = both.unbind(-2)
         return objective
-
-    @property
-    def updates(self) -> int:
-        """Updates of the longest run."""
-        return max(setup.updates for setup in self.setups)
 
     def learning_rates(self, epoch: int) -> np.ndarray:
         """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
@@ -122,11 +123,7 @@ class Stack:
         """The loss and metrics of a split, each (...), as `<split>_<metric>`; nothing for an empty split."""
         if not self.samples.size[split]:
             return {}
-        zs, ys = [], []
-        for x, y in self.samples.parts(split, samples_at_once(w)):
-            zs.append(self.objective.logits(w, x))
-            ys.append(y)
-        values = self.objective.measure(torch.cat(zs, -2), torch.cat(ys, -1))
+        values = self.objective.measure(self.forward(self, split, w), self.samples.targets(split))
         return {f"{split}_{name}": value for name, value in values.items()}
 
     @cached_property
@@ -161,7 +158,7 @@ class Stack:
         self.samples.select(rows)
         self.w, self.best_w = self._take(self.w, rows), self._take(self.best_w, rows)
         self.skipped = self._take(self.skipped, rows)
-        self._ask_who_skips()
+        self._look_at_setups()
         self.best_buffers = {name: self._take(tensor, rows) for name, tensor in self.best_buffers.items()}
         objective = self.objective
         objective.buffers = {name: self._take(tensor, rows) for name, tensor in objective.buffers.items()}
@@ -260,6 +257,12 @@ class Stack:
                 for state, part in zip(own, self.each(tensor), strict=True):
                     state[name] = part
         return states
+
+
+def forward(stack: Stack, split: str, w: Tensor) -> Tensor:
+    """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows."""
+    parts = stack.samples.parts(split, samples_at_once(w))
+    return torch.cat([stack.objective.logits(w, x) for x, _ in parts], -2)
 
 
 def _copies(tensors: Tensors) -> Tensors:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nettrain.parts.solvers import Solver
 from nettrain.run.books import Books
+from nettrain.run.compiled import Abandoned
 from nettrain.run.divergence import largest_values, reason
 from nettrain.run.engine import Engine
 from nettrain.run.files import in_parallel
@@ -102,6 +103,11 @@ class Trainer:
         with Signals() as signals, Progress(rows[0].setup.settings) as progress:
             self.show_model()
             self.conclude()
+            try:
+                self.engine.choose(self.stack, self.books.left(self.stack.updates), lambda: bool(signals.received))
+            except Abandoned:
+                self.interrupt(signals.received or 0)
+                return rows
             self.finish()
             if not self.books.updates and any(row.goes_back for row in self.rows):
                 self.begin()
@@ -199,9 +205,8 @@ class Trainer:
         stack, optimizer = self.stack, self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
             return solver_pass(stack, optimizer, self.epoch, self.books, stop, self.begun, abandon)
-        updates = self.engine.updates(stack, self.books.left(stack.updates), abandon)
         self.before = stack.snapshot(), self.begun.batches
-        return gradient_pass(stack, updates, self.epoch, rates, self.books, stop, room, self.begun)
+        return gradient_pass(stack, self.engine.updates, self.epoch, rates, self.books, stop, room, self.begun)
 
     def end_epoch(self, done: Pass, rates: np.ndarray) -> None:
         """Measure the epoch, hand each row its numbers, and keep the weights of those that are at their best.
@@ -280,7 +285,7 @@ class Trainer:
             "epoch": self.epoch,
             "batch": self.begun.batches,
             "seconds": self.books.seconds,
-            "engine": self.engine.name,
+            "engine": self.engine.choice,
             **self.books.spent,
         }
         outputs: list[Tensor | None] = [None] * len(self.rows)
