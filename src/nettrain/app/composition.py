@@ -1,7 +1,7 @@
 """The configs of a sweep's jobs, equal to Hydra's own, but composed only once for each distinct choice of groups.
 
 Hydra's composition takes about 0.1 s. A plain value such as `optimizer.lr=0.1` changes one node after everything else
-has been composed: jobs that differ in such values alone are copies of one config with their values set.
+has been composed: jobs that differ in such values alone are one config with these values set, one after another.
 """
 
 import copy
@@ -20,7 +20,10 @@ _MISSING = object()
 
 @dataclass
 class Composed:
-    """A job's config without Hydra's node, and that node as plain containers with its interpolations as they stand."""
+    """A job's config without Hydra's node, and that node as plain containers with its interpolations as they stand.
+
+    `task` is only lent: it is this job's until the composer composes the next one.
+    """
 
     task: DictConfig
     hydra: dict[str, Any]
@@ -32,9 +35,13 @@ class Composer:
     def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
         self.loader, self.master = loader, master
         self.composed: dict[tuple[str, ...], Composed] = {}
+        self.changed: list[tuple[dict[str, Any], str, Any]] = []  # of the config that is lent: what was there before
 
     def compose(self, overrides: Sequence[str]) -> Composed:
         """What Hydra's `load_sweep_config` gives for a job's overrides; raises Hydra's errors where that does."""
+        for content, name, node in reversed(self.changed):
+            content[name] = node
+        self.changed.clear()
         parsed = [_parsed(override) for override in overrides]
         structure = [i for i, override in enumerate(parsed) if not self._is_value(override)]
         before = [i for i, o in enumerate(parsed) if any(i < j and _overlap(o, parsed[j]) for j in structure)]
@@ -43,12 +50,21 @@ class Composer:
         plain = [override for i, override in enumerate(parsed) if i not in first]
         if any(_is_no_leaf(base.task, override.key_or_group) for override in plain):
             return self._hydras(overrides)
-        task, hydra = copy.deepcopy(base.task), copy.deepcopy(base.hydra)
-        ConfigLoaderImpl._apply_overrides_to_config(plain, task)
+        for override in plain:
+            self._keep(base.task, override.key_or_group)
+        ConfigLoaderImpl._apply_overrides_to_config(plain, base.task)
+        hydra = copy.deepcopy(base.hydra)
         own = [override for override in parsed if not override.is_hydra_override()]
         hydra["overrides"]["task"] = [override.input_line for override in own]
         hydra["job"]["override_dirname"] = get_overrides_dirname(own, **hydra["job"]["config"]["override_dirname"])
-        return Composed(task, hydra)
+        return Composed(base.task, hydra)
+
+    def _keep(self, task: DictConfig, key: str) -> None:
+        """Put a copy in the place of a node that will be changed."""
+        parent, _, name = key.rpartition(".")
+        content: dict[str, Any] = (OmegaConf.select(task, parent) if parent else task).__dict__["_content"]
+        self.changed.append((content, name, content[name]))
+        content[name] = copy.deepcopy(content[name])
 
     def _is_value(self, override: Override) -> bool:
         """Whether the override sets a value, and neither chooses from a group nor adds, deletes or sweeps anything."""

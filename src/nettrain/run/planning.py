@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import nn
 
+from nettrain.compiler.library import compiler
 from nettrain.errors import first_line
 from nettrain.objective import Objective
 from nettrain.parts.models import RowModule
@@ -88,8 +89,12 @@ def _rows_agree(model: nn.Module, setup: Setup) -> bool:
 
 
 def fast_rows(setup: Setup, device: torch.device) -> float:
-    """The number of rows beyond which a stack on the CPU gets no faster, as its vectors leave the caches."""
-    if device.type != "cpu":
+    """The number of rows beyond which a stack on the CPU gets no faster, as its vectors leave the caches.
+
+    There is no such number where a program computes one row after another.
+    """
+    compiled = setup.settings.engine != "eager" and isinstance(setup.model, RowModule) and compiler() is not None
+    if device.type != "cpu" or compiled:
         return float("inf")
     size = torch.finfo(setup.settings.dtype).bits // 8
     return max(LEAST_ROWS, CACHE // (4 * size * setup.parameters))
