@@ -32,12 +32,12 @@ def whole_processes(seconds: float, rounds: int) -> dict[str, Spread]:
 
 def steady_state(seconds: float) -> dict[str, Spread]:
     """Seconds per step of one run."""
-    rows = sweeps.best_rows()
+    rows = sweeps.eager_rows()
     measures = {
+        f"nettrain, compiled, K = {RUNS}": sweeps.stacked_steps(RUNS, "compiled"),
         f"nettrain, eager, K = {rows}": sweeps.stacked_steps(rows, "eager"),
-        f"nettrain, compiled, K = {rows}": sweeps.stacked_steps(rows, "compiled"),
-        f"JAX, vmap of a scan, K = {rows}": sweeps.jax_steps(rows),
         f"JAX, vmap of a scan, K = {RUNS}": sweeps.jax_steps(RUNS),
+        f"JAX, vmap of a scan, K = {rows}": sweeps.jax_steps(rows),
     }
     return alternating(measures, seconds)
 

@@ -223,6 +223,7 @@ def nettrain(w: Work, engine: str) -> Measure:
     """The pass over the training split that every run of nettrain makes."""
     setup = replace(w.setup, settings=replace(w.setup.settings, engine=engine))
     trainer = Trainer([setup], torch.device("cpu"))
+    trainer.engine.choose(trainer.stack, 0, lambda: False)
 
     def epoch() -> None:
         with threads_for(setup.parameters * w.bs):

@@ -67,7 +67,8 @@ def stacked_steps(rows: int, engine: str) -> Callable[[], float]:
         settings = replace(w.setup.settings, seed=i % SEEDS, engine=engine)
         rule = replace(w.setup.optimizer, lr=float(RATES[i % len(RATES)]))  # type: ignore[type-var]
         setups.append(replace(w.setup, settings=settings, optimizer=rule))
-    trainer = Trainer(setups, torch.device("cpu"))
+    trainer = Trainer(setups, torch.device("cpu"), threads=torch.get_num_threads())
+    trainer.engine.choose(trainer.stack, 0, lambda: False)
 
     def epoch() -> None:
         trainer.train_epoch(trainer.stack.learning_rates(trainer.epoch), Signals())
@@ -100,6 +101,7 @@ def jax_steps(rows: int) -> Callable[[], float]:
     return seconds_of(epoch, steps * rows)
 
 
-def best_rows() -> int:
-    """The rows of a stack that nettrain would make of this network."""
-    return int(fast_rows(work([64, 64], 8, 1257).setup, torch.device("cpu")))
+def eager_rows() -> int:
+    """The rows of a stack that nettrain would make of this network where there is no compiler."""
+    setup = work([64, 64], 8, 1257).setup
+    return int(fast_rows(replace(setup, settings=replace(setup.settings, engine="eager")), torch.device("cpu")))
