@@ -10,7 +10,7 @@ from typing import Any
 from nettrain import data
 from nettrain.app.config import Config, to_container
 from nettrain.app.failure import fail
-from nettrain.app.job import Job, Outcome, Start, begin, draw, take_up, train, train_alone
+from nettrain.app.job import Job, Outcome, Start, align, begin, draw, take_up, train, train_alone
 from nettrain.app.placing import Place
 from nettrain.app.prepare import prepare
 from nettrain.errors import first_line
@@ -19,6 +19,7 @@ from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import free_memory
 from nettrain.run import planning
 from nettrain.run.device import choose_device
+from nettrain.run.environment import stack_of
 from nettrain.run.files import locked
 from nettrain.run.halving import Halving
 
@@ -61,19 +62,28 @@ class Cache:
 class Family:
     """Jobs that can share their passes as far as their configs show, and how many of them fit into one stack.
 
-    `alone` is why they cannot be stacked all the same.
+    `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
+    the same.
     """
 
-    jobs: list[int]
+    groups: list[list[int]]
     alone: str | None = None
     rows: int = 1
 
     @property
+    def jobs(self) -> list[int]:
+        """All of them."""
+        return [job for group in self.groups for job in group]
+
+    @property
     def stacks(self) -> list[list[int]]:
         """The jobs of each stack."""
-        count = -(-len(self.jobs) // self.rows)
-        size = -(-len(self.jobs) // count)  # stacks of about one size
-        return [self.jobs[i : i + size] for i in range(0, len(self.jobs), size)]
+        found = []
+        for group in self.groups:
+            count = -(-len(group) // self.rows)
+            size = -(-len(group) // count)  # stacks of about one size
+            found += [group[i : i + size] for i in range(0, len(group), size)]
+        return found
 
 
 def train_jobs(jobs: Sequence[Job], budget: float | None, halving: Halving | None, quiet: bool) -> dict[int, Outcome]:
@@ -141,12 +151,21 @@ def _family(jobs: Sequence[Job], members: list[int], budget: float | None, cache
         except Exception as error:
             fail(error, job.folder, job.hydra["overrides"]["task"])
             continue
-        family = Family(members[position:], planning.refusal(setup))
+        family = Family(_groups(jobs, members[position:]), planning.refusal(setup))
         if not family.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
             family.rows = int(max(1, min(MOST, memory // planning.row_bytes(setup), planning.fast_rows(setup, device))))
         return family
     return Family([])
+
+
+def _groups(jobs: Sequence[Job], members: Sequence[int]) -> list[list[int]]:
+    """The members that trained together before, those that go on and have trained alone, and all new ones."""
+    found: dict[Any, list[int]] = {}
+    for i in members:
+        key = stack_of(jobs[i].folder) or (i if jobs[i].going_on else None)
+        found.setdefault(key, []).append(i)
+    return list(found.values())
 
 
 def _train_one(job: Job) -> Outcome | None:
@@ -170,16 +189,19 @@ def _train_stack(
         yield from [(members[0], outcome)] if outcome else []
         return
     device = choose_device(jobs[members[0]].config.device)
+    started: list[tuple[int, Start]] = []
     groups: dict[Any, list[tuple[int, Start]]] = {}
     unfinished: list[list[int]] = []
     with ExitStack() as locks:
         for i in members:
             try:
                 locks.enter_context(locked(jobs[i].folder))
-                start = begin(jobs[i], device, cache.load)
-                groups.setdefault(_position(start), []).append((i, start))
+                started.append((i, begin(jobs[i], device, cache.load)))
             except Exception as error:
                 fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
+        align([start for _, start in started], halving)
+        for i, start in started:
+            groups.setdefault((planning.shared(start.setup), start.position), []).append((i, start))
         for group in groups.values():
             order = planning.by_kind([start.setup for _, start in group])
             ordered = [group[k] for k in order]
@@ -203,9 +225,3 @@ def _train_stack(
                 going.append(i)
         if going:
             yield from _train_stack(jobs, going, cache, halving)
-
-
-def _position(start: Start) -> Any:
-    """What rows of one stack share: the shapes of their tensors, and how far they have come."""
-    checkpoint = start.checkpoint
-    return planning.shared(start.setup), checkpoint and (checkpoint["epoch"], checkpoint["batch"])

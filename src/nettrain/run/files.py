@@ -43,6 +43,15 @@ def replace_file(path: Path, content: bytes, keep: str | None = None, durable: b
         raise storage_error(path, error) from error
 
 
+def replace_by(path: Path, other: Path) -> None:
+    """Give another file in the same folder the name `path`, durably. Raises `StorageError` as `replace_file` does."""
+    try:
+        os.replace(other, path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def _temporary(name: str, process: int | str) -> str:
     return f".{name}.{process}.tmp"
 
