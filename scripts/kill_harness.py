@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="kinds whose name holds this text")
+    parser.add_argument("--only", nargs="+", default=[""], help="kinds whose name holds one of these texts")
     parser.add_argument("--real-every", type=int, default=10, help="each so-manieth run is a process of its own")
     parser.add_argument("--mutations", action="store_true", help="also leave out the restoring of one thing at a time")
     parser.add_argument("--seconds", type=float, default=math.inf, help="no further run begins after so many seconds")
@@ -160,7 +160,7 @@ def main() -> None:
     options = parser.parse_args()
     page = options.output.absolute() if options.output else None
     torch.set_num_threads(1)
-    kinds = [kind for kind in RUNS if options.only is None or options.only in kind]
+    kinds = [kind for kind in RUNS if any(text in kind for text in options.only)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
@@ -174,7 +174,7 @@ def main() -> None:
             figures.wrong += [wrong] if wrong else []
             print(f"{figures.kills:4} kills  {kind:45} {wrong or 'equal'}", flush=True)
         text = report(figures, time.monotonic() - began)
-        noticed = mutations(harness, options.only) if options.mutations else {}
+        noticed = mutations(harness, kinds) if options.mutations else {}
     if noticed:
         text += f"| left out on purpose, and noticed | {sum(noticed.values())} of {len(noticed)} |\n"
     text += "".join(f"\n{wrong}\n" for wrong in figures.wrong)
@@ -188,11 +188,11 @@ def main() -> None:
 HEADING = "## Last figures"
 
 
-def mutations(harness: Harness, only: str | None, most: int = 20) -> dict[str, bool]:
+def mutations(harness: Harness, kinds: list[str], most: int = 20) -> dict[str, bool]:
     """Whether the leaving out of each is noticed, in up to `most` killed runs."""
     noticed = {}
     for what, (kind, mutation) in MUTATIONS.items():
-        if only is not None and only not in kind:
+        if kind not in kinds:
             continue
         harness.undisturbed(kind, False)
         with mutation():

@@ -13,9 +13,10 @@ from nettrain.run.tensorboard import EventFile
 from nettrain.run.trainer import Trainer
 
 COMMON = ["data=iris", "model.hidden=[8]", "checkpoint.every_seconds=0.01", "quiet=true", "figures=never"]
-SHORT = ["epochs=60", "bs=4"]
+SHORT = ["epochs=60", "bs=1"]
 RUNS = {
     "sgd, step schedule": ["optimizer=sgd", "optimizer.lr=0.1", "schedule=step", *SHORT],
+    "sgd, few checkpoints": ["optimizer=sgd", "epochs=700", "bs=4", "checkpoint.every_seconds=1.3"],
     "momentum, one cycle": ["optimizer=momentum", "schedule=one_cycle", *SHORT],
     "adagrad, early stopping": ["optimizer=adagrad", "optimizer.lr=0.5", "early_stopping.patience=25", *SHORT],
     "rmsprop, linear model": ["optimizer=rmsprop", "model=linear", "~model.hidden", *SHORT],
@@ -24,7 +25,7 @@ RUNS = {
     ],
     "adam, compiled": ["optimizer=adam", "model.dropout=0.2", "schedule=cosine", "engine=compiled", *SHORT],
     "momentum, compiled": ["optimizer=momentum", "schedule=plateau", "schedule.patience=1", "engine=compiled", *SHORT],
-    "adamw, updates as budget": ["optimizer=adamw", "budget.updates=1111", *SHORT],
+    "adamw, updates as budget": ["optimizer=adamw", "budget.updates=4444", *SHORT],
     "sgd, halved learning rate": [
         "data=diabetes", "optimizer=sgd", "optimizer.lr=3", "on_divergence=restore_and_halve_lr", *SHORT,
     ],
@@ -129,7 +130,7 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
     "population": ("cma_es", changed(lambda last: {"optimizer": {}})),
     "counts": ("bfgs", changed(lambda last: {"function_evaluations": 0})),
     "taking back of rows of the table": ("sgd, step schedule", lambda: replaced(Record, "rewind", nothing)),
-    "taking back of TensorBoard's points": ("sgd, step schedule", lambda: replaced(EventFile, "restart", nothing)),
+    "taking back of TensorBoard's points": ("sgd, few checkpoints", lambda: replaced(EventFile, "restart", nothing)),
     "rows of a stack, optimizer state": ("sweep of rules", changed(zeros("optimizer"))),
     "row of a stack that is the last": (
         "sweep to one last row", lambda: replaced(job, "stack_of", lambda folder: None),

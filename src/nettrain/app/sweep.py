@@ -12,6 +12,7 @@ import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from nettrain.app import workers
 from nettrain.app.choices import Comparison, Entry, union
 from nettrain.app.folder import discard
 from nettrain.app.messages import tell
@@ -35,11 +36,13 @@ class SweepFolder(Callback):
             _locks.enter_context(locked(_folder))
         except Mistake as mistake:
             sys.exit(tell(mistake))  # Hydra would turn an exception into a warning
+        if "joblib" in config.hydra.launcher._target_:
+            workers.pass_signals_on()
 
 
-def underway() -> bool:
-    """Whether this process runs a sweep."""
-    return _folder is not None
+def underway() -> Path | None:
+    """The folder of the sweep that this process runs, if it runs one."""
+    return _folder
 
 
 def finish() -> int:
