@@ -28,8 +28,10 @@ def is_worker() -> bool:
     return multiprocessing.parent_process() is not None
 
 
-def pass_signals_on() -> None:
-    """In the main process: have the first signal passed on to all workers; a second one ends them and the sweep."""
+@contextmanager
+def passing_signals_on() -> Iterator[None]:
+    """Within it the main process passes its first signal on to all workers; a second one ends them and the sweep."""
+    global _received
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         global _received
@@ -42,8 +44,13 @@ def pass_signals_on() -> None:
         if not processes:
             raise KeyboardInterrupt
 
-    for number in SIGNALS:
-        signal.signal(number, pass_on)
+    previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _received = None
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
