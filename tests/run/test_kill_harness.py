@@ -14,9 +14,15 @@ def harness(*arguments):
 
 
 def test_killed_runs_end_like_those_left_alone():
-    ended = harness("--kills", "8", "--real-every", "0", "--only", "a")
+    ended = harness("--kills", "8", "--real-every", "0", "--only", "plateau", "lbfgs", "genetic", "halving")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "ended with other bits, or with a damaged file | 0 |" in ended.stdout
+
+
+@pytest.mark.slow
+def test_killed_runs_of_every_kind_end_like_those_left_alone():
+    ended = harness("--kills", "40")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-_INTERRUPTED = "nettrain: interrupted before training began"
+_TRAINING = "nettrain: interrupted before training began"
+_SWEEP = "nettrain: the sweep was interrupted"
 
 try:
     import hydra
@@ -17,7 +18,7 @@ try:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
-    from nettrain.app import sweep
+    from nettrain.app import sweep, workers
     from nettrain.app.arguments import for_hydra, with_module, with_saved_config
     from nettrain.app.config import config_folder, known_keys, register, to_config
     from nettrain.app.failure import fail
@@ -29,7 +30,7 @@ try:
     from nettrain.errors import ConfigError, Mistake, first_line
     from nettrain.run.files import storage_error
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
-    print(_INTERRUPTED, file=sys.stderr)
+    print(_TRAINING, file=sys.stderr)
     sys.exit(128 + SIGINT)
 
 DIVERGED = 4  # the exit code of a run whose loss is no longer finite
@@ -56,10 +57,14 @@ def main() -> None:
     except OSError as error:  # Hydra could not make a folder
         code = tell(storage_error(Path(error.filename or "."), error))
     except KeyboardInterrupt as interrupt:
-        code = 128 + SIGINT
-        message = "nettrain: the sweep was interrupted" if sweep.underway() else _INTERRUPTED
-        print(str(interrupt) or message, file=sys.stderr, flush=True)
+        code = 128 + (workers.received() or SIGINT)
+        print(str(interrupt) or (_SWEEP if sweep.underway() else _TRAINING), file=sys.stderr, flush=True)
+    except Exception as error:  # outside of any run
+        code = 1 if workers.received() else fail(error, sweep.underway() or Path.cwd(), None)
     finally:
+        if (number := workers.received()) and code <= 1:
+            code = 128 + number
+            print(_SWEEP, file=sys.stderr, flush=True)
         failed = sweep.finish()
     sys.exit(code or failed)
 
@@ -71,10 +76,16 @@ def _job(composed: DictConfig) -> float | None:
     folder = Path(settings.runtime.output_dir)
     sweeping = settings.mode == RunMode.MULTIRUN
     fresh = not holds_run(folder)  # what lies in the folder from now on is ours
+    if workers.received():  # its sweep is over
+        discard(folder)
+        return math.nan
     try:
-        outcome = _train(composed, folder, hydra_settings(settings), sweeping)
+        with workers.taking_signals():
+            outcome = _train(composed, folder, hydra_settings(settings), sweeping)
     except KeyboardInterrupt as interrupt:
         discard(folder)
+        if workers.is_worker():
+            return math.nan
         if fresh and holds_run(folder):
             raise KeyboardInterrupt(f"nettrain: interrupted at once; {folder} is as it was last saved") from interrupt
         raise
@@ -87,6 +98,8 @@ def _job(composed: DictConfig) -> float | None:
         sys.exit(code)
     if composed.resume is not None:
         discard(folder)  # the run has its own
+    if outcome.signal is not None and workers.is_worker():
+        return math.nan  # whoever started it ends the sweep
     if outcome.signal is not None and (sweeping or outcome.status == "interrupted"):
         sys.exit(128 + outcome.signal)
     if outcome.status == "diverged" and not sweeping:

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nettrain.app.config import known_keys
 from nettrain.app.folder import save_overrides
 from nettrain.app.messages import explain, unexpected
+from nettrain.app.placing import has_ended
 from nettrain.errors import Mistake, StorageError
 from nettrain.run.files import replace_file, write_json
 
@@ -18,7 +19,7 @@ from nettrain.run.files import replace_file, write_json
 def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
     """Say in one line why a run has failed; the exit code.
 
-    With `overrides`, what the run was asked for, its failure is noted in its folder, unless that has a summary. An
+    With `overrides`, what the run was asked for, its failure is noted in its folder, unless a run has ended there. An
     error that is nobody's mistake leaves its traceback there, too.
     """
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -31,7 +32,7 @@ def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
         if not isinstance(error, Mistake):
             replace_file(folder / "error.txt", "".join(traceback.format_exception(error)).encode())
             line = f"{message} (traceback: {folder / 'error.txt'})"
-        if overrides is not None and not (folder / "summary.json").exists():
+        if overrides is not None and not has_ended(folder):
             save_overrides(folder, overrides)
             write_json(folder / "summary.json", {"status": "failed", "message": message, "exit_code": code})
     print(f"nettrain: {line}", file=sys.stderr, flush=True)

@@ -54,7 +54,8 @@ def discard(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what a run has written, for one that is to begin anew in its folder."""
-    for path in [*folder.glob("events.out.tfevents.*"), *folder.glob("checkpoints/*")]:
+    # Without its checkpoints the run is one that begins anew, whatever else there is: best.pt goes before the others.
+    for path in [*sorted(folder.glob("checkpoints/*")), *folder.glob("events.out.tfevents.*")]:
         path.unlink()
     for name in ("summary.json", "metrics.csv", "error.txt"):
         (folder / name).unlink(missing_ok=True)

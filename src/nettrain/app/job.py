@@ -14,14 +14,14 @@ from nettrain.app.folder import claim, clear, save_config
 from nettrain.app.messages import warn
 from nettrain.app.placing import Place
 from nettrain.app.prepare import Load, prepare
-from nettrain.app.resume import is_complete, last_checkpoint, resumed_config
+from nettrain.app.resume import checkpoint_before, go_back, is_complete, last_checkpoint, resumed_config
 from nettrain.app.run import Run
-from nettrain.errors import CheckpointError, ConfigError
+from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.parts.random import seeded
-from nettrain.run.device import choose_device, deterministic, threads_for
-from nettrain.run.environment import environment, record_environment
+from nettrain.run.device import SMALL, choose_device, deterministic, threads_for
+from nettrain.run.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.run.files import locked
-from nettrain.run.halving import Halving
+from nettrain.run.halving import Halving, ended_by_halving
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
 from nettrain.run.trainer import Trainer
@@ -67,6 +67,12 @@ class Start:
 
     setup: Setup
     checkpoint: dict[str, Any] | None
+    file_hash: str | None = None  # of the file that its data were read from
+
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """The whole epochs, and the batches of the present one, that are behind it; None for a new run."""
+        return (self.checkpoint["epoch"], self.checkpoint["batch"]) if self.checkpoint else None
 
 
 def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outcome:
@@ -83,16 +89,22 @@ def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outc
 def take_up(job: Job, place: Place) -> Outcome | None:
     """Go on with the run that was begun in the job's place, if there was one; its outcome if it has ended.
 
-    One without a checkpoint begins anew.
+    One without a checkpoint begins anew. Raises `DataError` if the file with its data is not what it was.
     """
+    job.going_on = place.begun and any((job.folder / "checkpoints").glob("*.pt"))
+    if job.going_on or place.ended:
+        trained, present = recorded_environment(job.folder).get("file_hash"), job.config.data.file_hash()
+        if trained and present and trained != present:
+            raise DataError(
+                f"{job.config.data.path}: the file has changed since the run in {job.folder} was trained with it; "
+                "choose another hydra.sweep.dir, or delete that folder."
+            )
     if place.ended:
         summary = Run(job.folder).summary
         loss = summary.get("best_val_loss", summary.get("best_train_loss"))
-        return Outcome(job.folder, summary["status"], best_loss=loss)
-    if place.begun:
-        job.going_on = any((job.folder / "checkpoints").glob("*.pt"))
-        if not job.going_on:
-            clear(job.folder)
+        return Outcome(job.folder, summary["status"], best_loss=loss, pruned=ended_by_halving(summary))
+    if place.begun and not job.going_on:
+        clear(job.folder)
     return None
 
 
@@ -139,7 +151,7 @@ def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
     checkpoint = last_checkpoint(setup) if job.going_on else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")
-    return Start(setup, checkpoint)
+    return Start(setup, checkpoint, job.config.data.file_hash())
 
 
 def begin(job: Job, start: Start) -> None:
@@ -149,19 +161,47 @@ def begin(job: Job, start: Start) -> None:
     save_config(job.folder, start.setup.config, None if job.going_on else job.hydra)
 
 
+def align(starts: Sequence[Start], halving: Halving | None) -> None:
+    """Let the rows of a stack go on together that was killed while it saved them one after another.
+
+    Those that had been saved go back to the checkpoint before. With `halving`, which compares rows at the same epoch,
+    all begin anew where some had none.
+    """
+    if len({start.position for start in starts}) < 2:
+        return
+    if all(start.checkpoint for start in starts):
+        earliest = min(start.position or (0, 0) for start in starts)
+        ahead = [start for start in starts if start.position != earliest]
+        before = [checkpoint_before(start.setup.folder) for start in ahead]
+        if all(found and (found["epoch"], found["batch"]) == earliest for found in before):
+            for start, found in zip(ahead, before, strict=True):
+                go_back(start.setup.folder)
+                start.checkpoint = found
+            return
+    if halving:
+        for start in starts:
+            start.checkpoint = None
+            clear(start.setup.folder)
+
+
 def train(starts: Sequence[Start], device: torch.device, halving: Halving | None = None) -> list[Row]:
     """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
     setups = [start.setup for start in starts]
     first = setups[0]
     work = sum(setup.parameters for setup in setups) * first.settings.batch_size(first.n_train)
+    # The last rows of a stack that go on compute as all of them did: they are rows, with its threads.
+    if recorded_environment(first.folder).get("threads") not in (None, 1):
+        work = max(work, SMALL)
+    stack = stack_of(first.folder) or (first.folder.name if len(setups) > 1 else None)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     with threads_for(work) as threads, deterministic(first.settings.deterministic), seeded(first.settings.seed):
         present = environment(device)
-        for setup in setups:
-            warning = record_environment(setup.folder, present)
+        for start in starts:
+            own = {**present, "stack": stack, "file_hash": start.file_hash}
+            warning = record_environment(start.setup.folder, own, going_on=start.checkpoint is not None)
             if warning:
                 warn(warning)
-        trainer = Trainer(setups, device, halving, threads)
+        trainer = Trainer(setups, device, halving, threads, stacked=stack is not None)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

@@ -33,7 +33,7 @@ class Place:
         """A place that is chosen already; `begun` if the run there has this config."""
         saved = _saved(folder)
         begun = saved is not None and config is not None and bool({*_keys(saved)} & {_key(to_container(config))})
-        return cls(folder, number, begun, begun and _has_ended(folder))
+        return cls(folder, number, begun, begun and has_ended(folder))
 
 
 def places(configs: Sequence[Config | None], folder: Path, first: int = 0) -> list[Place]:
@@ -54,7 +54,7 @@ def places(configs: Sequence[Config | None], folder: Path, first: int = 0) -> li
         if number >= 0:
             known.add(number)
             place = folder / str(number)
-            found.append(Place(place, number, True, _has_ended(place)))
+            found.append(Place(place, number, True, has_ended(place)))
         else:
             number = position if position not in taken else max(taken) + 1
             taken.add(number)
@@ -80,7 +80,8 @@ def _saved(folder: Path) -> dict[str, Any] | None:
     return container if isinstance(container, dict) else None
 
 
-def _has_ended(folder: Path) -> bool:
+def has_ended(folder: Path) -> bool:
+    """Whether the run in the folder has completed or diverged."""
     try:
         return json.loads((folder / "summary.json").read_text())["status"] in ("completed", "diverged")
     except (OSError, ValueError, KeyError):

@@ -10,7 +10,7 @@ from nettrain.app.config import GROUPS, Config, load_config, to_container
 from nettrain.app.messages import warn
 from nettrain.app.run import Run
 from nettrain.errors import CheckpointError, ConfigError, DataError
-from nettrain.run.files import load_newest
+from nettrain.run.files import load_checkpoint, load_newest, replace_by
 from nettrain.run.setup import Setup
 
 _FREE = (
@@ -78,3 +78,16 @@ def last_checkpoint(setup: Setup) -> dict[str, Any] | None:
     if last["data"] != setup.data.digest:
         raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
     return last
+
+
+def checkpoint_before(folder: Path) -> dict[str, Any] | None:
+    """The checkpoint that the run in `folder` saved before its last one; None where there is none that can be read."""
+    try:
+        return load_checkpoint(folder / "checkpoints" / "previous.pt")
+    except CheckpointError:
+        return None
+
+
+def go_back(folder: Path) -> None:
+    """Make the checkpoint before the last one the last one: what is recorded may now be taken back to it."""
+    replace_by(folder / "checkpoints" / "last.pt", folder / "checkpoints" / "previous.pt")

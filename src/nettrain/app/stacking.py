@@ -11,7 +11,7 @@ from typing import Any
 from nettrain import data
 from nettrain.app.config import Config, to_container
 from nettrain.app.failure import fail
-from nettrain.app.job import Job, Outcome, Start, begin, draw, ready, take_up, train, train_alone
+from nettrain.app.job import Job, Outcome, Start, align, begin, draw, ready, take_up, train, train_alone
 from nettrain.app.placing import Place
 from nettrain.app.prepare import prepare
 from nettrain.errors import first_line
@@ -20,6 +20,7 @@ from nettrain.parts.rules import Rule
 from nettrain.parts.solvers import free_memory
 from nettrain.run import planning
 from nettrain.run.device import choose_device
+from nettrain.run.environment import stack_of
 from nettrain.run.files import in_parallel, locked
 from nettrain.run.halving import Halving
 
@@ -62,19 +63,28 @@ class Cache:
 class Family:
     """Jobs that can share their passes as far as their configs show, and how many of them fit into one stack.
 
-    `alone` is why they cannot be stacked all the same.
+    `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
+    the same.
     """
 
-    jobs: list[int]
+    groups: list[list[int]]
     alone: str | None = None
     rows: int = 1
 
     @property
+    def jobs(self) -> list[int]:
+        """All of them."""
+        return [job for group in self.groups for job in group]
+
+    @property
     def stacks(self) -> list[list[int]]:
         """The jobs of each stack."""
-        count = -(-len(self.jobs) // self.rows)
-        size = -(-len(self.jobs) // count)  # stacks of about one size
-        return [self.jobs[i : i + size] for i in range(0, len(self.jobs), size)]
+        found = []
+        for group in self.groups:
+            count = -(-len(group) // self.rows)
+            size = -(-len(group) // count)  # stacks of about one size
+            found += [group[i : i + size] for i in range(0, len(group), size)]
+        return found
 
 
 def train_jobs(jobs: Sequence[Job], budget: float | None, halving: Halving | None, quiet: bool) -> dict[int, Outcome]:
@@ -142,12 +152,21 @@ def _family(jobs: Sequence[Job], members: list[int], budget: float | None, cache
         except Exception as error:
             fail(error, job.folder, job.hydra["overrides"]["task"])
             continue
-        family = Family(members[position:], planning.refusal(setup))
+        family = Family(_groups(jobs, members[position:]), planning.refusal(setup))
         if not family.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
             family.rows = int(max(1, min(MOST, memory // planning.row_bytes(setup), planning.fast_rows(setup, device))))
         return family
     return Family([])
+
+
+def _groups(jobs: Sequence[Job], members: Sequence[int]) -> list[list[int]]:
+    """The members that trained together before, those that go on and have trained alone, and all new ones."""
+    found: dict[Any, list[int]] = {}
+    for i in members:
+        key = stack_of(jobs[i].folder) or (i if jobs[i].going_on else None)
+        found.setdefault(key, []).append(i)
+    return list(found.values())
 
 
 def _train_one(job: Job) -> Outcome | None:
@@ -182,8 +201,9 @@ def _train_stack(
             except Exception as error:
                 fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
         in_parallel(partial(_begin, jobs, starts), list(starts))
+        align(list(starts.values()), halving)
         for i, start in starts.items():
-            groups.setdefault(_position(start), []).append((i, start))
+            groups.setdefault((planning.shared(start.setup), start.position), []).append((i, start))
         for group in groups.values():
             order = planning.by_kind([start.setup for _, start in group])
             ordered = [group[k] for k in order]
@@ -216,9 +236,3 @@ def _begin(jobs: Sequence[Job], starts: dict[int, Start], i: int) -> None:
     except Exception as error:
         del starts[i]
         fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
-
-
-def _position(start: Start) -> Any:
-    """What rows of one stack share: the shapes of their tensors, and how far they have come."""
-    checkpoint = start.checkpoint
-    return planning.shared(start.setup), checkpoint and (checkpoint["epoch"], checkpoint["batch"])

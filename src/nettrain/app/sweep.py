@@ -12,6 +12,7 @@ import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from nettrain.app import workers
 from nettrain.app.choices import Comparison, Entry, union
 from nettrain.app.folder import discard
 from nettrain.app.messages import tell
@@ -22,7 +23,7 @@ from nettrain.run.files import locked, replace_file
 REPORT = "report.html"
 _folder: Path | None = None  # of the sweep that this process runs
 _drawn = False  # whether its report is to be drawn
-_locks = ExitStack()  # on it, until the process ends
+_open = ExitStack()  # its lock, and what becomes of signals, until it ends
 
 
 class SweepFolder(Callback):
@@ -32,19 +33,21 @@ class SweepFolder(Callback):
         global _folder, _drawn
         _folder, _drawn = Path(config.hydra.sweep.dir), config.figures != "never"
         try:
-            _locks.enter_context(locked(_folder))
+            _open.enter_context(locked(_folder))
         except Mistake as mistake:
             sys.exit(tell(mistake))  # Hydra would turn an exception into a warning
+        if "joblib" in config.hydra.launcher._target_:
+            _open.enter_context(workers.passing_signals_on())
 
 
-def underway() -> bool:
-    """Whether this process runs a sweep."""
-    return _folder is not None
+def underway() -> Path | None:
+    """The folder of the sweep that this process runs, if it runs one."""
+    return _folder
 
 
 def finish() -> int:
     """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for."""
-    _locks.close()
+    _open.close()
     if _folder is None or not _folder.is_dir():
         return 0
     runs = read_runs(_folder)

@@ -1,6 +1,7 @@
 """`RawTable`: the columns of a file or a DataFrame as they were found, and where each row stood."""
 
 import gzip
+import hashlib
 import itertools
 import os
 import re
@@ -8,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -92,6 +94,22 @@ def open_table(table: TableLike, drop: list[str] | None = None) -> RawTable:
     raw.columns = {name: column for name, column in raw.columns.items() if name not in (drop or [])}
     _leave_out_unnamed(raw, names)
     return raw
+
+
+def file_hash(path: str) -> str | None:
+    """The SHA-256 of a file's bytes; None if it cannot be read."""
+    try:
+        file = Path(path).expanduser().resolve()
+        status = file.stat()
+        return _file_hash(file, status.st_mtime_ns, status.st_size)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _file_hash(file: Path, modified: int, size: int) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _count_from_1(row: int) -> int:

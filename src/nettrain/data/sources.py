@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from nettrain.data import bundled, toys
+from nettrain.data.files import file_hash
 from nettrain.data.reading import read_table
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
@@ -30,6 +31,10 @@ class Dataset(ABC):
     @abstractmethod
     def load(self) -> Table:
         """The whole table."""
+
+    def file_hash(self) -> str | None:
+        """A hash of the file that the table is read from; None where there is no such file."""
+        return None
 
 
 @dataclass
@@ -160,6 +165,9 @@ class Csv(Dataset):
     def load(self) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
         return read_table(self.path, self.target, self.task, self.categorical, self.drop, rows_per_class=splits)
+
+    def file_hash(self) -> str | None:
+        return file_hash(self.path)
 
 
 def _plane(points: np.ndarray, classes: np.ndarray, names: list[str], source: str) -> Table:

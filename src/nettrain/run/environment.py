@@ -14,7 +14,8 @@ import torch
 
 from nettrain.run.files import replace_file
 
-_BITS = ("nettrain", "torch", "numpy", "device", "cpu_capability", "threads", "deterministic")  # what can change them
+# What can change the bits.
+_BITS = ("nettrain", "torch", "numpy", "device", "cpu_capability", "threads", "deterministic", "stack")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -33,29 +34,36 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def record_environment(folder: Path, present: dict[str, Any]) -> str | None:
-    """Write `environment.json`; a warning if the run in the folder began in one that can give other bits.
+def recorded_environment(folder: Path) -> dict[str, Any]:
+    """The `environment.json` of a run; empty for a new run, and for a file that somebody has edited."""
+    try:
+        recorded = json.loads((folder / "environment.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return recorded if isinstance(recorded, dict) and isinstance(recorded.get("earlier"), list) else {}
+
+
+def stack_of(folder: Path) -> str | None:
+    """The name of the stack of which a run that was begun was a row; None for a new run, and one that trains alone."""
+    stack = recorded_environment(folder).get("stack")
+    return stack if isinstance(stack, str) else None
+
+
+def record_environment(folder: Path, present: dict[str, Any], going_on: bool) -> str | None:
+    """Write `environment.json`; a warning if a run that goes on began in one that can give other bits.
 
     The entry `earlier` lists those in which the run has been trained before, as far as they differ.
     """
-    path = folder / "environment.json"
-    try:
-        recorded = json.loads(path.read_text())
-        earlier = recorded.pop("earlier")
-        changed = [key for key in present if recorded[key] != present[key]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a new run, or a file that somebody has edited
-        _write(path, present, [])
-        return None
-    _write(path, present, [*earlier, recorded] if changed else earlier)
+    recorded = recorded_environment(folder) if going_on else {}
+    earlier = recorded.pop("earlier", [])
+    changed = [key for key in present if key in recorded and recorded[key] != present[key]]
+    entries = {**present, "earlier": [*earlier, recorded] if changed else earlier}
+    replace_file(folder / "environment.json", (json.dumps(entries, indent=2) + "\n").encode(), durable=False)
     different = [f"{key} was {recorded[key]}, is {present[key]}" for key in changed if key in _BITS]
     if not different:
         return None
     changes = "; ".join(different)
     return f"{folder}: the run goes on, but not with the same bits as one that never stopped: {changes}."
-
-
-def _write(path: Path, present: dict[str, Any], earlier: list[dict[str, Any]]) -> None:
-    replace_file(path, (json.dumps({**present, "earlier": earlier}, indent=2) + "\n").encode(), durable=False)
 
 
 def _cpu() -> str:

@@ -57,6 +57,15 @@ def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> None:
             list(pool.map(work, items))
 
 
+def replace_by(path: Path, other: Path) -> None:
+    """Give another file in the same folder the name `path`, durably. Raises `StorageError` as `replace_file` does."""
+    try:
+        os.replace(other, path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def _temporary(name: str, process: int | str) -> str:
     return f".{name}.{process}.tmp"
 

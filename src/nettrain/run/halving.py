@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nettrain.errors import ConfigError
+
+_KEY = "hydra.launcher.reduction_factor"
 
 
 @dataclass
@@ -37,4 +40,9 @@ class Halving:
         return rung == epoch
 
     def __str__(self) -> str:
-        return f"hydra.launcher.reduction_factor={self.reduction_factor}"
+        return f"{_KEY}={self.reduction_factor}"
+
+
+def ended_by_halving(summary: dict[str, Any]) -> bool:
+    """Whether a run with this summary was ended by successive halving."""
+    return str(summary.get("reason")).startswith(_KEY)

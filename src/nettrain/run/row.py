@@ -46,6 +46,8 @@ class Row:
         self.last, self.best, self.progress = checkpoint["last"], checkpoint["best"], checkpoint["progress"]
         self.halvings, self.initial = checkpoint["halvings"], checkpoint["initial"]
         self.setup.schedule.restore(checkpoint["schedule"])
+        if checkpoint.get("pruned") and checkpoint["config"]["epochs"] == self.setup.settings.epochs:
+            self.prune(checkpoint["pruned"])
 
     def observe(self, numbers: Numbers, finite: bool) -> bool:
         """Take in the numbers of an epoch, and whether all weights are finite; True if it is the best so far."""
@@ -92,6 +94,11 @@ class Row:
         """The run is done before its last epoch, for this reason; nothing happens if there is none."""
         if reason and self.status == "running":
             self.status, self.reason = "completed", reason
+
+    def prune(self, reason: str) -> None:
+        """Successive halving ends the run, unless it has ended."""
+        self.end(reason)
+        self.pruned = True
 
     def save(self, name: str, w: Tensor, buffers: dict[str, Tensor], **more: Any) -> None:
         """Write a checkpoint of weights w (P,): a `model` for `load_state_dict`, and all that predicting needs."""

@@ -5,7 +5,13 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_latest: int | None = None
+
+
+def latest() -> int | None:
+    """The signal by which a run of this process was last ended."""
+    return _latest
 
 
 class Signals:
@@ -17,11 +23,12 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
+        global _latest
+        self.received = _latest = number
         self._restore()
 
     def _restore(self) -> None:

@@ -33,10 +33,10 @@ class Stack:
     seeds, splits, gradient rules and all numeric hyperparameters are each row's own.
     """
 
-    def __init__(self, setups: Sequence[Setup], device: torch.device) -> None:
+    def __init__(self, setups: Sequence[Setup], device: torch.device, stacked: bool = False) -> None:
         self.setups = list(setups)
         self.device = device
-        self.stacked = len(setups) > 1
+        self.stacked = len(setups) > 1 or stacked  # the last row of a stack stays one: its bits depend on that
         first = setups[0]
         self.dtype = first.settings.dtype
         self.per_epoch = first.updates_per_epoch

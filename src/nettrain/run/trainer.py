@@ -38,17 +38,23 @@ class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder."""
 
     def __init__(
-        self, setups: Sequence[Setup], device: torch.device, halving: Halving | None = None, threads: int = 1
+        self,
+        setups: Sequence[Setup],
+        device: torch.device,
+        halving: Halving | None = None,
+        threads: int = 1,
+        stacked: bool = False,
     ) -> None:
-        self.stack = Stack(setups, device)
+        self.stack = Stack(setups, device, stacked)
         self.rows = [Row(setup) for setup in setups]
         settings = setups[0].settings
         self.engine = Engine(settings, threads, (lambda line: None) if settings.quiet else say)
         self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
         self.books = Books(settings.budget)
         self.halving = halving
-        first, *others = setups
-        self.path = Path(first.settings.epochs, first.parameters) if first.pictured and not others else None
+        first = setups[0]
+        alone = first.pictured and not self.stack.stacked
+        self.path = Path(first.settings.epochs, first.parameters) if alone else None
         self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
         asked = [setup.settings.checkpoint for setup in setups]
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
@@ -245,15 +251,15 @@ class Trainer:
             running = [row for row in self.rows if row.status == "running"]
             losses = [math.inf if row.best_loss is None else row.best_loss for row in running]
             for i in self.halving.losers(self.epoch, losses):
-                running[i].end(f"{self.halving} after epoch {self.epoch}")
-                running[i].pruned = True
+                running[i].prune(f"{self.halving} after epoch {self.epoch}")
 
     def finish(self) -> None:
         """Evaluate, save and close the rows that have ended, and go on with the others alone."""
         ended = [row.status != "running" for row in self.rows]
         if not any(ended):
             return
-        self.save([i for i, end in enumerate(ended) if end])
+        halved = any(row.pruned for row in self.rows)  # then all rows stand behind the rung, or none does
+        self.save([i for i, end in enumerate(ended) if end or halved])
         tests = self.stack.evaluate_best("test")
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
 
@@ -312,6 +318,7 @@ class Trainer:
                 initial=row.initial,
                 skipped=skipped[i],
                 status=row.status,
+                pruned=row.reason if row.pruned else None,
                 best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
                 best_buffers=best_buffers[i],
                 outputs=outputs[i],
