@@ -103,14 +103,13 @@ class Comparison:
 
     @cached_property
     def problems(self) -> dict[str, "Comparison"]:
-        """The runs on each problem, compared among themselves; one nameless problem where there are not several."""
-        if not self.problem_keys:
-            return {"": self}
+        """The runs on each problem that any has completed, compared among themselves; one nameless if there is one."""
         runs: dict[str, list[Entry]] = {}
         for run in self.runs:
             name = " ".join(f"{key}={run.overrides.get(key, '')}" for key in self.problem_keys)
             runs.setdefault(name, []).append(run)
-        return {name: Comparison(own) for name, own in runs.items()}
+        found = {name: own for name, own in runs.items() if any(run.completed for run in own)}
+        return {name: Comparison(own) for name, own in found.items()} if len(found) > 1 else {"": self}
 
     def differences(self) -> list[str]:
         """Sentences on which differences are larger than the noise over the seeds, for each problem."""
@@ -123,31 +122,41 @@ class Comparison:
 def _against_the_best(comparison: Comparison) -> str:
     """Whether the best choice is better than the others by more than its noise, and by which test."""
     column = comparison.loss
-    tried = [choice for choice in comparison.choices if len(choice.results(column)) > 1]
+    tried = [choice for choice in comparison.choices if len(choice.results(column)) > 1 and not choice.incomplete]
     if len(tried) < 2:
         return (
-            "Nothing can be said about noise: that takes at least two choices with two completed runs each, "
-            "with different seeds (seed=range(5))."
+            "Nothing can be said about noise: that takes at least two choices with two runs or more each, with "
+            "different seeds (seed=range(5)), all of which completed."
         )
-    best, others = min(tried, key=lambda choice: choice.mean(column)), []
-    for choice in tried:
-        if choice is not best:
-            others.append((choice, *difference(best, choice, column)))
-    tests = " or ".join(dict.fromkeys(test for _, test, _ in others))
-    p = holm([value for *_, value in others])
-    larger = sum(value < LEVEL for value in p)
-    within = [(value, choice) for (choice, *_), value in zip(others, p, strict=True) if value >= LEVEL]
-    several = f", Holm-corrected for {len(others)} comparisons" if len(others) > 1 else ""
-    sentence = (
-        f"{comparison.label(best)} has the lowest mean {column}, {best.spread(column)} over "
-        f"{len(best.results(column))} runs. Its lead is larger than the noise over the seeds (two-sided {tests}"
-        f"{several}, p < {LEVEL}) for {larger} of the {len(others)} other choices"
+    best, *others = sorted(tried, key=lambda choice: choice.mean(column))
+    found = [difference(best, choice, column) for choice in others]
+    pairs = len(tried) * (len(tried) - 1) // 2
+    p = holm([value for _, value in found], pairs)
+    within = [(choice, value) for choice, value in zip(others, p, strict=True) if value >= LEVEL]
+    several = f", Holm-corrected for all {pairs} pairs, as the best was not chosen beforehand" if pairs > 1 else ""
+    test = f"two-sided {' or '.join(dict.fromkeys(name for name, _ in found))}{several}, p {{}} {LEVEL}"
+    names = [f"{comparison.label(choice)} (p = {value:.2g})" for choice, value in within[:5]]
+    names += [f"{len(within) - 5} more"] if len(within) > 5 else []
+    larger = len(others) - len(within)
+    over = (
+        "the other choice" if len(others) == 1 else f"{larger if within else 'all'} of the {len(others)} other choices"
     )
-    if within:
-        names = [f"{comparison.label(choice)} (p = {value:.2g})" for value, choice in within[:5]]
-        more = f" and {len(within) - 5} more" if len(within) > 5 else ""
-        sentence += f"; within the noise lie {', '.join(names)}{more}"
-    return sentence + "."
+    if larger:
+        verdict = f"Its lead over {over} is larger than the noise over the seeds ({test.format('<')})"
+        verdict += f"; within the noise lie {_listed(names)}" if names else ""
+    else:
+        verdict = f"Its lead lies within the noise over the seeds ({test.format('≥')}): {_listed(names)} may be as good"
+    spread = f"{best.spread(column)} over {len(best.results(column))} runs"
+    sentences = [f"{comparison.label(best)} has the lowest mean {words(column)}, {spread}.", f"{verdict}."]
+    sentences += ["More seeds may tell more apart."] if within else []
+    left = len(comparison.choices) - len(tried)
+    why = "with a single run or with runs that did not complete"
+    sentences += [f"Left out: {counted(left, 'choice')} {why}."] if left else []
+    return " ".join(sentences)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def difference(one: Choice, other: Choice, column: str) -> tuple[str, float]:
@@ -178,13 +187,29 @@ def difference(one: Choice, other: Choice, column: str) -> tuple[str, float]:
     return name, 2 * float(stdtr(freedom, -abs(shift) / math.sqrt(error)))
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number, so that all rejections together err with the given level (Holm, 1979)."""
+def holm(p: Sequence[float], of: int) -> list[float]:
+    """p-values corrected so that all rejections together err with the given level (Holm, 1979).
+
+    They are those of some among `of` comparisons that could have been looked at.
+    """
     corrected, least = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        least = max(least, min(1.0, (of - rank) * p[i]))
         corrected[i] = least
     return corrected
+
+
+_WORDS = {"val": "validation", "train": "training", "r2": "R²", "f1": "F1", "auroc": "area under the ROC curve"}
+
+
+def words(column: str) -> str:
+    """An entry of a summary in words, such as `best validation loss`."""
+    return " ".join(_WORDS.get(part, part) for part in column.split("_"))
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as `1 run` or `12 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def number(text: str) -> float | int | str:

@@ -16,7 +16,8 @@ from yaml import AliasToken, YAMLError
 from nettrain import data
 from nettrain.app import page
 from nettrain.app.config import Config, load_config
-from nettrain.app.pictures import Picture, find, run_pictures
+from nettrain.app.pictures import find, run_pictures
+from nettrain.app.predictions import Picture
 from nettrain.app.prepare import build_model, choose_head
 from nettrain.data import Data, Encoder
 from nettrain.data.files import TableLike

@@ -9,7 +9,8 @@ import yaml
 
 from nettrain.app import page
 from nettrain.app.choices import Comparison, Entry, union
-from nettrain.app.pictures import Picture, find
+from nettrain.app.pictures import find
+from nettrain.app.predictions import Picture
 from nettrain.app.prepare import hparams
 from nettrain.app.run import Run
 from nettrain.app.sweep import read_entry, read_runs

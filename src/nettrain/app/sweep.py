@@ -12,7 +12,7 @@ import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from nettrain.app.choices import Comparison, Entry, union
+from nettrain.app.choices import Comparison, Entry, counted, union
 from nettrain.app.folder import discard
 from nettrain.app.messages import tell
 from nettrain.app.terminal import painted
@@ -121,7 +121,9 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
     runs, choices = len(comparison.runs), comparison.choices
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
-    lines = [f"{runs} runs; mean ± standard deviation over {len(choices[0].runs)} runs of each choice"]
+    sizes = sorted({len(choice.runs) for choice in choices})
+    each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
+    lines = [f"{counted(runs, 'run')}; mean ± standard deviation over {each} of each choice"]
     lines += [painted(header, "bold"), painted(best, "green"), *others]
     if len(choices) > most:
         lines.append(f"... and {len(choices) - most} more in results.csv")

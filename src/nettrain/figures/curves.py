@@ -72,9 +72,9 @@ def layers(metrics: Mapping[str, ArrayLike], name: str = "gradient_norm", title:
     """
     found = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
     share = name in ("dead", "saturated")
-    figure = lines(
-        metrics["epoch"], found, "epoch", LAYERS[name], title or f"{LAYERS[name]}, by layer", False if share else None
-    )
+    words = "update-to-weight ratio" if name == "update_to_weight" else LAYERS[name]
+    log = False if share else None
+    figure = lines(metrics["epoch"], found, "epoch", LAYERS[name], title or f"{words}, by layer", log)
     if share:
         figure.axes[0].set_ylim(-0.03, 1.03)
     return figure

@@ -27,7 +27,7 @@ def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float 
     """An empty figure of `width` x `height` inches with one pair of axes."""
     figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5)
+    axes.set_title(textwrap.fill(title[:1].upper() + title[1:], 46), loc="left", fontsize=10.5)
     axes.set_xlabel(xlabel, fontsize=9.5)
     axes.set_ylabel(ylabel, fontsize=9.5)
     axes.tick_params(labelsize=8.5)
@@ -65,7 +65,7 @@ def shortened(text: str, width: int = 52) -> str:
 
 def whole_numbers(axes: Axes) -> None:
     """Ticks of the x-axis at integers only."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
 
 
 def log_scale(axes: Axes) -> None:
@@ -79,9 +79,19 @@ def log_scale(axes: Axes) -> None:
 
 
 def spans_decades(values: np.ndarray, ratio: float = 30.0) -> bool:
-    """Whether a logarithmic axis suits the finite values: all are positive, the largest `ratio` times the smallest."""
+    """Whether a logarithmic axis suits the finite values: none is negative, and the largest is `ratio` times the least.
+
+    A few zeros, such as losses too small for their type, do not count.
+    """
     finite = values[np.isfinite(values)]
-    return finite.size > 0 and bool(finite.min() > 0 and finite.max() > ratio * finite.min())
+    positive = finite[finite > 0]
+    some = positive.size > 0.8 * finite.size and bool((finite >= 0).all())
+    return some and bool(positive.max() > ratio * positive.min())
+
+
+def without_zeros(values: np.ndarray) -> np.ndarray:
+    """The values with the least positive one in the place of zeros, for a logarithmic scale."""
+    return np.where(values == 0, values[values > 0].min(), values)
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:

@@ -22,6 +22,7 @@ from nettrain.figures.style import (
     shortened,
     spans_decades,
     whole_numbers,
+    without_zeros,
 )
 
 Values = Sequence[str | float]
@@ -77,9 +78,11 @@ def heat_map(
     figure, axes = new(title, xlabel, ylabel, max(4.6, 1.8 + 0.62 * len(columns)), max(3.0, 1.4 + 0.42 * len(rows)))
     axes.grid(False)
     low, top = (float(middle.min()), float(middle.max())) if cells else (0.0, 1.0)
-    beyond = low > 0 and top > 100 * low and not high  # a few disasters would leave one shade for all others
-    top = 100 * low if beyond else top
-    norm = LogNorm(low, top) if spans_decades(middle.compressed()) else Normalize(low, top)
+    typical = float(np.median(middle.compressed())) if cells else 0.0
+    beyond = 0 < 100 * typical < top and not high  # a few disasters would leave one shade for all others
+    top = 10 * typical if beyond else top
+    log = spans_decades(middle.compressed())
+    norm = LogNorm(float(middle[middle > 0].min()), top, clip=True) if log else Normalize(low, top)
     shades = matplotlib.colormaps[f"{SEQUENTIAL}_r" if high else SEQUENTIAL].with_extremes(bad="#eeeeee")
     image = axes.imshow(middle, cmap=shades, norm=norm, aspect="auto")
     bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither")
@@ -115,7 +118,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
     positions = [_positions(column) for column in columns.values()]
     ends = result[order]
     log = spans_decades(ends)
-    reached = np.log10(ends) if log else ends
+    reached = np.log10(without_zeros(ends)) if log else ends
     low, high = (reached.min(), reached.max()) if len(reached) else (0.0, 1.0)
     heights = np.stack([at[order] for at, _ in positions] + [(reached - low) / ((high - low) or 1)], axis=1)
     figure, axes = new(title, "", "", max(5.0, 1.5 + 1.1 * len(columns)), 3.6)
@@ -218,7 +221,7 @@ def _upright(axes: Axes, at: int, ticks: Mapping[float, str]) -> None:
             (at, height),
             xytext=(4, 0),
             textcoords="offset points",
-            fontsize=7.5,
+            fontsize=8,
             va="center",
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+            bbox={"facecolor": "white", "alpha": 0.9, "linewidth": 0, "pad": 0.8},
         )

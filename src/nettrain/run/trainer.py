@@ -47,8 +47,9 @@ class Trainer:
         self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
         self.books = Books(settings.budget)
         self.halving = halving
-        first, *others = setups
-        self.path = Path(first.settings.epochs, first.parameters) if first.pictured and not others else None
+        for row in self.rows:
+            if row.setup.pictured:
+                row.path = Path(row.setup.settings.epochs, row.setup.parameters, len(self.rows))
         self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
         asked = [setup.settings.checkpoint for setup in setups]
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
@@ -73,8 +74,6 @@ class Trainer:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
             z = torch.stack(outputs) if self.stack.stacked else outputs[0]
             self.begun = Begun(first["batch"], [z.to(self.stack.device)])
-        if self.path:
-            self.path.restore(first.get("path"))
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
         self.conclude()
@@ -149,14 +148,15 @@ class Trainer:
             graph = model_graph(self.stack.objective.model)
             for row in self.rows:
                 row.record.graph(graph)
-        if self.path and not self.books.updates:
-            self.path.observe(0, self.stack.w)
+        if not self.books.updates:
+            self.keep_points(0)
 
     def look(self, done: Pass) -> None:
-        """Record what is seen only after some epochs: the next point of the path, and histograms of the parameters."""
+        """Record what is seen only after some epochs: points of the paths, pictures, histograms of the parameters."""
         stack, first = self.stack, self.rows[0]
-        if self.path:
-            self.path.observe(int(first.last["epoch"]), stack.w, last=first.status != "running")
+        self.keep_points(int(first.last["epoch"]))
+        if first.setup.live and first.record.events and first.status == "running" and not stack.stacked:
+            first.setup.live(stack.objective, stack.w, int(first.last["step"]), first.record.events)
         every = first.setup.settings.watch.histograms_every
         if every and self.epoch % every == 0:
             views = stack.objective.layout.views
@@ -164,6 +164,14 @@ class Trainer:
             gradients = stack.each_of({} if done.gradient is None else views(done.gradient))
             for row, own, slopes in zip(self.rows, weights, gradients, strict=True):
                 row.record.histograms(int(row.last["step"]), own, slopes)
+
+    def keep_points(self, epoch: int) -> None:
+        """Keep the weights after this epoch as points of the rows' paths, where they are wanted."""
+        wanted = [row.path is not None and row.path.wants(epoch, row.status != "running") for row in self.rows]
+        if any(wanted):
+            for row, w, wants in zip(self.rows, self.stack.each(self.stack.w), wanted, strict=True):
+                if row.path and wants:
+                    row.path.keep(epoch, w)
 
     def due(self) -> bool:
         """Whether checkpoints are to be saved now.
@@ -215,9 +223,10 @@ class Trainer:
         """
         spent = self.books.spent
         epoch = self.epoch + (self.begun.batches > 0)
+        measured = fetch(measure(self.stack, done))
         position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
         better = []
-        for i, (row, numbers) in enumerate(zip(self.rows, fetch(measure(self.stack, done)), strict=True)):
+        for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
             finite, lr = numbers.pop("finite") == 0, float(rates[done.batches - 1].reshape(-1)[i])
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
@@ -315,7 +324,7 @@ class Trainer:
                 best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
                 best_buffers=best_buffers[i],
                 outputs=outputs[i],
-                path=self.path.state() if self.path else None,
+                path=row.path.state() if row.path else None,
                 **position,
             )
             if row.best:
