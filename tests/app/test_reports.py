@@ -17,6 +17,7 @@ import nettrain
 from nettrain import figures
 from nettrain.app import live, tools
 from nettrain.app.choices import Comparison, Entry, difference, holm
+from nettrain.app.runs import gather
 from nettrain.app.sweep import leaderboard
 from nettrain.app.sweep_pictures import Curve, problem_costs, sweep_pictures, times_to_target
 from nettrain.app.terminal import painted
@@ -382,9 +383,12 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     assert (code, out) == (0, "report in comparison.html\n")
     captions = " ".join(Page(tmp_path / "comparison.html").captions)
     assert "the share of the 4 problems (data and seed) that each choice solves" in captions
-    from nettrain.app.runs import gather
-
-    names, costs = problem_costs(gather([tmp_path / "iris", tmp_path / "wine"]))
+    both = gather([tmp_path / "iris", tmp_path / "wine"])
+    assert [choice.values[both.keys.index("data")] for choice in both.choices] == ["iris", "iris", "wine", "wine"]
+    drawn = [p.draw() for p in sweep_pictures(both) if p.name.startswith("curves") or "profile" in p.name]
+    labels = {tuple(text.get_text() for text in figure.legends[0].get_texts()) for figure in drawn}
+    assert len(labels) == 1  # in one order, and so in the same colours
+    names, costs = problem_costs(both)
     assert sorted(names) == ["optimizer=adam", "optimizer=sgd"]
     assert costs.shape == (4, 2)
     assert np.isfinite(costs).any(1).all()  # the best run of each problem has reached its own target

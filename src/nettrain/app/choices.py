@@ -73,7 +73,8 @@ class Choice:
 class Comparison:
     """Runs by their choices, best first: by the mean of the best validation loss over the seeds.
 
-    Where no run has a validation split it is the best training loss. Choices with runs that did not complete come last.
+    Where no run has a validation split it is the best training loss. Choices with runs that did not complete come last,
+    and those on one problem together.
     """
 
     def __init__(self, runs: Sequence[Entry]) -> None:
@@ -87,7 +88,10 @@ class Comparison:
         for run in runs:
             groups.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
         found = [Choice(values, own) for values, own in groups.items()]
-        self.choices = sorted(found, key=lambda choice: (choice.incomplete, choice.mean(self.loss)))
+        problems = list(dict.fromkeys(self.problem(run) for run in runs))
+        self.choices = sorted(
+            found, key=lambda c: (problems.index(self.problem(c.runs[0])), c.incomplete, c.mean(self.loss))
+        )
 
     def label(self, choice: Choice, without: Sequence[str] = ()) -> str:
         """The choice in words, such as `optimizer=adam lr=0.1`."""
@@ -101,13 +105,16 @@ class Comparison:
         """The keys that change what is to be learnt, so that losses cannot be compared across their values."""
         return [key for key in self.keys if key.partition(".")[0] in ("data", "head")]
 
+    def problem(self, run: Entry) -> str:
+        """The problem that a run was trained on, in words; empty where all runs have the same."""
+        return " ".join(f"{key}={run.overrides.get(key, '')}" for key in self.problem_keys)
+
     @cached_property
     def problems(self) -> dict[str, "Comparison"]:
         """The runs on each problem that any has completed, compared among themselves; one nameless if there is one."""
         runs: dict[str, list[Entry]] = {}
         for run in self.runs:
-            name = " ".join(f"{key}={run.overrides.get(key, '')}" for key in self.problem_keys)
-            runs.setdefault(name, []).append(run)
+            runs.setdefault(self.problem(run), []).append(run)
         found = {name: own for name, own in runs.items() if any(run.completed for run in own)}
         return {name: Comparison(own) for name, own in found.items()} if len(found) > 1 else {"": self}
 
@@ -138,9 +145,8 @@ def _against_the_best(comparison: Comparison) -> str:
     names = [f"{comparison.label(choice)} (p = {value:.2g})" for choice, value in within[:5]]
     names += [f"{len(within) - 5} more"] if len(within) > 5 else []
     larger = len(others) - len(within)
-    over = (
-        "the other choice" if len(others) == 1 else f"{larger if within else 'all'} of the {len(others)} other choices"
-    )
+    share = f"{larger} of the" if within else "all"
+    over = "the other choice" if len(others) == 1 else f"{share} {len(others)} other choices"
     if larger:
         verdict = f"Its lead over {over} is larger than the noise over the seeds ({test.format('<')})"
         verdict += f"; within the noise lie {_listed(names)}" if names else ""

@@ -92,7 +92,8 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
         counts += [choice.incomplete - choice.count("diverged")] if failed else []
         rows.append([*choice.values, *map(str, counts), *(choice.spread(name) for name in comparison.measured)])
     left = len(comparison.choices) - most
-    notes = ["Mean ± standard deviation over the completed runs of each choice, best first."]
+    each = " on each problem" if len(comparison.problems) > 1 else ""
+    notes = [f"Mean ± standard deviation over the completed runs of each choice, best first{each}."]
     notes += [f"{counted(left, 'more choice')} are left out."] if left > 0 else []
     return Section("Leaderboard", notes, header, rows)
 

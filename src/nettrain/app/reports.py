@@ -70,7 +70,7 @@ def report_folders(folders: Sequence[Path], output: str | None = None, trust: bo
     if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
         return report_run(Run(folders[0], trust), Path(output) if output else None)
     path = Path(output or "comparison.html")
-    report_runs(gather(folders), " and ".join(map(str, folders)), path, None)
+    report_runs(gather(folders), ", ".join(map(str, folders)), path, None)
     return path
 
 

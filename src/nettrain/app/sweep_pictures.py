@@ -36,9 +36,10 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
     from nettrain import figures
 
     several = len(comparison.problems) > 1
+    order = [comparison.label(choice, comparison.problem_keys) for choice in comparison.choices]
     found: list[Picture] = []
     for i, (problem, own) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
-        found += _of_problem(own, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
+        found += _of_problem(own, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
     if several:
         names, costs = problem_costs(comparison)
         caption = (
@@ -52,12 +53,14 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
 _WAY = f"{1 - REACHED:.0%} of the way from the first one to the best of any run with the same seed"
 
 
-def _of_problem(comparison: Comparison, suffix: str, of: str) -> list[Picture]:
+def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) -> list[Picture]:
+    """The figures of the runs on one problem; choices come, and so are coloured, in this order of their labels."""
     from nettrain import figures
 
     drawn = [choice for choice in comparison.choices if choice.results(comparison.loss)][:SHOWN]
     if not drawn:
         return []
+    drawn.sort(key=lambda choice: order.index(comparison.label(choice, comparison.problem_keys)))
     curves = {comparison.label(choice, comparison.problem_keys): _curves(choice) for choice in drawn}
     loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
     seeds = max(map(len, curves.values()))
@@ -118,7 +121,7 @@ def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
     problems = list(dict.fromkeys(key for own in costs.values() for key in own))
     table = np.array([[own.get(problem, math.inf) for own in costs.values()] for problem in problems])
     solved = np.isfinite(table).sum(0)
-    best = sorted(range(len(costs)), key=lambda i: -solved[i])[:SHOWN]
+    best = sorted(sorted(range(len(costs)), key=lambda i: -solved[i])[:SHOWN])
     names = list(costs)
     return [names[i] for i in best], table[:, best]
 
