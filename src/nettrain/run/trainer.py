@@ -25,7 +25,7 @@ from nettrain.run.passes import Begun, Pass, converged, finite_batches, gradient
 from nettrain.run.path import Path
 from nettrain.run.profile import Profile
 from nettrain.run.progress import Progress, say
-from nettrain.run.row import Numbers, Row
+from nettrain.run.row import Numbers, Row, monitored
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch
@@ -99,7 +99,7 @@ class Trainer:
         A signal ends them after the update in progress, with status `interrupted` and their checkpoints saved.
         """
         rows = list(self.rows)
-        with Signals() as signals, Progress(rows[0].setup.settings) as progress:
+        with Signals() as signals, Progress(rows[0].setup.settings, len(rows)) as progress:
             self.show_model()
             self.conclude()
             try:
@@ -119,7 +119,7 @@ class Trainer:
                 self.begun = Begun() if whole else Begun(done.batches, done.z)
                 if whole or spent:
                     self.end_epoch(done, rates)
-                    progress.show(self.rows[0].last)
+                    progress.show(min((row.last for row in self.rows), key=monitored))
                     for row in self.rows:
                         row.signal = signals.received
                         row.end(spent or converged(self.stack))
