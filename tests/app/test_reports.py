@@ -191,6 +191,10 @@ def test_a_run_plots_what_its_files_show_and_names_what_there_is(here):
     with pytest.raises(ConfigError, match="boundary: there is no such figure; known are loss, accuracy"):
         run.plot("boundary")
     assert "<table>" in run._repr_html_()
+    assert repr(run) == f"Run('{run.folder}')"
+    (run.folder / "checkpoints" / "best.pt").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"known are loss, .* Figures of predictions are missing: .*damaged"):
+        nettrain.Run(run.folder).plot("confusion")
 
 
 SWEEP = ("-m", "optimizer=sgd,adam", "optimizer.lr=0.001,0.1", "seed=range(3)", "data=iris", "epochs=3", "quiet=true")
@@ -236,6 +240,11 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     shown = np.ma.filled(sweep.heat_map("seed", "optimizer").axes[0].images[0].get_array())
     assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
     assert "<table>" in sweep._repr_html_()
+    assert repr(sweep) == f"Sweep('{sweep.folder}')"
+    with pytest.raises(
+        ConfigError, match="lr: no run of the sweep was given it; known are optimizer, optimizer.lr, seed"
+    ):
+        sweep.heat_map("lr", "optimizer")
 
 
 def entry(values, seed, loss, status="completed", **more):

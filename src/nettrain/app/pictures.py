@@ -1,6 +1,6 @@
 """The figures of one finished run: which there are, what they say, and the arrays that they are drawn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,13 @@ Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
 
 
-def find(pictures: list[Picture], name: str) -> Picture:
-    """The picture of this name; `ConfigError` if there is none."""
+def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Picture:
+    """The picture of this name; `ConfigError` if there is none, with the sentences on what is `missing`."""
     for picture in pictures:
         if picture.name == name:
             return picture
-    raise ConfigError(f"{name}: there is no such figure; known are {', '.join(picture.name for picture in pictures)}.")
+    known = ", ".join(picture.name for picture in pictures)
+    raise ConfigError(" ".join([f"{name}: there is no such figure; known are {known}.", *missing]))
 
 
 def run_pictures(run: "Run") -> tuple[list[Picture], list[str]]:
