@@ -27,7 +27,7 @@ def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float 
     """An empty figure of `width` x `height` inches with one pair of axes."""
     figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    axes.set_title(textwrap.fill(title[:1].upper() + title[1:], 46), loc="left", fontsize=10.5)
+    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5)
     axes.set_xlabel(xlabel, fontsize=9.5)
     axes.set_ylabel(ylabel, fontsize=9.5)
     axes.tick_params(labelsize=8.5)
