@@ -38,6 +38,7 @@ def lines(
         whole_numbers(axes)
     if not np.isfinite(whole).any():
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center")
+        axes.set(xticks=[], yticks=[])
     if marked:
         axes.axvline(marked[0], color=GREY, linewidth=1, linestyle=":", label=marked[1])
     legend(figure, least=2)
