@@ -21,7 +21,7 @@ from nettrain.app.runs import gather
 from nettrain.app.sweep import leaderboard
 from nettrain.app.sweep_pictures import Curve, problem_costs, sweep_pictures, times_to_target
 from nettrain.app.terminal import painted
-from nettrain.errors import ConfigError
+from nettrain.errors import CheckpointError, ConfigError
 from nettrain.run.row import Row
 
 CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface", "loss_surface_random"}
@@ -241,10 +241,12 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
     assert "<table>" in sweep._repr_html_()
     assert repr(sweep) == f"Sweep('{sweep.folder}')"
-    with pytest.raises(
-        ConfigError, match="lr: no run of the sweep was given it; known are optimizer, optimizer.lr, seed"
-    ):
+    with pytest.raises(ConfigError, match=r"lr: no run of the sweep was given it; known are optimizer, optimizer\.lr,"):
         sweep.heat_map("lr", "optimizer")
+    with pytest.raises(CheckpointError, match=r"nettrain\.Sweep reads a sweep\."):
+        nettrain.Run(sweep.folder)
+    with pytest.raises(CheckpointError, match=r"nettrain\.Run reads a run\."):
+        nettrain.Sweep(sweep.folder / "0")
 
 
 def entry(values, seed, loss, status="completed", **more):
