@@ -324,6 +324,15 @@ def test_the_leaderboard_fits_80_columns():
     assert lines[2].split()[-1] == "0.5"
 
 
+def test_long_numbers_are_rounded_unless_they_would_be_the_same():
+    def shown(*rates):
+        comparison = Comparison([entry({"lr": lr}, 0, 0.1 + i) for i, lr in enumerate(rates)])
+        return [line.split()[0] for line in leaderboard(comparison).splitlines()[2:]]
+
+    assert shown("0.1296065659727972", "0.1", "1e-3") == ["0.129607", "0.1", "1e-3"]
+    assert shown("0.1296065659727972", "0.1296065659727973") == ["0.1296065659727972", "0.1296065659727973"]
+
+
 @pytest.mark.parametrize(
     ("terminal", "no_color", "shown"), [(True, "", "\x1b[32mok\x1b[0m"), (True, "1", "ok"), (False, "", "ok")]
 )
@@ -354,6 +363,16 @@ def test_runs_that_diverged_never_reach_the_target(command, tmp_path):
     comparison = Comparison(sweep.comparison.runs)
     (line,) = next(p for p in sweep_pictures(comparison) if p.name == "time_to_target").draw().axes[0].get_lines()
     assert line.get_ydata()[-1] == pytest.approx(2 / 3)
+
+
+def test_a_sweep_of_which_nothing_completed_has_a_page_without_figures(command, tmp_path):
+    arguments = ("optimizer=sgd", "optimizer.lr=1e30", "seed=1,2", "data=iris", "epochs=2", "quiet=true")
+    assert command("-m", *arguments, "figures=auto", "hydra.sweep.dir=sweep").code == 0
+    page = Page(tmp_path / "sweep" / "report.html")
+    assert page.captions == []
+    assert "Figures" not in page.text
+    assert "2 runs: 2 diverged" in page.text
+    assert "iris: 150 rows" in page.text
 
 
 def test_a_choice_that_cannot_be_trained_makes_no_second_problem(command, tmp_path):

@@ -81,6 +81,7 @@ class Comparison:
         self.runs = list(runs)
         varied = [key for key in union(run.overrides for run in runs) if key != "seed"]
         self.keys = [key for key in varied if len({run.overrides.get(key) for run in runs}) > 1]
+        self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
         present = union(run.summary for run in runs)
         self.loss = next((name for name in ("best_val_loss", "best_train_loss") if name in present), "train_loss")
         self.measured = [name for name in (self.loss, "test_accuracy", "test_r2") if name in present]
@@ -93,11 +94,15 @@ class Comparison:
             found, key=lambda c: (problems.index(self.problem(c.runs[0])), c.incomplete, c.mean(self.loss))
         )
 
+    def shown(self, choice: Choice) -> list[str]:
+        """The values of a choice, long numbers rounded to six digits where that keeps them apart."""
+        return [self._brief[key][value] for key, value in zip(self.keys, choice.values, strict=True)]
+
     def label(self, choice: Choice, without: Sequence[str] = ()) -> str:
         """The choice in words, such as `optimizer=adam lr=0.1`."""
         short = [key.rpartition(".")[2] for key in self.keys]
         names = [s if short.count(s) == 1 else key for s, key in zip(short, self.keys, strict=True)]
-        pairs = zip(self.keys, names, choice.values, strict=True)
+        pairs = zip(self.keys, names, self.shown(choice), strict=True)
         return " ".join(f"{name}={value}" for key, name, value in pairs if key not in without) or "all runs"
 
     @cached_property
@@ -159,6 +164,14 @@ def _against_the_best(comparison: Comparison) -> str:
     why = "with a single run or with runs that did not complete"
     sentences += [f"Left out: {counted(left, 'choice')} {why}."] if left else []
     return " ".join(sentences)
+
+
+def _brief(values: set[str]) -> dict[str, str]:
+    """Each value as it is shown."""
+    found = {
+        value: f"{n:.6g}" if isinstance(n := number(value), float) and len(value) > 9 else value for value in values
+    }
+    return found if len(set(found.values())) == len(values) else {value: value for value in values}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from nettrain.app.run import Run
 
+WIDE = 900  # pixels, beyond which a figure has two columns of the page
+
 
 @dataclass
 class Section:
@@ -26,6 +28,19 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     figures: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.sentences or self.rows or self.figures or self.text)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, and are aligned to the right."""
+        return [
+            any(cell[:1].isdigit() for cell in column)
+            and all(cell[:1].isdigit() or cell[:1] in "-–" or cell == "null" for cell in column)
+            for column in zip(*self.rows, strict=True)
+        ]
 
 
 def render(title: str, subtitle: str, sections: Iterable[Section]) -> str:
@@ -46,7 +61,7 @@ def _template() -> "Template":
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     environment.filters["breakable"] = lambda key: Markup(".<wbr>").join(key.split("."))
-    environment.tests["numeric"] = lambda cell: cell[:1].isdigit() or cell[:1] in "-–"
+    environment.tests["wide"] = lambda png: int.from_bytes(png[16:20], "big") > WIDE
     return environment.from_string((Path(__file__).parent / "report.html").read_text())
 
 
@@ -90,7 +105,9 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
     for choice in comparison.choices[:most]:
         counts = [len(choice.runs), choice.count("diverged")]
         counts += [choice.incomplete - choice.count("diverged")] if failed else []
-        rows.append([*choice.values, *map(str, counts), *(choice.spread(name) for name in comparison.measured)])
+        rows.append(
+            [*comparison.shown(choice), *map(str, counts), *(choice.spread(name) for name in comparison.measured)]
+        )
     left = len(comparison.choices) - most
     each = " on each problem" if len(comparison.problems) > 1 else ""
     notes = [f"Mean ± standard deviation over the completed runs of each choice, best first{each}."]

@@ -8,7 +8,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from nettrain.app import page
-from nettrain.app.choices import Comparison, counted
+from nettrain.app.choices import Comparison, Entry, counted
 from nettrain.app.page import Section
 from nettrain.app.pictures import frames, run_pictures
 from nettrain.app.predictions import Picture
@@ -109,19 +109,22 @@ def _data_of_all(comparison: Comparison) -> list[str]:
     """Sentences on the data of a run of each problem."""
     sentences: dict[str, None] = {}
     for own in comparison.problems.values():
-        entry = next((run for run in own.runs if run.completed and run.folder), None)
-        if entry and entry.folder:
+        folder = next((Path(str(run.folder)) for run in own.runs if _config_path(run).is_file()), None)
+        if folder:
             try:
-                sentences |= dict.fromkeys(_about_data(Run(entry.folder)))
+                sentences |= dict.fromkeys(_about_data(Run(folder)))
             except Mistake as error:
-                sentences[f"{entry.folder}: its data cannot be shown: {error}"] = None
+                sentences[f"{folder}: its data cannot be shown: {error}"] = None
     return list(sentences)
+
+
+def _config_path(run: Entry) -> Path:
+    return Path(str(run.folder)) / ".hydra" / "config.yaml"
 
 
 def _common_config(comparison: Comparison, most: int = 50) -> str:
     """What the configs of the runs share, as YAML: those of at most so many of them, and no key that was swept."""
-    paths = [Path(str(run.folder)) / ".hydra" / "config.yaml" for run in comparison.runs]
-    paths = [path for path in paths if path.is_file()]
+    paths = [path for path in map(_config_path, comparison.runs) if path.is_file()]
     chosen = paths[:: max(1, -(-len(paths) // most))]
     configs = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in chosen]
     swept = {*comparison.keys, *(["seed"] if len({run.overrides.get("seed") for run in comparison.runs}) > 1 else [])}

@@ -117,7 +117,7 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
     for choice in comparison.choices[:most]:
         numbers = [str(len(choice.runs)), str(choice.incomplete), *(choice.spread(name) for name in measured)]
-        table.append([*choice.values, *numbers])
+        table.append([*comparison.shown(choice), *numbers])
     columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
     runs, choices = len(comparison.runs), comparison.choices
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]

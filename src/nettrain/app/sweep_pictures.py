@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 6  # choices in one figure
-PAIRS = 6  # heat maps of a report
+PAIRS = 15  # heat maps of a report
 PROBLEMS = 3  # of which curves are drawn
 REACHED = 0.1  # of the way from the first loss to the best one that may be left at the target
 
@@ -96,7 +96,7 @@ def heat_map(comparison: Comparison, x: str, y: str) -> "Figure":
     runs, best = comparison.runs, words(comparison.loss)
     results = [_result(run.summary, comparison.loss) for run in runs]
     across, down = (_binned([number(run.overrides.get(key, "")) for run in runs]) for key in (x, y))
-    return figures.heat_map(across, down, results, x, y, best, best)
+    return figures.heat_map(across, down, results, x, y, best, best[0].upper() + best[1:])
 
 
 def parallel_coordinates(comparison: Comparison) -> "Figure":

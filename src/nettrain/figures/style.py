@@ -50,9 +50,10 @@ def legend(figure: Figure, least: int = 1) -> None:
     """A legend below the axes, so that it never hides data; none for fewer than `least` labels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if len(handles) >= least:
-        labels = [shortened(label) for label in labels]
-        columns = max(1, min(len(labels), 64 // (max(map(len, labels)) + 6)))
-        rows = -(-len(labels) // columns)
+        labels = [textwrap.fill(shortened(label, 100), 56) for label in labels]
+        longest = max(len(line) for label in labels for line in label.split("\n"))
+        columns = max(1, min(len(labels), 64 // (longest + 6)))
+        rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
         figure.set_figheight(figure.get_figheight() + 0.19 * max(0, rows - 2))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
 

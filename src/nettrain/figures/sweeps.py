@@ -132,7 +132,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
         _upright(axes, i, ticks)
     exact = np.linspace(low, high, 5)
     _upright(axes, len(positions), {k / 4: f"{10**v if log else v:.3g}" for k, v in enumerate(exact)})
-    axes.set_xticks(range(heights.shape[1]), [textwrap.fill(name, 16) for name in [*columns, label]])
+    axes.set_xticks(range(heights.shape[1]), [_wrapped(name) for name in [*columns, label]])
     axes.tick_params(axis="x", length=0, pad=12)
     axes.set_yticks([])
     axes.set_xlim(-0.3, heights.shape[1] - 0.6)
@@ -207,6 +207,10 @@ def _positions(column: Values) -> tuple[np.ndarray, dict[float, str]]:
     place = {value: k / max(len(distinct) - 1, 1) if len(distinct) > 1 else 0.5 for k, value in enumerate(distinct)}
     few = distinct if len(distinct) <= 12 else distinct[:: -(-len(distinct) // 8)]
     return np.array([place[value] for value in column]), {place[value]: _tick(value, 14) for value in few}
+
+
+def _wrapped(name: str) -> str:
+    return textwrap.fill(name if len(name) <= 16 else name.replace(".", ". "), 16).replace(". ", ".")
 
 
 def _tick(value: str | float, width: int) -> str:
