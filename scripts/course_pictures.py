@@ -43,8 +43,7 @@ def png(picture: Picture, dpi: int = 100) -> bytes:
         for j, image in enumerate(row):
             sheet.paste(image, (sum(widths[:j]), sum(heights[:i])))
     file = io.BytesIO()
-    palette = sheet.quantize(256, Image.Quantize.MAXCOVERAGE)  # makes the file half as large
-    sheet.quantize(palette=palette).save(file, "png", optimize=True)
+    sheet.save(file, "png", optimize=True)
     return file.getvalue()
 
 
@@ -56,9 +55,9 @@ def activations(sweep: list[Run]) -> Picture:
     slopes = {name: torch.autograd.grad(f(x).sum(), x)[0] for name, f in functions.items()}
     return [
         [
-            figures.lines(x.detach(), values, "x", "f(x)", "Activations"),
-            figures.lines(x.detach(), slopes, "x", "f'(x)", "Their derivatives"),
-            losses(named, "The moons: training loss"),
+            _show_all(figures.lines(x.detach(), values, "x", "f(x)", "Activations")),
+            _show_all(figures.lines(x.detach(), slopes, "x", "f'(x)", "Their derivatives")),
+            _show_all(losses(named, "The moons: training loss")),
         ],
         [boundary(named[name], f"activation={name}") for name in ("identity", "sigmoid", "relu")],
     ]
@@ -68,10 +67,10 @@ def vanishing_gradients(sweep: list[Run]) -> Picture:
     named = {run.config.activation.name: run for run in sweep}
     norms = {name: first_gradient_norms(run) for name, run in named.items()}
     layers = np.arange(1, 1 + len(next(iter(norms.values()))))
-    title = "Each layer's gradient before the first update"
+    title, across = "Each layer's gradient before the first update", "layer (1: next to the input)"
     return [
         [
-            figures.lines(layers, norms, "layer (1: next to the input)", "norm of the gradient", title, log=True),
+            _show_all(figures.lines(layers, norms, across, "norm of the gradient", title, log=True)),
             losses(named, "Training loss"),
         ]
     ]
@@ -85,6 +84,7 @@ def linear_network(straight: list[Run], bent: list[Run]) -> Picture:
         lines = {f"{len(run.config.model.hidden)} hidden layers": last_curve(run)(at) for run in runs}
         title = f"activation={runs[0].config.activation.name}"
         figure = figures.lines(at, {**lines, "least squares": np.polyval(np.polyfit(x, y, 1), at)}, "x", "y", title)
+        _show_all(figure, 1.4)
         figure.axes[0].scatter(x, y, s=12, color=figures.COLORS[-1], alpha=0.35, linewidths=0)
         picture.append(figure)
     return [picture]
@@ -115,7 +115,7 @@ def counting_updates(single: list[Run], sweep: list[Run]) -> Picture:
     update = np.empty((epochs, n))
     for epoch in range(epochs):
         update[epoch, permutation(config.seed, epoch, n)] = np.arange(n) // config.bs + 1
-    figure, axes = figures.new("The update of the epoch that uses a sample, bs=8", "training sample", "epoch", 5.4)
+    figure, axes = figures.new("Which update of the epoch uses a sample, bs=8", "training sample", "epoch", 5.4)
     axes.grid(False)
     image = axes.imshow(update, cmap="cividis", aspect="auto", extent=(0.5, n + 0.5, epochs + 0.5, 0.5))
     axes.set_yticks(range(1, epochs + 1))
@@ -261,6 +261,13 @@ def _with_baseline(run: Run) -> Figure:
     baseline = y.var(correction=0) if shares is None else torch.special.entr(shares).sum()
     figure = figures.curves(run.metrics, title=f"data={run.config.data.name}, head={run.head.name}")
     figure.axes[0].axhline(float(baseline), color=figures.COLORS[-1], linewidth=1, linestyle=":")
+    return figure
+
+
+def _show_all(figure: Figure, step: float = 0.7) -> Figure:
+    """Make each line thinner than the one before, by so many points, so that lines which coincide are all seen."""
+    for i, line in enumerate(reversed(figure.axes[0].get_lines())):
+        line.set_linewidth(1.2 + step * i)
     return figure
 
 

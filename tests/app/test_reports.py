@@ -4,22 +4,27 @@ import re
 import statistics
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
 import pytest
+import yaml
 from scipy.stats import ttest_ind, ttest_rel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
-from nettrain.app import tools
+from nettrain import figures
+from nettrain.app import live, tools
 from nettrain.app.choices import Comparison, Entry, difference, holm
+from nettrain.app.runs import gather
 from nettrain.app.sweep import leaderboard
-from nettrain.app.sweep_pictures import problem_costs, times_to_target
+from nettrain.app.sweep_pictures import Curve, problem_costs, sweep_pictures, times_to_target
 from nettrain.app.terminal import painted
-from nettrain.errors import ConfigError
+from nettrain.errors import CheckpointError, ConfigError
+from nettrain.run.row import Row
 
-CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface"}
+CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface", "loss_surface_random"}
 CLASSIFIER |= {"confusion", "roc", "precision_recall", "calibration"}
 
 
@@ -56,11 +61,15 @@ def test_a_run_leaves_figures_and_a_page_that_needs_nothing_else(command, tmp_pa
     assert "@import" not in page.text
     assert "url(" not in page.text
     accuracy = f"{run.summary['test_accuracy']:.4g}"
-    for expected in (accuracy, "train 106, val 22, test 22 rows", "optimizer:\n  name: adam"):
+    for expected in (
+        accuracy,
+        "iris: 150 rows, 106 for training, 22 for validation, 22 for testing; 4 features",
+        "optimizer:\n  name: adam",
+    ):
         assert expected in page.text
     events = EventAccumulator(str(run.folder), size_guidance={"images": 0}).Reload()
-    shown = {f"figures/{name}" for name in ("confusion", "roc", "precision_recall", "calibration", "loss_surface")}
-    assert set(events.Tags()["images"]) == shown
+    shown = CLASSIFIER - {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead"}  # those are curves there
+    assert set(events.Tags()["images"]) == {f"figures/{name}" for name in shown}
 
 
 def test_regression_on_one_input_plays_the_fit_over_the_epochs(here):
@@ -83,6 +92,79 @@ def test_two_inputs_have_a_boundary_and_no_test_split_none_is_needed(here):
     assert sorted(map(tuple, points.round(9))) == sorted(zip(*(c.round(9).tolist() for c in columns), strict=True))
 
 
+def images(run):
+    events = EventAccumulator(str(run.folder), size_guidance={"images": 0}).Reload()
+    return {tag: [image.step for image in events.Images(tag)] for tag in events.Tags()["images"]}
+
+
+LIVE = ("decision_boundary", "confusion", "roc", "precision_recall", "calibration")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock by which every epoch takes a second, and drawing a picture so long: `clock.picture`."""
+    clock = SimpleNamespace(now=100.0, picture=0.0, epochs=[], monotonic=lambda: clock.now)
+    observe, png = Row.observe, figures.png
+
+    def a_second_later(row, numbers, finite):
+        clock.now += 1
+        clock.epochs.append(clock.now)
+        return observe(row, numbers, finite)
+
+    def drawn(figure):
+        clock.now += clock.picture
+        return png(figure)
+
+    monkeypatch.setattr(live, "time", clock)
+    monkeypatch.setattr(Row, "observe", a_second_later)
+    monkeypatch.setattr(figures, "png", drawn)
+    return clock
+
+
+def test_pictures_while_a_run_trains_are_drawn_whenever_the_time_has_doubled(here, clock):
+    run = nettrain.train(["data=moons", "epochs=45", "figures=always", "quiet=true"])
+    found, per_epoch = images(run), run.summary["updates_per_epoch"]
+    for name in LIVE:
+        assert found[f"while training/{name}"] == [10 * per_epoch, 20 * per_epoch, 40 * per_epoch]
+        assert found[f"figures/{name}"] == [run.summary["updates"]]
+
+
+def test_slow_pictures_take_a_twenty_fifth_of_the_time(here, clock):
+    clock.picture = 1.0
+    run = nettrain.train(["data=moons", "epochs=600", "bs=full", "figures=always", "quiet=true"])
+    steps = images(run)["while training/roc"]
+    assert (steps[0], len(steps)) == (10, 3)
+    for drawn, step in enumerate(steps[1:], 2):
+        assert drawn * len(LIVE) <= 0.04 * (clock.epochs[step - 1] - 100 + len(LIVE))
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(here, monkeypatch, capsys):
+    def broken(*_):
+        raise ZeroDivisionError("no picture")
+
+    monkeypatch.setattr(live, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(live, "predictions", broken)
+    run = nettrain.train(["data=iris", "epochs=3", "figures=always", "quiet=true"])
+    assert run.summary["status"] == "completed"
+    sentence = "nettrain: no pictures are drawn any more while the run trains: ZeroDivisionError: no picture\n"
+    assert capsys.readouterr().err == sentence  # once
+    assert "figures/confusion" in images(run)
+
+
+def test_images_can_be_switched_off_by_themselves(here, monkeypatch):
+    monkeypatch.setattr(live, "FIRST_SECONDS", 0.0)
+    run = nettrain.train(["data=moons", "epochs=2", "figures=always", "watch.images=false", "quiet=true"])
+    assert images(run) == {}
+    assert "confusion" in names(run.folder)
+
+
+def test_runs_of_a_sweep_have_all_figures_when_asked_for(command, tmp_path):
+    ended = command("-m", "seed=1,2", "data=iris", "epochs=3", "figures=always", "quiet=true", "hydra.sweep.dir=sweep")
+    assert ended.code == 0, ended.err
+    for run in nettrain.Sweep(tmp_path / "sweep").runs:
+        assert names(run.folder) == CLASSIFIER
+
+
 def test_a_run_that_diverges_at_once_has_its_curves(here):
     run = nettrain.train(["data=iris", "epochs=3", "optimizer=sgd", "optimizer.lr=1e30", "figures=auto", "quiet=true"])
     assert "loss" in names(run.folder)
@@ -103,12 +185,16 @@ def test_no_figures_when_switched_off(here):
 
 def test_a_run_plots_what_its_files_show_and_names_what_there_is(here):
     run = nettrain.train(["data=iris", "epochs=2", "figures=never", "quiet=true"])
-    assert set(run.figures) == CLASSIFIER - {"loss_surface"}  # its path was not kept
+    assert set(run.figures) == CLASSIFIER - {"loss_surface", "loss_surface_random"}  # its path was not kept
     line = run.plot("accuracy").axes[0].get_lines()[0]
     assert line.get_ydata().tolist() == run.metrics["train_accuracy"].tolist()
     with pytest.raises(ConfigError, match="boundary: there is no such figure; known are loss, accuracy"):
         run.plot("boundary")
     assert "<table>" in run._repr_html_()
+    assert repr(run) == f"Run('{run.folder}')"
+    (run.folder / "checkpoints" / "best.pt").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"known are loss, .* Figures of predictions are missing: .*damaged"):
+        nettrain.Run(run.folder).plot("confusion")
 
 
 SWEEP = ("-m", "optimizer=sgd,adam", "optimizer.lr=0.001,0.1", "seed=range(3)", "data=iris", "epochs=3", "quiet=true")
@@ -130,7 +216,11 @@ def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
     page = Page(sweep.folder / "report.html")
     assert len(page.captions) == 4
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert "paired t-test by seed, Holm-corrected for 3 comparisons" in page.text
+    assert "paired t-test by seed, Holm-corrected for all 6 pairs" in page.text
+    assert "iris: 150 rows, 106 for training, 22 for validation, 22 for testing" in page.text
+    config = yaml.safe_load(page.text.partition("What all runs have in common:")[2])
+    assert (config["epochs"], config["data"]["name"]) == (3, "iris")
+    assert not {"seed", "optimizer"} & set(config)
     best = sweep.results.groupby(["optimizer", "optimizer.lr"])["best_val_loss"].agg(["mean", "std"])
     mean, std = best.sort_values("mean").iloc[0]
     assert f"{mean:.4g} ± {std:.2g}" in page.text
@@ -150,6 +240,13 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     shown = np.ma.filled(sweep.heat_map("seed", "optimizer").axes[0].images[0].get_array())
     assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
     assert "<table>" in sweep._repr_html_()
+    assert repr(sweep) == f"Sweep('{sweep.folder}')"
+    with pytest.raises(ConfigError, match=r"lr: no run of the sweep was given it; known are optimizer, optimizer\.lr,"):
+        sweep.heat_map("lr", "optimizer")
+    with pytest.raises(CheckpointError, match=r"nettrain\.Sweep reads a sweep\."):
+        nettrain.Run(sweep.folder)
+    with pytest.raises(CheckpointError, match=r"nettrain\.Run reads a run\."):
+        nettrain.Sweep(sweep.folder / "0")
 
 
 def entry(values, seed, loss, status="completed", **more):
@@ -168,8 +265,9 @@ def test_the_test_is_paired_where_the_seeds_are_the_same():
 
 
 def test_holm_s_correction():
-    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
-    assert holm([]) == []
+    assert holm([0.01, 0.04, 0.03, 0.5], 4) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.001, 0.02], 6) == pytest.approx([0.006, 0.1])
+    assert holm([], 0) == []
 
 
 def test_the_sentence_says_what_is_larger_than_the_noise():
@@ -181,11 +279,33 @@ def test_the_sentence_says_what_is_larger_than_the_noise():
         for i, e in enumerate(noise)
     ]
     (sentence,) = Comparison(runs).differences()
-    assert sentence.startswith("lr=0.1 has the lowest mean best_val_loss, 1.")
-    assert "for 1 of the 2 other choices; within the noise lie lr=0.2 (p = " in sentence
+    assert sentence.startswith("lr=0.1 has the lowest mean best validation loss, 1.")
+    assert "Its lead over 1 of the 2 other choices is larger than the noise over the seeds" in sentence
+    assert "Holm-corrected for all 3 pairs" in sentence
+    assert "; within the noise lie lr=0.2 (p = " in sentence
     assert "lr=0.3" not in sentence
+    assert "Left out" not in sentence
     (few,) = Comparison(runs[::4]).differences()
     assert few.startswith("Nothing can be said about noise")
+
+
+def test_a_choice_that_diverges_at_times_is_not_called_the_best():
+    runs = [entry({"lr": "1"}, 0, 0.1), entry({"lr": "1"}, 1, 0.1), entry({"lr": "1"}, 2, None, "diverged")]
+    runs += [entry({"lr": lr}, i, loss + i / 100) for lr, loss in (("2", 0.5), ("3", 0.9)) for i in range(3)]
+    (sentence,) = Comparison(runs).differences()
+    assert sentence.startswith("lr=2 has the lowest mean best validation loss")
+    assert "Its lead over the other choice is larger" in sentence
+    assert sentence.endswith("Left out: 1 choice with a single run or with runs that did not complete.")
+
+
+def test_equal_choices_are_rarely_told_apart():
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        losses = rng.normal(size=(10, 4))
+        runs = [entry({"lr": str(k)}, i, float(losses[k, i])) for k in range(10) for i in range(4)]
+        wrong += "is larger than the noise" in Comparison(runs).differences()[0]
+    assert wrong <= 10  # at most 5 in 100 are expected; a correction for the nine comparisons alone has about 12
 
 
 def test_diverged_runs_are_counted_and_do_not_spoil_the_mean():
@@ -204,6 +324,15 @@ def test_the_leaderboard_fits_80_columns():
     assert lines[2].split()[-1] == "0.5"
 
 
+def test_long_numbers_are_rounded_unless_they_would_be_the_same():
+    def shown(*rates):
+        comparison = Comparison([entry({"lr": lr}, 0, 0.1 + i) for i, lr in enumerate(rates)])
+        return [line.split()[0] for line in leaderboard(comparison).splitlines()[2:]]
+
+    assert shown("0.1296065659727972", "0.1", "1e-3") == ["0.129607", "0.1", "1e-3"]
+    assert shown("0.1296065659727972", "0.1296065659727973") == ["0.1296065659727972", "0.1296065659727973"]
+
+
 @pytest.mark.parametrize(
     ("terminal", "no_color", "shown"), [(True, "", "\x1b[32mok\x1b[0m"), (True, "1", "ok"), (False, "", "ok")]
 )
@@ -214,11 +343,44 @@ def test_colours_are_for_terminals_only(monkeypatch, terminal, no_color, shown):
     assert painted("ok", "green") == shown
 
 
-def test_the_target_is_nine_tenths_of_the_way_to_the_best_loss():
-    slow, fast = np.array([2.0, 1.0, 0.5, 0.15]), np.array([2.0, 0.1, np.nan])
-    times, target = times_to_target({"a": [(slow, np.arange(1.0, 5))], "b": [(fast, np.arange(10.0, 13))]})
-    assert target == pytest.approx(0.1 + 0.1 * (2 - 0.1))
-    assert (times["a"].tolist(), times["b"].tolist()) == ([4.0], [11.0])
+def test_the_target_is_nine_tenths_of_the_way_to_the_best_loss_of_the_same_seed():
+    slow = Curve("1", np.array([2.0, 1.0, 0.5, 0.15]), np.arange(1.0, 5))
+    fast = Curve("1", np.array([2.0, 0.1, np.nan]), np.arange(10.0, 13))
+    other = Curve("2", np.array([9.0, 8.0]), np.arange(1.0, 3))  # a split on which no loss gets as low
+    times = times_to_target({"a": [slow, other], "b": [fast]})  # 0.1 + 0.1 (2 - 0.1) and 8 + 0.1 (9 - 8)
+    assert times == {"a": {"1": [4.0], "2": [2.0]}, "b": {"1": [11.0]}}
+
+
+def test_runs_that_diverged_never_reach_the_target(command, tmp_path):
+    ended = command(
+        *("-m", "optimizer=sgd", "seed=range(3)", "data=iris", "epochs=3", "quiet=true", "hydra.sweep.dir=sweep"),
+        *("hydra.sweeper.zip=[seed,optimizer.lr]", "optimizer.lr=0.1,0.1,1e30"),
+    )
+    assert ended.code == 0, ended.err
+    sweep = nettrain.Sweep(tmp_path / "sweep")
+    for run in sweep.comparison.runs:
+        run.overrides["optimizer.lr"] = "0.1"  # as if they had been one choice
+    comparison = Comparison(sweep.comparison.runs)
+    (line,) = next(p for p in sweep_pictures(comparison) if p.name == "time_to_target").draw().axes[0].get_lines()
+    assert line.get_ydata()[-1] == pytest.approx(2 / 3)
+
+
+def test_a_sweep_of_which_nothing_completed_has_a_page_without_figures(command, tmp_path):
+    arguments = ("optimizer=sgd", "optimizer.lr=1e30", "seed=1,2", "data=iris", "epochs=2", "quiet=true")
+    assert command("-m", *arguments, "figures=auto", "hydra.sweep.dir=sweep").code == 0
+    page = Page(tmp_path / "sweep" / "report.html")
+    assert page.captions == []
+    assert "Figures" not in page.text
+    assert "2 runs: 2 diverged" in page.text
+    assert "iris: 150 rows" in page.text
+
+
+def test_a_choice_that_cannot_be_trained_makes_no_second_problem(command, tmp_path):
+    ended = command("-m", "head=auto,sigmoid_bce", "data=iris", "epochs=1", "quiet=true", "hydra.sweep.dir=sweep")
+    assert ended.code == 2
+    comparison = nettrain.Sweep(tmp_path / "sweep").comparison
+    assert list(comparison.problems) == [""]
+    assert [picture.name for picture in sweep_pictures(comparison)] == ["curves", "time_to_target"]
 
 
 def compare(monkeypatch, capsys, *arguments):
@@ -251,9 +413,12 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     assert (code, out) == (0, "report in comparison.html\n")
     captions = " ".join(Page(tmp_path / "comparison.html").captions)
     assert "the share of the 4 problems (data and seed) that each choice solves" in captions
-    from nettrain.app.runs import gather
-
-    names, costs = problem_costs(gather([tmp_path / "iris", tmp_path / "wine"]))
+    both = gather([tmp_path / "iris", tmp_path / "wine"])
+    assert [choice.values[both.keys.index("data")] for choice in both.choices] == ["iris", "iris", "wine", "wine"]
+    drawn = [p.draw() for p in sweep_pictures(both) if p.name.startswith("curves") or "profile" in p.name]
+    labels = {tuple(text.get_text() for text in figure.legends[0].get_texts()) for figure in drawn}
+    assert len(labels) == 1  # in one order, and so in the same colours
+    names, costs = problem_costs(both)
     assert sorted(names) == ["optimizer=adam", "optimizer=sgd"]
     assert costs.shape == (4, 2)
     assert np.isfinite(costs).any(1).all()  # the best run of each problem has reached its own target

@@ -32,9 +32,18 @@ def test_curves_of_both_splits_and_the_best_epoch():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation", "best epoch 2"]
 
 
-@pytest.mark.parametrize(("values", "scale"), [([1e-4, 1.0], "log"), ([0.5, 1.0], "linear"), ([-1.0, 1e5], "linear")])
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1e-4, 1.0], "log"),
+        ([0.5, 1.0], "linear"),
+        ([-1.0, 1e5], "linear"),
+        ([0.0, *np.geomspace(1e-4, 1, 9)], "log"),  # a loss too small for its type
+        ([0.0, 0.0, 1e-4, 1.0], "linear"),
+    ],
+)
 def test_an_axis_is_logarithmic_where_that_suits_the_values(values, scale):
-    assert figures.lines([1, 2], {"a": values}, "x", "y").axes[0].get_yscale() == scale
+    assert figures.lines(range(len(values)), {"a": values}, "x", "y").axes[0].get_yscale() == scale
 
 
 def test_a_line_for_each_layer():
@@ -142,9 +151,20 @@ def test_the_principal_directions_span_a_flat_path(rng):
     assert np.allclose(plane.directions @ plane.directions.T, np.eye(2))
     assert np.allclose(plane.points(plane.coordinates(path)), path)
     assert sum(int(name.split("(")[1].rstrip("%)")) for name in plane.names) == 100
-    (other,) = figures.planes(path, random=1)
-    assert np.allclose(other.directions @ other.directions.T, np.eye(2))
-    assert "random" in other.names[0]
+    (straight,) = figures.planes(path[[0, -1]])  # has no second principal direction
+    assert np.allclose(straight.directions @ straight.directions.T, np.eye(2))
+    assert np.allclose(straight.points(straight.coordinates(path[0])), path[0])
+
+
+def test_random_directions_are_as_long_as_the_weights_of_each_layer(rng):
+    end = rng.normal(size=30) * np.repeat([1, 100], [10, 20])
+    plane = figures.random_plane(end, [slice(0, 10), slice(10, 30)])
+    for part in (slice(0, 10), slice(10, 30)):
+        assert np.linalg.norm(plane.directions[:, part], axis=1) == pytest.approx([np.linalg.norm(end[part])] * 2)
+    seen = []
+    figure = figures.loss_surface(lambda w: seen.append(w) or (w**2).sum(1), end[None], plane, grid=5)
+    assert np.allclose(seen[0][[0, 12, 24]], end + np.array([[-1], [0], [1]]) * plane.directions.sum(0))
+    assert "path" not in drawn_lines(figure)
 
 
 def test_the_surface_is_the_loss_and_the_path_lies_on_it():
@@ -191,6 +211,21 @@ def test_every_run_is_a_line_through_its_keys():
     worse, better = figure.axes[0].collections[0].get_segments()  # the better one is drawn last
     assert better.tolist() == [[0, 0.5], [1, 0], [2, 0]]
     assert worse.tolist() == [[0, 0], [1, 0], [2, 1]]
+
+
+def test_losses_of_zero_have_a_place_on_logarithmic_scales():
+    loss = [0.0, *np.geomspace(1e-6, 1, 9)]
+    figure = figures.heat_map(range(10), [1] * 10, loss, "a", "b", "loss")
+    assert figure.axes[0].images[0].norm(0.0) == 0
+    *_, best = figures.parallel_coordinates({"a": range(10)}, loss, "loss").axes[0].collections[0].get_segments()
+    assert best[-1, 1] == 0
+
+
+def test_one_disaster_does_not_take_all_shades_of_a_heat_map():
+    figure = figures.heat_map(range(5), [1] * 5, [0.1, 0.2, 0.3, 0.4, 1e9], "a", "b", "loss")
+    norm = figure.axes[0].images[0].norm
+    assert norm(0.4) - norm(0.1) > 0.4
+    assert norm(1e9) == 1
 
 
 def test_time_to_target_counts_the_runs_that_have_reached_it():

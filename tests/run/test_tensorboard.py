@@ -132,12 +132,20 @@ def test_a_browser_shows_the_curves_and_all_columns_of_the_hparams(browser, serv
 
 
 @pytest.mark.slow
-def test_a_browser_shows_what_is_watched_and_the_figures(browser, server):
-    assert _shows(browser, server, "custom_scalars", ("training and validation", "layers", "gradient_norm", "loss"))
+def test_a_browser_shows_the_charts_of_every_tab(browser, server):
     assert _shows(browser, server, "images", ("figures/confusion", "figures/loss_surface"))
     assert _wait(lambda: browser.execute_script(_DEEP + "return all('img').some(i => i.naturalWidth > 500)"))
+    icons = browser.execute_script(_LINES)  # there are no other lines among images
+    charts = {
+        "scalars": ("accuracy/train", "accuracy/val", "momentum", "adam"),
+        "custom_scalars": ("training and validation", "layers", "gradient_norm", "loss"),
+        "histograms": ("weights/layers.0.weight", "gradients/layers.2.bias"),
+    }
+    for tab, words in charts.items():
+        assert _shows(browser, server, tab, words), tab
+        assert _wait(lambda: browser.execute_script(_LINES) >= icons + 8), tab
     assert _shows(browser, server, "graphs", ("layers.0", "relu", "layers.2"))
-    assert _shows(browser, server, "histograms", ("weights/layers.0.weight", "gradients/layers.2.bias"))
+    assert _wait(lambda: browser.execute_script(_DEEP + "return all('g.node').length") >= 7)
 
 
 _DEEP = """
@@ -147,6 +155,7 @@ _DEEP = """
     const walk = node => (node.shadowRoot ? walk(node.shadowRoot) : '') +
         [...node.childNodes].map(n => n.nodeType == 3 ? n.data : n.nodeType == 1 ? walk(n) : '').join(' ');
 """  # some tabs keep what they show in shadow roots
+_LINES = _DEEP + "return all('path').filter(p => (p.getAttribute('d') || '').split('L').length >= 5).length"
 
 
 def _shows(browser, server, tab, words):

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from nettrain.app import report
 from nettrain.app.config import Config, to_config
 from nettrain.app.folder import claim, clear, save_config
+from nettrain.app.live import LivePictures
 from nettrain.app.messages import warn
 from nettrain.app.placing import Place
 from nettrain.app.prepare import Load, prepare
@@ -139,7 +140,7 @@ def draw(row: Row) -> None:
 
     run = Run(setup.folder, trust=True)
     run.data = setup.data  # as it was loaded
-    path = report_run(run, events=row.record.events)
+    path = report_run(run, events=row.record.events if setup.settings.watch.images else None)
     if not setup.settings.quiet:
         print(f"{'report':20} {path}", flush=True)
 
@@ -148,6 +149,8 @@ def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
     """Prepare a run, and find its checkpoint if it goes on; nothing is written yet."""
     setup = prepare(job.config, job.folder, device, load)
     setup.pictured = job.pictured
+    if job.pictured and job.config.tensorboard and job.config.watch.images:
+        setup.live = LivePictures(setup)
     checkpoint = last_checkpoint(setup) if job.going_on else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")

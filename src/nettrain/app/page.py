@@ -7,13 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nettrain.app.choices import Comparison, counted, words
 from nettrain.run.files import replace_file
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from nettrain.app.choices import Comparison
     from nettrain.app.run import Run
+
+WIDE = 900  # pixels, beyond which a figure has two columns of the page
 
 
 @dataclass
@@ -26,6 +28,19 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     figures: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
+
+    @property
+    def empty(self) -> bool:
+        return not (self.sentences or self.rows or self.figures or self.text)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, and are aligned to the right."""
+        return [
+            any(cell[:1].isdigit() for cell in column)
+            and all(cell[:1].isdigit() or cell[:1] in "-–" or cell == "null" for cell in column)
+            for column in zip(*self.rows, strict=True)
+        ]
 
 
 def render(title: str, subtitle: str, sections: Iterable[Section]) -> str:
@@ -41,9 +56,12 @@ def fragment(sections: Iterable[Section]) -> str:
 @cache
 def _template() -> "Template":
     from jinja2 import Environment
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+    environment.filters["breakable"] = lambda key: Markup(".<wbr>").join(key.split("."))
+    environment.tests["wide"] = lambda png: int.from_bytes(png[16:20], "big") > WIDE
     return environment.from_string((Path(__file__).parent / "report.html").read_text())
 
 
@@ -54,7 +72,7 @@ def run_sections(run: "Run", brief: bool = False) -> list[Section]:
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     first = columns[0][1] if columns else "none"
     names = [key.removeprefix(first) for key in summary if key.startswith(first)]
-    reached = [[_words(name), *(_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
+    reached = [[words(name), *(_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
     what = "Training: after the last epoch; validation: after the best one; test: with the weights of the best one."
     sections = [Section("Results", [outcome(summary), what], ["", *(title for title, _ in columns)], reached)]
     if brief:
@@ -76,20 +94,24 @@ def outcome(summary: dict[str, Any]) -> str:
     """How a run ended, in a sentence."""
     why = f" ({summary['reason']})" if summary.get("reason") else ""
     best = f"; the best epoch was number {summary['best_epoch']}" if summary.get("best_epoch") else ""
-    return f"{summary['status'].capitalize()}{why} after {summary.get('epochs', 0)} epochs{best}."
+    return f"{summary['status'].capitalize()}{why} after {counted(summary.get('epochs', 0), 'epoch')}{best}."
 
 
-def leaderboard_section(comparison: "Comparison", most: int = 20) -> Section:
-    """The choices, best first: mean and spread over the seeds, and how many runs diverged."""
-    header = [*comparison.keys, "runs", "diverged", "failed", *(_words(name) for name in comparison.measured)]
+def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
+    """The choices, best first: mean and spread over the seeds, and how many runs diverged or failed."""
+    failed = any(choice.incomplete > choice.count("diverged") for choice in comparison.choices)
+    header = [*comparison.keys, "runs", "diverged", *(["failed"] if failed else []), *map(words, comparison.measured)]
     rows = []
     for choice in comparison.choices[:most]:
-        failed = choice.incomplete - choice.count("diverged")
-        counts = [str(len(choice.runs)), str(choice.count("diverged")), str(failed)]
-        rows.append([*choice.values, *counts, *(choice.spread(name) for name in comparison.measured)])
+        counts = [len(choice.runs), choice.count("diverged")]
+        counts += [choice.incomplete - choice.count("diverged")] if failed else []
+        rows.append(
+            [*comparison.shown(choice), *map(str, counts), *(choice.spread(name) for name in comparison.measured)]
+        )
     left = len(comparison.choices) - most
-    notes = ["Mean ± standard deviation over the completed runs of each choice, best first."]
-    notes += [f"{left} more choices are in results.csv."] if left > 0 else []
+    each = " on each problem" if len(comparison.problems) > 1 else ""
+    notes = [f"Mean ± standard deviation over the completed runs of each choice, best first{each}."]
+    notes += [f"{counted(left, 'more choice')} are left out."] if left > 0 else []
     return Section("Leaderboard", notes, header, rows)
 
 
@@ -100,7 +122,3 @@ def write(path: Path, title: str, subtitle: str, sections: Iterable[Section]) ->
 
 def _number(value: Any) -> str:
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -1,18 +1,15 @@
 """The figures of one finished run: which there are, what they say, and the arrays that they are drawn from."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from nettrain.data.encoding import Numeric
+from nettrain.app.predictions import Picture, function_over_inputs, function_pictures, predictions
 from nettrain.errors import ConfigError, Mistake
 from nettrain.parts.models import RowModule
-from nettrain.vector import flatten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,22 +20,13 @@ Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
 
 
-@dataclass
-class Picture:
-    """A figure that can be drawn: its `name`, which is also its file's, and what is to be seen in it."""
-
-    name: str
-    caption: str
-    draw: Callable[[], "Figure"]
-    measured: bool = False  # of predictions or weights, which no curve in TensorBoard shows
-
-
-def find(pictures: list[Picture], name: str) -> Picture:
-    """The picture of this name; `ConfigError` if there is none."""
+def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Picture:
+    """The picture of this name; `ConfigError` if there is none, with the sentences on what is `missing`."""
     for picture in pictures:
         if picture.name == name:
             return picture
-    raise ConfigError(f"{name}: there is no such figure; known are {', '.join(picture.name for picture in pictures)}.")
+    known = ", ".join(picture.name for picture in pictures)
+    raise ConfigError(" ".join([f"{name}: there is no such figure; known are {known}.", *missing]))
 
 
 def run_pictures(run: "Run") -> tuple[list[Picture], list[str]]:
@@ -50,7 +38,8 @@ def run_pictures(run: "Run") -> tuple[list[Picture], list[str]]:
         _ = run.model, run.data
     except Mistake as error:
         return found, [f"Figures of predictions are missing: {error}"]
-    return [*found, *_predictions(run), *_functions(run), *_surfaces(run)], []
+    best = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
+    return [*found, *predictions(run, best), *function_pictures(run), *_surfaces(run)], []
 
 
 def _curves(columns: Columns, best: int | None) -> list[Picture]:
@@ -87,75 +76,6 @@ def _layers(columns: Columns) -> list[Picture]:
     ]
 
 
-def _predictions(run: "Run") -> list[Picture]:
-    """How good the weights of the best epoch are on the test split, or on the best one that there is."""
-    from nettrain import figures
-
-    split = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
-    rows, encoder = run.data.splits[split], run.encoder
-    z, y = run.logits(run.data.x[rows]), run.data.y[rows]
-    on = f"on the {len(rows)} samples of the {split} split"
-    made = partial(Picture, measured=True)
-    if encoder.classes:
-        predicted, p = run.head.predict(z).numpy(), run.head.mean(z).double().numpy()
-        classes = encoder.classes
-        return [
-            made("confusion", f"true and predicted classes {on}", lambda: figures.confusion(y, predicted, classes)),
-            made("roc", f"receiver operating characteristic {on}", lambda: figures.roc(y, p, classes)),
-            made("precision_recall", f"precision and recall {on}", lambda: figures.precision_recall(y, p, classes)),
-            made("calibration", f"what predicted probabilities mean {on}", lambda: figures.calibration(y, p, classes)),
-        ]
-    found, true = _numbers(run, run.head.predict(z)), y * encoder.target_scale + encoder.target_mean
-    name = encoder.target_name
-    return [
-        made("predicted", f"{on}", lambda: figures.predicted_against_true(true, found, name)),
-        made("residuals", f"{on}", lambda: figures.residuals(true, found, name)),
-    ]
-
-
-def _functions(run: "Run") -> list[Picture]:
-    draw = function_over_inputs(run)
-    if draw is None:
-        return []
-    name, caption = (
-        ("decision_boundary", "where the most probable class changes, with the training samples")
-        if run.encoder.classes
-        else ("fitted_curve", "the prediction over the input, with the training samples")
-    )
-    return [Picture(name, caption, partial(draw, flatten(run.model)), measured=True)]
-
-
-def function_over_inputs(run: "Run") -> Callable[..., "Figure"] | None:
-    """What draws the function that weights w (P,) give, of two inputs for classes or of one for numbers, if so many."""
-    from nettrain import figures
-
-    columns, encoder = run.encoder.columns, run.encoder
-    numeric = [column for column in columns if isinstance(column, Numeric) and not column.indicator]
-    if len(numeric) != len(columns) or len(columns) != (2 if encoder.classes else 1):
-        return None
-    mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
-    names, rows = [c.name for c in numeric], run.data.splits["train"]
-    x, y = run.data.x[rows] * scale + mean, run.data.y[rows]
-    if encoder.classes:
-
-        def boundary(w: Tensor, title: str = "Decision boundary") -> "Figure":
-            def p(grid: np.ndarray) -> np.ndarray:
-                return np.asarray(run.head.mean(run.logits((grid - mean) / scale, w)))
-
-            return figures.decision_boundary(p, x, y, names, encoder.classes, title)
-
-        return boundary
-
-    def curve(w: Tensor, title: str = "Fitted curve") -> "Figure":
-        def predict(grid: np.ndarray) -> np.ndarray:
-            return _numbers(run, run.head.predict(run.logits((grid[:, None] - mean) / scale, w)))
-
-        true = y * encoder.target_scale + encoder.target_mean
-        return figures.fitted_curve(predict, x, true, names[0], encoder.target_name, title)
-
-    return curve
-
-
 def frames(run: "Run") -> list[tuple[int, "Figure"]]:
     """The decision boundary or the fitted curve after some of the epochs, from the first to the last."""
     draw, path = function_over_inputs(run), run.path
@@ -186,21 +106,29 @@ def _surfaces(run: "Run") -> list[Picture]:
     @torch.no_grad()
     def loss(cells: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(cells, dtype=w.dtype)
-        chunk = max(1, 2**18 // len(rows)) if isinstance(run.model, RowModule) else 1
+        chunk = max(1, 2**13 // len(rows)) if isinstance(run.model, RowModule) else 1
         parts = [part if chunk > 1 else part[0] for part in at.split(chunk)]
         return torch.cat([run.objective.value(part, x, y).reshape(-1) for part in parts]).double().numpy()
 
+    which = "all" if len(rows) == len(run.data.splits["train"]) else "the first"
+    on = f"the loss on {which} {len(rows)} training samples"
     planes = figures.planes(points, list(weight_names(run)) if few else None)
-    what = "all" if len(rows) == len(run.data.splits["train"]) else "the first"
-    return [
+    share = "" if few else "; the percentages say how much of it lies in each direction"
+    found = [
         Picture(
             "loss_surface" if len(planes) == 1 else f"loss_surface_{i}",
-            f"the loss on {what} {len(rows)} training samples, with the path from epoch {epochs[0]} to {epochs[-1]}",
+            f"{on}, with the path from epoch {epochs[0]} to {epochs[-1]}{share}",
             partial(figures.loss_surface, loss, points, plane, grid=grid),
             measured=True,
         )
         for i, plane in enumerate(planes, 1)
     ]
+    if not few:
+        plane = figures.random_plane(points[-1], run.objective.layout.layers.values())
+        draw = partial(figures.loss_surface, loss, points, plane, "Loss surface around the end", grid=grid)
+        caption = f"{on}, around the last weights in two random directions; flat where it hardly depends on them"
+        found.append(Picture("loss_surface_random", caption, draw, measured=True))
+    return found
 
 
 def weight_names(run: "Run") -> list[str]:
@@ -212,9 +140,3 @@ def weight_names(run: "Run") -> list[str]:
     for name, size in zip(layout.names, layout.sizes, strict=True):
         names += [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]
     return names
-
-
-def _numbers(run: "Run", predicted: Tensor) -> np.ndarray:
-    """Predictions in the target's own units."""
-    values: Any = predicted.double() * run.encoder.target_scale + run.encoder.target_mean
-    return np.asarray(values)

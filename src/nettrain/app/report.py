@@ -18,7 +18,8 @@ def plan(setup: Setup, device: torch.device) -> str:
     target = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in setup.data.splits.items())
     rows, features = len(setup.data.y), len(encoder.feature_names)
-    options = ", ".join(f"{k} {v}" for k, v in config["optimizer"].items() if k != "name" and v not in (None, False))
+    given = {k: v for k, v in config["optimizer"].items() if k != "name" and v not in (None, False)}
+    options = ", ".join(k if v is True else f"{k} {v}" for k, v in given.items())
     per_epoch = f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is left out)" if settings.drop_last else ""
     lines = [

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from nettrain.app import page
-from nettrain.app.choices import Comparison
+from nettrain.app.choices import Comparison, Entry, counted
 from nettrain.app.page import Section
-from nettrain.app.pictures import Picture, frames, run_pictures
+from nettrain.app.pictures import frames, run_pictures
+from nettrain.app.predictions import Picture
 from nettrain.app.run import Run
 from nettrain.app.runs import gather
 from nettrain.app.summary import layer_lines
 from nettrain.app.sweep_pictures import sweep_pictures
+from nettrain.errors import Mistake
 from nettrain.run.files import replace_file
 from nettrain.run.tensorboard import EventFile
 
@@ -55,8 +59,10 @@ def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | N
         Section("Differences and noise", comparison.differences()),
         page.leaderboard_section(comparison),
         Section("Figures", figures=drawn),
+        Section("Data", _data_of_all(comparison)),
+        Section("Config", ["What all runs have in common:"], text=_common_config(comparison)),
     ]
-    page.write(path, title, f"{len(comparison.runs)} runs: {ended}", sections)
+    page.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
 
 
 def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:
@@ -64,7 +70,7 @@ def report_folders(folders: Sequence[Path], output: str | None = None, trust: bo
     if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
         return report_run(Run(folders[0], trust), Path(output) if output else None)
     path = Path(output or "comparison.html")
-    report_runs(gather(folders), " and ".join(map(str, folders)), path, None)
+    report_runs(gather(folders), ", ".join(map(str, folders)), path, None)
     return path
 
 
@@ -83,12 +89,58 @@ def _draw(pictures: Iterable[Picture], folder: Path | None) -> list[tuple[str, b
 
 def _data(run: Run) -> Section:
     """The data with their splits, and the model's layers."""
-    table, splits = run.data.table, run.data.splits
+    return Section("Data and model", _about_data(run), ["layer", "shapes", "parameters"], layer_lines(run.model))
+
+
+def _about_data(run: Run) -> list[str]:
+    """Sentences on the data of a run, and on their splits."""
+    table, encoder = run.data.table, run.data.encoder
     target = f"{len(table.classes)} classes" if table.classes else "numbers"
-    sentences = [
-        f"{table.source}: {len(run.data.y)} rows, {len(run.encoder.feature_names)} features, target "
-        f"{table.target_name} ({target}).",
-        ", ".join(f"{name} {len(rows)}" for name, rows in splits.items()) + " rows.",
-        *table.notes,
-    ]
-    return Section("Data and model", sentences, ["layer", "shapes", "parameters"], layer_lines(run.model))
+    sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in run.data.splits.items())
+    features = counted(len(encoder.feature_names), "feature")
+    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {features}; the target is {table.target_name}, {target}."
+    return [about, *table.notes]
+
+
+_SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+
+
+def _data_of_all(comparison: Comparison) -> list[str]:
+    """Sentences on the data of a run of each problem."""
+    sentences: dict[str, None] = {}
+    for own in comparison.problems.values():
+        folder = next((Path(str(run.folder)) for run in own.runs if _config_path(run).is_file()), None)
+        if folder:
+            try:
+                sentences |= dict.fromkeys(_about_data(Run(folder)))
+            except Mistake as error:
+                sentences[f"{folder}: its data cannot be shown: {error}"] = None
+    return list(sentences)
+
+
+def _config_path(run: Entry) -> Path:
+    return Path(str(run.folder)) / ".hydra" / "config.yaml"
+
+
+def _common_config(comparison: Comparison, most: int = 50) -> str:
+    """What the configs of the runs share, as YAML: those of at most so many of them, and no key that was swept."""
+    paths = [path for path in map(_config_path, comparison.runs) if path.is_file()]
+    chosen = paths[:: max(1, -(-len(paths) // most))]
+    configs = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in chosen]
+    swept = {*comparison.keys, *(["seed"] if len({run.overrides.get("seed") for run in comparison.runs}) > 1 else [])}
+    return yaml.dump(_shared(configs, swept), Dumper=yaml.CSafeDumper, sort_keys=False) if configs else ""
+
+
+def _shared(configs: list[dict[str, Any]], swept: set[str], prefix: str = "") -> dict[str, Any]:
+    """The keys that have the same value in all configs, nested as they are."""
+    found: dict[str, Any] = {}
+    for key, value in configs[0].items():
+        values: list[Any] = [config.get(key) for config in configs]
+        if prefix + key in swept:
+            continue
+        if all(isinstance(own, dict) for own in values):
+            inner = _shared(values, swept, f"{prefix}{key}.")
+            found |= {key: inner} if inner else {}
+        elif all(own == value for own in values):
+            found[key] = value
+    return found

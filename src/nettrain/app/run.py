@@ -16,7 +16,8 @@ from yaml import AliasToken, YAMLError
 from nettrain import data
 from nettrain.app import page
 from nettrain.app.config import Config, load_config
-from nettrain.app.pictures import Picture, find, run_pictures
+from nettrain.app.pictures import find, run_pictures
+from nettrain.app.predictions import Picture
 from nettrain.app.prepare import build_model, choose_head
 from nettrain.data import Data, Encoder
 from nettrain.data.files import TableLike
@@ -42,7 +43,8 @@ class Run:
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
         self.folder, self.trust = Path(folder), trust
         if not (self.folder / ".hydra" / "config.yaml").is_file():
-            raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml).")
+            hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
+            raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
 
     @cached_property
     def config(self) -> DictConfig:
@@ -97,16 +99,20 @@ class Run:
 
     def plot(self, name: str = "loss") -> "Figure":
         """The figure of this name, one of `figures`."""
-        return find(self._pictures, name).draw()
+        pictures, missing = self._pictures
+        return find(pictures, name, missing).draw()
 
     @property
     def figures(self) -> list[str]:
         """The names of all figures that can be drawn of the run."""
-        return [picture.name for picture in self._pictures]
+        return [picture.name for picture in self._pictures[0]]
 
     @cached_property
-    def _pictures(self) -> list[Picture]:
-        return run_pictures(self)[0]
+    def _pictures(self) -> tuple[list[Picture], list[str]]:
+        return run_pictures(self)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         return page.fragment(page.run_sections(self, brief=True))

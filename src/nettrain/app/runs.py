@@ -9,12 +9,13 @@ import yaml
 
 from nettrain.app import page
 from nettrain.app.choices import Comparison, Entry, union
-from nettrain.app.pictures import Picture, find
+from nettrain.app.pictures import find
+from nettrain.app.predictions import Picture
 from nettrain.app.prepare import hparams
 from nettrain.app.run import Run
 from nettrain.app.sweep import read_entry, read_runs
 from nettrain.app.sweep_pictures import heat_map, sweep_pictures
-from nettrain.errors import CheckpointError
+from nettrain.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,8 @@ class Sweep:
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
         self.folder, self.trust = Path(folder), trust
         if not any(self.folder.glob("*/summary.json")):
-            raise CheckpointError(f"{self.folder}: no sweep is there (no folder in it has a summary.json).")
+            hint = "; nettrain.Run reads a run" if (self.folder / "summary.json").is_file() else ""
+            raise CheckpointError(f"{self.folder}: no sweep is there (no folder in it has a summary.json){hint}.")
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -65,12 +67,19 @@ class Sweep:
         return find(self._pictures, name).draw()
 
     def heat_map(self, x: str, y: str) -> "Figure":
-        """The median result over any two keys, such as `optimizer.lr` and `bs`."""
+        """The median result over any two keys, such as `optimizer.lr` and `bs`; `ConfigError` for one of no run's."""
+        for key in (x, y):
+            known = union(run.overrides for run in self.comparison.runs)
+            if key not in known:
+                raise ConfigError(f"{key}: no run of the sweep was given it; known are {', '.join(known)}.")
         return heat_map(self.comparison, x, y)
 
     @cached_property
     def _pictures(self) -> list[Picture]:
         return sweep_pictures(self.comparison)
+
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         return page.fragment([page.leaderboard_section(self.comparison)])

@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from nettrain.app import workers
-from nettrain.app.choices import Comparison, Entry, union
+from nettrain.app.choices import Comparison, Entry, counted, union
 from nettrain.app.folder import discard
 from nettrain.app.messages import tell
 from nettrain.app.terminal import painted
@@ -120,11 +120,13 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
     for choice in comparison.choices[:most]:
         numbers = [str(len(choice.runs)), str(choice.incomplete), *(choice.spread(name) for name in measured)]
-        table.append([*choice.values, *numbers])
+        table.append([*comparison.shown(choice), *numbers])
     columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
     runs, choices = len(comparison.runs), comparison.choices
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
-    lines = [f"{runs} runs; mean ± standard deviation over {len(choices[0].runs)} runs of each choice"]
+    sizes = sorted({len(choice.runs) for choice in choices})
+    each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
+    lines = [f"{counted(runs, 'run')}; mean ± standard deviation over {each} of each choice"]
     lines += [painted(header, "bold"), painted(best, "green"), *others]
     if len(choices) > most:
         lines.append(f"... and {len(choices) - most} more in results.csv")

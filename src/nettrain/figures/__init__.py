@@ -8,7 +8,7 @@ from nettrain.figures.curves import curves, histograms, layers, lines, quantity
 from nettrain.figures.functions import decision_boundary, fitted_curve
 from nettrain.figures.regression import predicted_against_true, residuals
 from nettrain.figures.style import COLORS, new, png
-from nettrain.figures.surface import Plane, loss_surface, planes
+from nettrain.figures.surface import Plane, loss_surface, planes, random_plane
 from nettrain.figures.sweeps import bands, heat_map, parallel_coordinates, performance_profile, time_to_target
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "precision_recall",
     "predicted_against_true",
     "quantity",
+    "random_plane",
     "residuals",
     "roc",
     "time_to_target",

@@ -34,7 +34,7 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: Sequence[str], title:
         axes.set_yticks(range(n), names)
     if n <= 15:
         for i, j in np.ndindex(n, n):
-            shade = "white" if share[i, j] > 0.55 else "black"
+            shade = "white" if share[i, j] > 0.55 else "black" if counts[i, j] else "#999999"
             axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=shade, fontsize=8 if n > 6 else 9.5)
     return figure
 
@@ -73,15 +73,18 @@ def calibration(
 ) -> Figure:
     """How often a class occurs among the samples for which it was given a probability, in `bins` equal intervals.
 
-    Probabilities that mean what they say lie on the diagonal. Beside each curve: its mean distance from it, weighted
-    by the number of samples (expected calibration error). More than four classes are pooled.
+    Probabilities that mean what they say lie on the diagonal. The area of a point is the number of its samples. Beside
+    each curve: its mean distance from the diagonal, weighted by that number (expected calibration error). More than
+    four classes are pooled.
     """
     figure, axes = new(title, "predicted probability", "observed share", height=4.2)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     for i, (name, positive, score) in enumerate(_against_the_rest(y, probabilities, classes, most=4)):
         predicted, observed, count = calibration_points(positive, score, bins)
         error = float(np.sum(np.abs(predicted - observed) * count) / max(count.sum(), 1))
-        axes.plot(predicted, observed, color=color(i), marker="o", markersize=4, label=f"{name}: error {error:.3f}")
+        axes.plot(predicted, observed, color=color(i), linewidth=0.8, alpha=0.6)
+        area = 8 + 112 * count / max(count.max(initial=1), 1)
+        axes.scatter(predicted, observed, area, color=color(i), linewidths=0, label=f"{name}: error {error:.3f}")
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
     axes.set_aspect("equal")

@@ -38,6 +38,7 @@ def lines(
         whole_numbers(axes)
     if not np.isfinite(whole).any():
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center")
+        axes.set(xticks=[], yticks=[])
     if marked:
         axes.axvline(marked[0], color=GREY, linewidth=1, linestyle=":", label=marked[1])
     legend(figure, least=2)
@@ -53,7 +54,9 @@ def curves(metrics: Mapping[str, ArrayLike], name: str = "loss", best: int | Non
     found = {label: metrics[f"{split}_{name}"] for split, label in SPLITS.items() if f"{split}_{name}" in metrics}
     marked = None if best is None else (best, f"best epoch {best}")
     words = quantity(name)
-    return lines(metrics["epoch"], found or {name: metrics[name]}, "epoch", words, title or words, marked=marked)
+    return lines(
+        metrics["epoch"], found or {name: metrics[name]}, "epoch", words, title or _title(words), marked=marked
+    )
 
 
 LAYERS = {
@@ -72,9 +75,9 @@ def layers(metrics: Mapping[str, ArrayLike], name: str = "gradient_norm", title:
     """
     found = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
     share = name in ("dead", "saturated")
-    figure = lines(
-        metrics["epoch"], found, "epoch", LAYERS[name], title or f"{LAYERS[name]}, by layer", False if share else None
-    )
+    words = "update-to-weight ratio" if name == "update_to_weight" else LAYERS[name]
+    log = False if share else None
+    figure = lines(metrics["epoch"], found, "epoch", LAYERS[name], title or _title(f"{words}, by layer"), log)
     if share:
         figure.axes[0].set_ylim(-0.03, 1.03)
     return figure
@@ -94,6 +97,10 @@ def histograms(values: Mapping[str, ArrayLike], xlabel: str, title: str = "") ->
             axes.stairs(counts, edges, color=color(i), linestyle=dash(i), label=name)
     legend(figure)
     return figure
+
+
+def _title(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def quantity(name: str) -> str:

@@ -50,9 +50,10 @@ def legend(figure: Figure, least: int = 1) -> None:
     """A legend below the axes, so that it never hides data; none for fewer than `least` labels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if len(handles) >= least:
-        labels = [shortened(label) for label in labels]
-        columns = max(1, min(len(labels), 64 // (max(map(len, labels)) + 6)))
-        rows = -(-len(labels) // columns)
+        labels = [textwrap.fill(shortened(label, 100), 56) for label in labels]
+        longest = max(len(line) for label in labels for line in label.split("\n"))
+        columns = max(1, min(len(labels), 64 // (longest + 6)))
+        rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
         figure.set_figheight(figure.get_figheight() + 0.19 * max(0, rows - 2))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
 
@@ -65,7 +66,7 @@ def shortened(text: str, width: int = 52) -> str:
 
 def whole_numbers(axes: Axes) -> None:
     """Ticks of the x-axis at integers only."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
 
 
 def log_scale(axes: Axes) -> None:
@@ -79,9 +80,19 @@ def log_scale(axes: Axes) -> None:
 
 
 def spans_decades(values: np.ndarray, ratio: float = 30.0) -> bool:
-    """Whether a logarithmic axis suits the finite values: all are positive, the largest `ratio` times the smallest."""
+    """Whether a logarithmic axis suits the finite values: none is negative, and the largest is `ratio` times the least.
+
+    A few zeros, such as losses too small for their type, do not count.
+    """
     finite = values[np.isfinite(values)]
-    return finite.size > 0 and bool(finite.min() > 0 and finite.max() > ratio * finite.min())
+    positive = finite[finite > 0]
+    some = positive.size > 0.8 * finite.size and bool((finite >= 0).all())
+    return some and bool(positive.max() > ratio * positive.min())
+
+
+def without_zeros(values: np.ndarray) -> np.ndarray:
+    """The values with the least positive one in the place of zeros, for a logarithmic scale."""
+    return np.where(values == 0, values[values > 0].min(), values)
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:

@@ -1,12 +1,12 @@
 """The loss as a surface over the weights, and the path on which an optimizer went down it.
 
 Two weights span the surface itself, three the planes through the end of the path along two of them. Of more weights
-a plane through the end is drawn, along the two principal directions of the path (Lorch, 2016), or along two random
-ones of the same length (Goodfellow et al., 2015; Li et al., 2018).
+two planes through the end are drawn: along the two principal directions of the path (Lorch, 2016), and along two random
+directions that are, in each layer, as long as its weights (Li et al., 2018).
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,22 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import COLORS, SEQUENTIAL, legend, new, spans_decades
+from nettrain.figures.style import COLORS, SEQUENTIAL, legend, new, spans_decades, without_zeros
 
 Loss = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
 class Plane:
-    """A plane in the space of the weights: `origin` (P,), orthonormal `directions` (2, P), the `names` of its axes."""
+    """A plane in the space of the weights: `origin` (P,), `directions` (2, P), the `names` of its axes.
+
+    The directions are orthonormal, but for a plane of which a square of -`reach` to `reach` is drawn without a path.
+    """
 
     origin: np.ndarray
     directions: np.ndarray
     names: tuple[str, str]
+    reach: float | None = None
 
     def coordinates(self, w: np.ndarray) -> np.ndarray:
         """The projection (..., 2) of weights (..., P)."""
@@ -36,11 +40,10 @@ class Plane:
         return self.origin + coordinates @ self.directions
 
 
-def planes(path: ArrayLike, names: Sequence[str] | None = None, random: int | None = None) -> list[Plane]:
-    """The planes in which a path (S, P) is worth looking at: those of two or three weights, else one.
+def planes(path: ArrayLike, names: Sequence[str] | None = None) -> list[Plane]:
+    """The planes in which a path (S, P) is seen best: those of two or three weights, else one.
 
-    `names` are the weights', by default w1, w2, ...; with the seed `random` the plane's directions are random ones.
-    Raises `ValueError` for fewer than two weights.
+    `names` are the weights', by default w1, w2, ... Raises `ValueError` for fewer than two weights.
     """
     w = np.asarray(path, float)
     size = w.shape[1]
@@ -54,27 +57,42 @@ def planes(path: ArrayLike, names: Sequence[str] | None = None, random: int | No
             Plane(end * (1 - axes[i] - axes[j]), axes[[i, j]], (named[i], named[j]))
             for i, j in itertools.combinations(range(size), 2)
         ]
-    moved = w - end
-    _, scale, principal = np.linalg.svd(moved, full_matrices=False)
-    if random is None and len(scale) > 1 and scale[1] > 1e-6 * scale[0]:
+    _, scale, principal = np.linalg.svd(w - end, full_matrices=False)
+    if len(scale) > 1 and scale[1] > 1e-6 * scale[0]:
         share = scale**2 / np.sum(scale**2)
-        labels = [f"{word} principal direction ({part:.0%})" for word, part in zip(("1st", "2nd"), share, strict=False)]
-        return [Plane(end, principal[:2], (labels[0], labels[1]))]
-    drawn = np.random.default_rng(random or 0).normal(size=(size, 2))
-    return [Plane(end, np.linalg.qr(drawn)[0].T, ("1st random direction", "2nd random direction"))]
+        return [Plane(end, principal[:2], (_principal("1st", share[0]), _principal("2nd", share[1])))]
+    both = np.stack([w[0] - end, np.random.default_rng(0).normal(size=size)], axis=1)  # the path is straight
+    return [Plane(end, np.linalg.qr(both)[0].T, ("direction of the path", "a random direction"))]
+
+
+def _principal(which: str, share: float) -> str:
+    return f"{which} principal direction ({share:.0%})"
+
+
+def random_plane(end: ArrayLike, layers: Iterable[slice], seed: int = 0) -> Plane:
+    """A plane through the weights `end` (P,) along two random directions; `layers` are where each layer lies in them.
+
+    One step along either is, in every layer, as long as the layer's weights.
+    """
+    w = np.asarray(end, float)
+    drawn = np.random.default_rng(seed).normal(size=(2, w.size))
+    for part in layers:
+        length = np.linalg.norm(drawn[:, part], axis=1, keepdims=True)
+        drawn[:, part] *= np.linalg.norm(w[part]) / np.maximum(length, 1e-300)
+    return Plane(w, drawn, ("1st random direction, in lengths of the weights", "2nd random direction"), reach=1.0)
 
 
 def loss_surface(loss: Loss, path: ArrayLike, plane: Plane, title: str = "Loss surface", grid: int = 41) -> Figure:
     """The loss over a plane, on `grid` x `grid` points, with the path (S, P) projected onto it.
 
-    `loss` maps weights (m, P) to their losses (m,).
+    `loss` maps weights (m, P) to their losses (m,). In a plane with a `reach` the end of the path alone is drawn.
     """
     w = np.asarray(path, float)
-    way = plane.coordinates(w)
+    way = np.zeros((1, 2)) if plane.reach else plane.coordinates(w)
     low, high = way.min(0), way.max(0)
     # A path that is short beside its weights would be drawn under a magnifying glass.
     size = max(float((high - low).max()), 0.1 * float(np.linalg.norm(w[-1])) / np.sqrt(w.shape[1]), 1e-6)
-    reach = np.maximum(0.65 * (high - low), 0.4 * size)
+    reach = np.full(2, plane.reach) if plane.reach else np.maximum(0.65 * (high - low), 0.4 * size)
     middle = (low + high) / 2
     a, b = (np.linspace(middle[i] - reach[i], middle[i] + reach[i], grid) for i in (0, 1))
     cells = np.stack(np.meshgrid(a, b), axis=-1)
@@ -82,8 +100,9 @@ def loss_surface(loss: Loss, path: ArrayLike, plane: Plane, title: str = "Loss s
     values = np.ma.masked_invalid(values)
     figure, axes = new(title, *plane.names, 5.0, 4.2)
     axes.grid(False)
-    low_value, high_value = float(values.min()), float(values.max())
     log = spans_decades(values.compressed(), 10.0)
+    values = np.ma.masked_invalid(without_zeros(values.filled(np.nan))) if log else values
+    low_value, high_value = float(values.min()), float(values.max())
     levels = np.geomspace(low_value, high_value, 21) if log else np.linspace(low_value, high_value, 21)
     if high_value > low_value:
         norm = LogNorm(low_value, high_value) if log else Normalize(low_value, high_value)
@@ -95,9 +114,12 @@ def loss_surface(loss: Loss, path: ArrayLike, plane: Plane, title: str = "Loss s
         bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
         bar.set_label("loss", fontsize=9)
         bar.ax.tick_params(labelsize=8)
-    axes.plot(*way.T, color=COLORS[1], linewidth=1.3, marker=".", markersize=4, label="path")
     (start, end) = way[[0, -1]]
-    axes.scatter(start[0], start[1], s=40, marker="o", color="white", edgecolors="black", zorder=3, label="start")
+    if plane.reach:
+        axes.locator_params(nbins=5)
+    else:
+        axes.plot(*way.T, color=COLORS[1], linewidth=1.3, marker=".", markersize=4, label="path")
+        axes.scatter(start[0], start[1], s=40, marker="o", color="white", edgecolors="black", zorder=3, label="start")
     axes.scatter(end[0], end[1], s=110, marker="*", color=COLORS[4], edgecolors="black", zorder=3, label="end")
     legend(figure)
     return figure

@@ -22,6 +22,7 @@ from nettrain.figures.style import (
     shortened,
     spans_decades,
     whole_numbers,
+    without_zeros,
 )
 
 Values = Sequence[str | float]
@@ -77,9 +78,11 @@ def heat_map(
     figure, axes = new(title, xlabel, ylabel, max(4.6, 1.8 + 0.62 * len(columns)), max(3.0, 1.4 + 0.42 * len(rows)))
     axes.grid(False)
     low, top = (float(middle.min()), float(middle.max())) if cells else (0.0, 1.0)
-    beyond = low > 0 and top > 100 * low and not high  # a few disasters would leave one shade for all others
-    top = 100 * low if beyond else top
-    norm = LogNorm(low, top) if spans_decades(middle.compressed()) else Normalize(low, top)
+    typical = float(np.median(middle.compressed())) if cells else 0.0
+    beyond = 0 < 100 * typical < top and not high  # a few disasters would leave one shade for all others
+    top = 10 * typical if beyond else top
+    log = spans_decades(middle.compressed())
+    norm = LogNorm(float(middle[middle > 0].min()), top, clip=True) if log else Normalize(low, top)
     shades = matplotlib.colormaps[f"{SEQUENTIAL}_r" if high else SEQUENTIAL].with_extremes(bad="#eeeeee")
     image = axes.imshow(middle, cmap=shades, norm=norm, aspect="auto")
     bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither")
@@ -115,7 +118,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
     positions = [_positions(column) for column in columns.values()]
     ends = result[order]
     log = spans_decades(ends)
-    reached = np.log10(ends) if log else ends
+    reached = np.log10(without_zeros(ends)) if log else ends
     low, high = (reached.min(), reached.max()) if len(reached) else (0.0, 1.0)
     heights = np.stack([at[order] for at, _ in positions] + [(reached - low) / ((high - low) or 1)], axis=1)
     figure, axes = new(title, "", "", max(5.0, 1.5 + 1.1 * len(columns)), 3.6)
@@ -129,7 +132,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
         _upright(axes, i, ticks)
     exact = np.linspace(low, high, 5)
     _upright(axes, len(positions), {k / 4: f"{10**v if log else v:.3g}" for k, v in enumerate(exact)})
-    axes.set_xticks(range(heights.shape[1]), [textwrap.fill(name, 16) for name in [*columns, label]])
+    axes.set_xticks(range(heights.shape[1]), [_wrapped(name) for name in [*columns, label]])
     axes.tick_params(axis="x", length=0, pad=12)
     axes.set_yticks([])
     axes.set_xlim(-0.3, heights.shape[1] - 0.6)
@@ -206,6 +209,10 @@ def _positions(column: Values) -> tuple[np.ndarray, dict[float, str]]:
     return np.array([place[value] for value in column]), {place[value]: _tick(value, 14) for value in few}
 
 
+def _wrapped(name: str) -> str:
+    return textwrap.fill(name if len(name) <= 16 else name.replace(".", ". "), 16).replace(". ", ".")
+
+
 def _tick(value: str | float, width: int) -> str:
     return f"{value:.4g}" if isinstance(value, float) else shortened(str(value), width)
 
@@ -218,7 +225,7 @@ def _upright(axes: Axes, at: int, ticks: Mapping[float, str]) -> None:
             (at, height),
             xytext=(4, 0),
             textcoords="offset points",
-            fontsize=7.5,
+            fontsize=8,
             va="center",
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+            bbox={"facecolor": "white", "alpha": 0.9, "linewidth": 0, "pad": 0.8},
         )

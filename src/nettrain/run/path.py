@@ -1,33 +1,36 @@
-"""The path of one run through the space of its weights: where it stood after some epochs, for figures of the way."""
+"""The path of a run through the space of its weights: where it stood after some epochs, for figures of the way."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nettrain.run.stack import to_host
-
-POINTS = 30  # that are kept of a whole run, evenly over its epochs
+POINTS = 30  # that are kept of a whole run: every second one evenly over its epochs, the others denser at the beginning
 NUMBERS = 2**22  # at most, so that a large model's checkpoint stays small
+NUMBERS_OF_ALL = 2**26  # at most in a stack
 
 
 class Path:
-    """The weights (S, P) after the epochs (S,), the initial ones first; nothing where the model is too large for it."""
+    """The weights (S, P) after the epochs (S,), the initial ones first; nothing where there are too many of them."""
 
-    def __init__(self, epochs: int, parameters: int) -> None:
-        points = min(POINTS, NUMBERS // parameters)
-        self.wanted = {round(i * epochs / points) for i in range(points + 1)} if points >= 4 else set()
+    def __init__(self, epochs: int, parameters: int, rows: int = 1) -> None:
+        points = min(POINTS, NUMBERS // parameters, NUMBERS_OF_ALL // (parameters * rows))
+        steps = [i / (points // 2) for i in range(points // 2 + 1)] if points >= 4 else []
+        even, denser = ({round(s * epochs) for s in steps}, {round(max(epochs, 1) ** s) for s in steps})
+        self.wanted = even | denser if epochs else even
         self.epochs: list[int] = []
         self.w: list[Tensor] = []
 
-    def observe(self, epoch: int, w: Tensor, last: bool = False) -> None:
-        """Keep the weights w (P,) after this epoch if it is a wanted one, or the last."""
-        if not self.wanted or not (last or epoch in self.wanted):
-            return
+    def wants(self, epoch: int, last: bool = False) -> bool:
+        """Whether the weights after this epoch are to be kept; those after the last one are."""
+        return bool(self.wanted) and (last or epoch in self.wanted)
+
+    def keep(self, epoch: int, w: Tensor) -> None:
+        """Keep the weights w (P,) after this epoch."""
         if self.epochs and self.epochs[-1] == epoch:  # the last update may be one within an epoch
             del self.epochs[-1], self.w[-1]
         self.epochs.append(epoch)
-        self.w.append(to_host(w))
+        self.w.append(w)
 
     def state(self) -> dict[str, Any] | None:
         """What a checkpoint holds."""

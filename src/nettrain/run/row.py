@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nettrain.run.books import Books
 from nettrain.run.files import save_checkpoint
+from nettrain.run.path import Path
 from nettrain.run.record import Record
 from nettrain.run.setup import Setup
 from nettrain.vector import state_dict
@@ -32,6 +33,7 @@ class Row:
     initial: float = math.inf  # the loss to go back to while no epoch has a lower one, where `on_divergence` goes back
     halvings: int = 0  # of the learning rate, after it had diverged
     summary: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None  # that its weights take, where figures will show it
 
     @property
     def best_loss(self) -> float | None:
@@ -46,6 +48,8 @@ class Row:
         self.last, self.best, self.progress = checkpoint["last"], checkpoint["best"], checkpoint["progress"]
         self.halvings, self.initial = checkpoint["halvings"], checkpoint["initial"]
         self.setup.schedule.restore(checkpoint["schedule"])
+        if self.path:
+            self.path.restore(checkpoint.get("path"))
         if checkpoint.get("pruned") and checkpoint["config"]["epochs"] == self.setup.settings.epochs:
             self.prune(checkpoint["pruned"])
 

@@ -1,19 +1,25 @@
 """One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from nettrain.data import Data
+from nettrain.objective import Objective
 from nettrain.parts.heads import Head
 from nettrain.parts.rules import Rule
 from nettrain.parts.schedules import Schedule
 from nettrain.parts.solvers import Solver
 from nettrain.run.settings import Settings
+from nettrain.run.tensorboard import EventFile
 from nettrain.vector import Layout
+
+Live = Callable[[Objective, Tensor, int, EventFile], None]
+"""What is called after an epoch: with the objective, the weights w (P,), the number of updates and the events."""
 
 
 @dataclass
@@ -35,6 +41,7 @@ class Setup:
     hparams: dict[str, Any]
     notes: list[str]
     pictured: bool = False  # figures will be drawn of it, which show its path through the space of the weights
+    live: Live | None = None  # draws pictures while it trains
 
     @property
     def n_train(self) -> int:

@@ -134,7 +134,7 @@ class Stack:
     @cached_property
     def first_samples(self) -> Tensor:
         """x (..., n, D) of some training samples, always the same, by which hidden units are watched."""
-        x, _ = next(self.samples.parts("train", min(128, max(16, self.samples.size["train"] // 16))))
+        x, _ = next(self.samples.parts("train", min(64, max(16, self.samples.size["train"] // 16))))
         return x
 
     def keep_best(self, better: list[bool]) -> None:

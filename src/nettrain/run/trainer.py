@@ -25,7 +25,7 @@ from nettrain.run.passes import Begun, Pass, converged, finite_batches, gradient
 from nettrain.run.path import Path
 from nettrain.run.profile import Profile
 from nettrain.run.progress import Progress, say
-from nettrain.run.row import Numbers, Row
+from nettrain.run.row import Numbers, Row, monitored
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch
@@ -52,9 +52,9 @@ class Trainer:
         self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
         self.books = Books(settings.budget)
         self.halving = halving
-        first = setups[0]
-        alone = first.pictured and not self.stack.stacked
-        self.path = Path(first.settings.epochs, first.parameters) if alone else None
+        for row in self.rows:
+            if row.setup.pictured:
+                row.path = Path(row.setup.settings.epochs, row.setup.parameters, len(self.rows))
         self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
         asked = [setup.settings.checkpoint for setup in setups]
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
@@ -79,8 +79,6 @@ class Trainer:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
             z = torch.stack(outputs) if self.stack.stacked else outputs[0]
             self.begun = Begun(first["batch"], [z.to(self.stack.device)])
-        if self.path:
-            self.path.restore(first.get("path"))
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
         self.conclude()
@@ -106,7 +104,7 @@ class Trainer:
         A signal ends them after the update in progress, with status `interrupted` and their checkpoints saved.
         """
         rows = list(self.rows)
-        with Signals() as signals, Progress(rows[0].setup.settings) as progress:
+        with Signals() as signals, Progress(rows[0].setup.settings, len(rows)) as progress:
             self.show_model()
             self.conclude()
             try:
@@ -126,7 +124,7 @@ class Trainer:
                 self.begun = Begun() if whole else Begun(done.batches, done.z)
                 if whole or spent:
                     self.end_epoch(done, rates)
-                    progress.show(self.rows[0].last)
+                    progress.show(min((row.last for row in self.rows), key=monitored))
                     for row in self.rows:
                         row.signal = signals.received
                         row.end(spent or converged(self.stack))
@@ -155,14 +153,15 @@ class Trainer:
             graph = model_graph(self.stack.objective.model)
             for row in self.rows:
                 row.record.graph(graph)
-        if self.path and not self.books.updates:
-            self.path.observe(0, self.stack.w)
+        if not self.books.updates:
+            self.keep_points(0)
 
     def look(self, done: Pass) -> None:
-        """Record what is seen only after some epochs: the next point of the path, and histograms of the parameters."""
+        """Record what is seen only after some epochs: points of the paths, pictures, histograms of the parameters."""
         stack, first = self.stack, self.rows[0]
-        if self.path:
-            self.path.observe(int(first.last["epoch"]), stack.w, last=first.status != "running")
+        self.keep_points(int(first.last["epoch"]))
+        if first.setup.live and first.record.events and first.status == "running" and not stack.stacked:
+            first.setup.live(stack.objective, stack.w, int(first.last["step"]), first.record.events)
         every = first.setup.settings.watch.histograms_every
         if every and self.epoch % every == 0:
             views = stack.objective.layout.views
@@ -170,6 +169,14 @@ class Trainer:
             gradients = stack.each_of({} if done.gradient is None else views(done.gradient))
             for row, own, slopes in zip(self.rows, weights, gradients, strict=True):
                 row.record.histograms(int(row.last["step"]), own, slopes)
+
+    def keep_points(self, epoch: int) -> None:
+        """Keep the weights after this epoch as points of the rows' paths, where they are wanted."""
+        wanted = [row.path is not None and row.path.wants(epoch, row.status != "running") for row in self.rows]
+        if any(wanted):
+            for row, w, wants in zip(self.rows, self.stack.each(self.stack.w), wanted, strict=True):
+                if row.path and wants:
+                    row.path.keep(epoch, w)
 
     def due(self) -> bool:
         """Whether checkpoints are to be saved now.
@@ -221,9 +228,10 @@ class Trainer:
         """
         spent = self.books.spent
         epoch = self.epoch + (self.begun.batches > 0)
+        measured = fetch(measure(self.stack, done))
         position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
         better = []
-        for i, (row, numbers) in enumerate(zip(self.rows, fetch(measure(self.stack, done)), strict=True)):
+        for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
             finite, lr = numbers.pop("finite") == 0, float(rates[done.batches - 1].reshape(-1)[i])
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
@@ -322,7 +330,7 @@ class Trainer:
                 best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
                 best_buffers=best_buffers[i],
                 outputs=outputs[i],
-                path=self.path.state() if self.path else None,
+                path=row.path.state() if row.path else None,
                 **position,
             )
             if row.best:

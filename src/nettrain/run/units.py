@@ -69,8 +69,10 @@ def _shares(f: Activation, z: Tensor, layer: str) -> dict[str, Tensor]:
     """Of an activation of z (..., n, width): the shares that there are for it, each (...)."""
     found = {}
     for name, (low, high) in _steep_parts(f).items():
-        least, most = (z, z) if name == "saturated" else (z.amin(-2, True), z.amax(-2, True))
-        flat = (most <= low) | (least >= high) if high < torch.inf else most <= low
+        dead = name == "dead"
+        flat = (z.amax(-2, True) if dead else z) <= low
+        if high < torch.inf:
+            flat = flat | ((z.amin(-2, True) if dead else z) >= high)
         found[f"{name}/{layer}"] = flat.mean((-2, -1), dtype=torch.float64)
     return found
 
