@@ -1,15 +1,14 @@
 """A run's folder before and after training: claimed once, with the config in it, and taken away if nothing ran."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.errors import ConfigError
 from nettrain.run.files import replace_file
+from nettrain.run.written import yaml_text
 
 _RESULTS = ("summary.json", "metrics.csv", "checkpoints")
 _made: list[Path] = []  # the folders that were not there before this process
@@ -67,31 +66,14 @@ def hydra_settings(node: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def save_config(folder: Path, config: dict[str, Any], hydra: dict[str, Any] | None) -> None:
+def save_config(folder: Path, config: str, hydra: dict[str, Any] | None) -> None:
     """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings, if given, beside it."""
-    replace_file(folder / ".hydra" / "config.yaml", _yaml(config))
+    replace_file(folder / ".hydra" / "config.yaml", config.encode())
     if hydra is not None:
-        replace_file(folder / ".hydra" / "hydra.yaml", _yaml({"hydra": hydra}), durable=False)
+        replace_file(folder / ".hydra" / "hydra.yaml", yaml_text({"hydra": hydra}).encode(), durable=False)
         save_overrides(folder, hydra["overrides"]["task"])
 
 
 def save_overrides(folder: Path, overrides: list[str]) -> None:
     """Write `.hydra/overrides.yaml`, what the run was asked for."""
-    replace_file(folder / ".hydra" / "overrides.yaml", _yaml(overrides), durable=False)
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Writes what OmegaConf reads back: it takes for numbers some texts, such as 1e3, that YAML does not."""
-
-
-def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
-    number = re.fullmatch(r"[-+.\d_]+([eE][-+\d]+)?", text)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-def _yaml(content: Any) -> bytes:
-    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
-    return text.encode()
+    replace_file(folder / ".hydra" / "overrides.yaml", yaml_text(overrides).encode(), durable=False)

@@ -161,7 +161,7 @@ def begin(job: Job, start: Start) -> None:
     """Save the run's config: from here on there is a run."""
     if job.going_on:
         (job.folder / "summary.json").unlink(missing_ok=True)  # that of the end which is no longer its end
-    save_config(job.folder, start.setup.config, None if job.going_on else job.hydra)
+    save_config(job.folder, start.setup.config_text, None if job.going_on else job.hydra)
 
 
 def align(starts: Sequence[Start], halving: Halving | None) -> None:

@@ -1,7 +1,7 @@
 """`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -143,7 +143,7 @@ class Encoder:
     @cached_property
     def state(self) -> str:
         """Everything, as JSON, which keeps it exactly."""
-        return json.dumps(asdict(self))
+        return json.dumps({**vars(self), "columns": [vars(column) for column in self.columns]})
 
     @classmethod
     def from_state(cls, state: str) -> "Encoder":

@@ -17,7 +17,7 @@ from nettrain.errors import CheckpointError, InUseError, StorageError
 
 FORMAT = 3  # of checkpoints; raised when their content changes
 
-WRITERS = 16  # threads that wait for the disk at once
+WRITERS = 4  # threads that wait for the disk at once; more of them wait for one another
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from torch import Tensor
 
 from nettrain.run.files import append, replace_file, write_json
@@ -31,7 +30,7 @@ class Record:
         self.samples = setup.n_train
         self.clock = (0, 0.0)  # epochs and seconds at the last row that was written
         if self.events:
-            self.events.text("config", _markdown(setup.config))
+            self.events.text("config", f"```yaml\n{setup.config_text}```")
             self.events.hparams_start(setup.hparams)
 
     def rewind(self, epoch: int, step: int) -> None:
@@ -111,7 +110,3 @@ class Record:
                 self.events.scalars([tag(name) for name in test], now, step, np.array([[*test.values()]]))
             self.events.hparams_end(summary["status"])
             self.events.flush()
-
-
-def _markdown(config: dict[str, Any]) -> str:
-    return "```yaml\n" + yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False) + "```"

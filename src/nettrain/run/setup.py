@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nettrain.parts.schedules import Schedule
 from nettrain.parts.solvers import Solver
 from nettrain.run.settings import Settings
 from nettrain.run.tensorboard import EventFile
+from nettrain.run.written import yaml_text
 from nettrain.vector import Layout
 
 Live = Callable[[Objective, Tensor, int, EventFile], None]
@@ -42,6 +44,11 @@ class Setup:
     notes: list[str]
     pictured: bool = False  # figures will be drawn of it, which show its path through the space of the weights
     live: Live | None = None  # draws pictures while it trains
+
+    @cached_property
+    def config_text(self) -> str:
+        """The config as YAML."""
+        return yaml_text(self.config)
 
     @property
     def n_train(self) -> int:
