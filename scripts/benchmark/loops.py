@@ -56,7 +56,7 @@ def work(hidden: list[int], bs: int, samples: int) -> Work:
     register()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         never = "checkpoint.every_seconds=1e9"  # a save that is due would end a pass
-        overrides = [f"bs={bs}", f"model.hidden={hidden}", "tensorboard=false", "quiet=true", never]
+        overrides = [f"bs={bs}", f"model.hidden={hidden}", "tensorboard=false", "quiet=true", "epochs=1000000", never]
         setup = prepare(to_config(compose("train", overrides)), Path(tempfile.mkdtemp()))
     rows = np.resize(setup.data.splits["train"], samples)
     setup = replace(setup, data=replace(setup.data, splits={**setup.data.splits, "train": rows}))

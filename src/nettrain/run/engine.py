@@ -15,9 +15,9 @@ from nettrain.run.eager import Eager
 from nettrain.run.settings import Settings
 from nettrain.run.stack import Stack
 
-BUILD_SECONDS = 1.0  # that it takes to compile a program
-OVERHEAD_SECONDS = 15e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
-NUMBER_SECONDS = 2e-9  # and for every weight of a stack: its way from memory and back
+BUILD_SECONDS = 0.7  # that it takes to compile a program
+OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
+NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
 
 
