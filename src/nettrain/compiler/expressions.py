@@ -57,8 +57,8 @@ EXPRESSIONS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "gelu": "{self} * " + _NORMAL,
     "gelu_backward": "{grad_output} * (" + _NORMAL + " + {self} * " + _DENSITY + ")",
     "elu": "{self} > 0 ? {self} * {scale} : expm1({self} * {input_scale}) * {alpha} * {scale}",
-    "elu_backward": "{self_or_result} > 0 ? {grad_output} * {scale} : "
-    "{grad_output} * exp({self_or_result} * {input_scale}) * {input_scale} * {alpha} * {scale}",
+    "elu_backward": "{self_or_result} <= 0 ? {grad_output} * exp({self_or_result} * {input_scale}) * {input_scale} * "
+    "{alpha} * {scale} : {grad_output} * {scale}",
     "where": "{condition} ? {self} : {other}",
     "masked_fill": "{mask} ? {value} : {self}",
     "eq": "{self} == {other}",
