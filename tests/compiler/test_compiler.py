@@ -214,6 +214,12 @@ def test_an_element_is_not_needed_before_it_is_written():
         out.add_(c)
         a.copy_(out * c)
 
+    def transposed(a, out):
+        c = a.t() * 2
+        a.mul_(3)  # what c is made of
+        out.copy_(c + a)
+
+    assert_same([(transposed, {"a": random(6, 6), "out": random(6, 6)})])
     assert_same([(shifted, {"a": random(9), "b": random(9, seed=1), "out": random(9, seed=2)})])
 
 
