@@ -1,5 +1,7 @@
 """The command line: `python train.py [overrides]`, and `nettrain [overrides]` once installed."""
 
+import atexit
+import gc
 import math
 import os
 import sys
@@ -7,6 +9,8 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
+gc.set_threshold(100_000, 50, 100)  # imports and configs make many objects and hardly a cycle
+atexit.register(gc.freeze)  # nor does the interpreter have to look for any at its end
 _TRAINING = "nettrain: interrupted before training began"
 _SWEEP = "nettrain: the sweep was interrupted"
 

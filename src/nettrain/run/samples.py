@@ -21,9 +21,9 @@ class Samples:
         first = setups[0]
         self.device = device
         self.seeds = [setup.settings.seed for setup in setups]
-        distinct = {id(setup.data): setup.data for setup in setups}
-        data = list(distinct.values())
-        self.copies = np.array([list(distinct).index(id(setup.data)) for setup in setups])  # of the data, by row
+        data = list({id(setup.data): setup.data for setup in setups}.values())
+        position = {id(d): i for i, d in enumerate(data)}
+        self.copies = np.array([position[id(setup.data)] for setup in setups])  # of the data, by row
         self.shared = len(data) == 1 and len(set(self.seeds)) == 1
         self.size = {name: len(rows) for name, rows in first.data.splits.items()}
         self.bs = first.settings.batch_size(first.n_train)
@@ -31,9 +31,9 @@ class Samples:
         classes = torch.int64 if first.data.y.dtype.kind == "i" else dtype
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
         for name in first.data.splits:
-            x = np.concatenate([d.x[d.splits[name]] for d in data])
-            y = np.concatenate([d.y[d.splits[name]] for d in data])
-            self.splits[name] = torch.as_tensor(x, dtype=dtype).to(device), torch.as_tensor(y, dtype=classes).to(device)
+            x = torch.cat([torch.as_tensor(d.x[d.splits[name]], dtype=dtype) for d in data])
+            y = torch.cat([torch.as_tensor(d.y[d.splits[name]], dtype=classes) for d in data])
+            self.splits[name] = x.to(device), y.to(device)
 
     def order(self, split: str, epoch: int | None = None) -> Tensor:
         """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch."""

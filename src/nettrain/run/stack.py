@@ -178,9 +178,11 @@ class Stack:
             for tensor in block.state.values():
                 yield tensor, block.rows
 
-    def snapshot(self) -> list[Tensor]:
-        """A copy of everything that an update by a rule changes, for `put_back`."""
-        return [tensor.clone() for tensor, _ in self._training()]
+    def snapshot(self, into: list[Tensor] | None = None) -> list[Tensor]:
+        """A copy of everything that an update by a rule changes, for `put_back`; in the memory of an earlier one."""
+        if into is None:
+            return [tensor.clone() for tensor, _ in self._training()]
+        return [old.copy_(tensor) for old, (tensor, _) in zip(into, self._training(), strict=True)]
 
     @torch.no_grad()
     def put_back(self, snapshot: list[Tensor], rows: Tensor | None = None) -> None:

@@ -218,7 +218,8 @@ class Trainer:
         stack, optimizer = self.stack, self.stack.setups[0].optimizer
         if isinstance(optimizer, Solver):
             return solver_pass(stack, optimizer, self.epoch, self.books, stop, self.begun, abandon)
-        self.before = stack.snapshot(), self.begun.batches
+        kept = self.before[0] if self.before and self.before[0][0].shape == stack.w.shape else None
+        self.before = stack.snapshot(kept), self.begun.batches
         return gradient_pass(stack, self.engine.updates, self.epoch, rates, self.books, stop, room, self.begun)
 
     def end_epoch(self, done: Pass, rates: np.ndarray) -> None:
