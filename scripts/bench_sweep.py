@@ -38,6 +38,7 @@ def steady_state(seconds: float) -> dict[str, Spread]:
         f"nettrain, eager, K = {rows}": sweeps.stacked_steps(rows, "eager"),
         f"JAX, vmap of a scan, K = {RUNS}": sweeps.jax_steps(RUNS),
         f"JAX, vmap of a scan, K = {rows}": sweeps.jax_steps(rows),
+        f"modelbatch, K = {RUNS}": sweeps.modelbatch_steps(RUNS),
     }
     return alternating(measures, seconds)
 

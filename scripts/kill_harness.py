@@ -188,7 +188,7 @@ def main() -> None:
 HEADING = "## Last figures"
 
 
-def mutations(harness: Harness, kinds: list[str], most: int = 20) -> dict[str, bool]:
+def mutations(harness: Harness, kinds: list[str], most: int = 80) -> dict[str, bool]:
     """Whether the leaving out of each is noticed, in up to `most` killed runs."""
     noticed = {}
     for what, (kind, mutation) in MUTATIONS.items():

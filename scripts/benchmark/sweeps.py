@@ -101,6 +101,26 @@ def jax_steps(rows: int) -> Callable[[], float]:
     return seconds_of(epoch, steps * rows)
 
 
+def modelbatch_steps(rows: int, steps: int = 20) -> Callable[[], float]:
+    """The same with the package modelbatch: vmap over the models, torch.optim.Adam with a group for each of them."""
+    from modelbatch import ModelBatch, OptimizerFactory
+
+    w = work([64, 64], 8, 1257)
+    models = ModelBatch([w.model() for _ in range(rows)], shared_input=False)
+    rates = [{"lr": float(RATES[i % len(RATES)])} for i in range(rows)]
+    optimizer = OptimizerFactory(torch.optim.Adam).create_optimizer(models, rates)
+
+    def some() -> None:
+        order = torch.stack([torch.randperm(len(w.y)) for _ in range(rows)])
+        for batch in order[:, : steps * w.bs].split(w.bs, dim=1):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy
+            models.compute_loss(models(w.x[batch]), w.y[batch], loss).backward()
+            optimizer.step()
+
+    return seconds_of(some, steps * rows)
+
+
 def eager_rows() -> int:
     """The rows of a stack that nettrain would make of this network where there is no compiler."""
     setup = work([64, 64], 8, 1257).setup

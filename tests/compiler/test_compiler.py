@@ -12,6 +12,10 @@ from nettrain.compiler.library import library
 from nettrain.compiler.recording import CannotCompile
 from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
+from nettrain.objective import Objective
+from nettrain.parts.heads import SoftmaxCE
+from nettrain.parts.models import DenseNetwork
+from nettrain.vector import flatten
 
 aten = torch.ops.aten
 
@@ -254,3 +258,19 @@ def test_a_program_is_built_once(tmp_path):
     time = built.stat().st_mtime_ns
     assert library(text, lambda: True).seven() == 7
     assert built.stat().st_mtime_ns == time
+
+
+def test_an_activation_of_anybody_s_own_with_the_backward_pass_that_torch_finds():
+    def activation(x):
+        return torch.sin(x) * F.softplus(x) + F.mish(x)
+
+    objective = Objective(DenseNetwork([3, 6, 2], activation).double(), SoftmaxCE())
+    w, y = flatten(objective.model), torch.tensor([0, 1, 1, 0, 1])
+
+    def gradient(w, x, y, g, z):
+        outputs, own = objective.gradient(w, x, y)
+        g.copy_(own)
+        z.copy_(outputs)
+
+    with torch.no_grad():
+        assert_same([(gradient, {"w": w, "x": random(5, 3), "y": y, "g": w, "z": random(5, 2)})])
