@@ -195,3 +195,19 @@ def test_a_solver_s_run_that_diverges_says_so_too(here, command):
         " on_divergence=skip_step: optimizer=newton has neither a learning rate to halve nor a gradient step to skip; "
         "use on_divergence=stop.\n",
     )
+
+
+@pytest.mark.parametrize("policy", ["stop", "restore_and_halve_lr"])
+def test_a_compiled_run_diverges_where_the_eager_one_does(here, monkeypatch, policy):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    common = [*DIVERGES, "epochs=30", "precision=float64", f"on_divergence={policy}"]
+    eager, compiled = (nettrain.train([*common, f"engine={engine}"]) for engine in ("eager", "compiled"))
+    assert load_checkpoint(compiled.folder / "checkpoints" / "last.pt")["engine"] == "compiled"
+    for key in ("status", "reason", "epochs", "updates", "best_epoch"):
+        assert compiled.summary[key] == eager.summary[key], key
+    if policy == "stop":
+        assert "is not finite; until then the largest activation was" in compiled.summary["reason"]
+    else:
+        assert compiled.summary["lr_halvings"] == eager.summary["lr_halvings"] > 1
+        assert compiled.metrics["lr"].tolist() == eager.metrics["lr"].tolist()
+        assert compiled.summary["test_loss"] == pytest.approx(eager.summary["test_loss"], rel=1e-6)
