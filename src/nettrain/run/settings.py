@@ -71,7 +71,7 @@ class Settings:
     deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
     engine: str = option(
         "auto",
-        "how updates are computed: one by one (eager) or many in one compiled call; auto: compiled where that saves time",
+        "how updates are computed: one by one (eager) or many in one compiled call; auto: compiled if quicker",
         choices=("auto", "eager", "compiled"),
     )
     accumulate: int = option(1, "parts in which the gradient of a batch is computed, to save memory", minimum=1)
