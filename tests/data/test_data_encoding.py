@@ -64,7 +64,7 @@ def test_a_category_not_seen_in_training_is_all_zeros():
 
 
 def test_a_column_without_a_number_in_training_is_0():
-    column = Numeric.fit("c", np.array([np.nan, np.nan]), standardize=True)
+    (column,) = Numeric.fit(["c"], np.array([[np.nan, np.nan]]), standardize=True)
     np.testing.assert_array_equal(column.features(np.array([np.nan, 3.0])), [[0, 1], [3, 0]])
 
 

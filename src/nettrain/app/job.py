@@ -21,7 +21,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.parts.random import seeded
 from nettrain.run.device import SMALL, choose_device, deterministic, threads_for
 from nettrain.run.environment import environment, record_environment, recorded_environment, stack_of
-from nettrain.run.files import locked
+from nettrain.run.files import in_parallel, locked
 from nettrain.run.halving import Halving, ended_by_halving
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
@@ -199,11 +199,14 @@ def train(starts: Sequence[Start], device: torch.device, halving: Halving | None
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     with threads_for(work) as threads, deterministic(first.settings.deterministic), seeded(first.settings.seed):
         present = environment(device)
-        for start in starts:
+
+        def record(start: Start) -> None:
             own = {**present, "stack": stack, "file_hash": start.file_hash}
             warning = record_environment(start.setup.folder, own, going_on=start.checkpoint is not None)
             if warning:
                 warn(warning)
+
+        in_parallel(record, starts)
         trainer = Trainer(setups, device, halving, threads, stacked=stack is not None)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:

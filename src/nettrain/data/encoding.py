@@ -1,6 +1,7 @@
 """`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,11 +29,18 @@ class Numeric:
     indicator: bool
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray, standardize: bool) -> "Numeric":
+    def fit(cls, names: Sequence[str], values: np.ndarray, standardize: bool) -> list["Numeric"]:
+        """All columns of numbers at once, values (columns, n)."""
         missing = np.isnan(values)
-        median = 0.0 if missing.all() else float(np.median(values[~missing]))
-        mean, scale = _mean_and_scale(np.where(missing, median, values)) if standardize else (0.0, 1.0)
-        return cls(name, median, mean, scale, bool(missing.any()))
+        medians = np.median(values, axis=1)
+        for i in np.flatnonzero(missing.any(axis=1)):
+            known = values[i, ~missing[i]]
+            medians[i] = np.median(known) if known.size else 0.0
+        means, scales = np.zeros(len(names)), np.ones(len(names))
+        if standardize:
+            means, scales = _means_and_scales(np.where(missing, medians[:, None], values))
+        fitted = [medians, means, scales, missing.any(axis=1)]
+        return [cls(*column) for column in zip(names, *(numbers.tolist() for numbers in fitted), strict=True)]
 
     @property
     def feature_names(self) -> list[str]:
@@ -90,16 +98,20 @@ class Encoder:
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
-        columns: list[Numeric | Categorical] = []
-        for name, values in table.columns.items():
-            if values.dtype == object:
-                columns.append(Categorical.fit(name, values[rows]))
-            else:
-                columns.append(Numeric.fit(name, values[rows], standardize))
+        values = {name: column[rows] for name, column in table.columns.items()}
+        numeric = [name for name, column in values.items() if column.dtype != object]
+        columns: dict[str, Numeric | Categorical] = {
+            name: Categorical.fit(name, column) for name, column in values.items() if column.dtype == object
+        }
+        if numeric:
+            fitted = Numeric.fit(numeric, np.stack([values[name] for name in numeric]).astype(float), standardize)
+            columns |= {column.name: column for column in fitted}
         mean, scale = 0.0, 1.0
         if table.task == "regression" and standardize and table.target is not None:
-            mean, scale = _mean_and_scale(table.target[rows])
-        return cls(columns, table.task, table.target_name, table.classes, mean, scale)
+            means, scales = _means_and_scales(table.target[None, rows])
+            mean, scale = float(means[0]), float(scales[0])
+        ordered = [columns[name] for name in values]
+        return cls(ordered, table.task, table.target_name, table.classes, mean, scale)
 
     @property
     def feature_names(self) -> list[str]:
@@ -153,8 +165,11 @@ class Encoder:
         return cls(**{**kept, "columns": columns})
 
 
-def _mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+def _means_and_scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of each row of values (columns, n), or 1 where that is 0."""
+    means, scales = values.mean(axis=1), values.std(axis=1)
     # A constant's rounded mean may differ from it, and its deviation from 0.
-    if values.min() == values.max():
-        return float(values[0]), 1.0
-    return float(values.mean()), float(values.std()) or 1.0  # 0 where the squares of tiny numbers vanish
+    constant = values.min(axis=1) == values.max(axis=1)
+    means[constant] = values[constant, 0]
+    scales[constant | (scales == 0)] = 1.0  # 0 where the squares of tiny numbers vanish
+    return means, scales

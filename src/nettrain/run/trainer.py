@@ -193,8 +193,7 @@ class Trainer:
             self.save(range(len(self.rows)))
             self.saving = self.saved - now
         elif now - self.flushed > FLUSH_SECONDS:
-            for row in self.rows:
-                row.record.flush()
+            in_parallel(lambda row: row.record.flush(), self.rows)
             self.flushed = now
 
     def learning_rates(self) -> np.ndarray:
