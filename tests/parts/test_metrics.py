@@ -70,6 +70,12 @@ def test_auroc_of_saturated_logits_still_ranks_by_the_logit() -> None:
     assert metrics.auroc(torch.zeros(4), torch.tensor([1, 1, 0, 0])).item() == 0.5
 
 
+def test_scores_that_differ_by_rounding_are_tied() -> None:
+    z = torch.tensor([0.1 + 0.2, 0.3], dtype=torch.float64)
+    for y in ([0, 1], [1, 0]):
+        assert metrics.auroc(z, torch.tensor(y)).item() == 0.5
+
+
 @pytest.mark.parametrize("only", [0, 1])
 def test_auroc_of_one_class_is_nan_and_the_other_rows_are_not(only: int) -> None:
     score = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))

@@ -48,14 +48,17 @@ def assert_equal(one: Row, other: Row):
             assert one.summary[name] == pytest.approx(value, rel=1e-10, abs=1e-13, nan_ok=True), name
         elif name != "seconds":
             assert one.summary[name] == value, name
+    assert one.last.keys() == other.last.keys()
     for name, value in other.last.items():  # what is watched of each layer, too
         if name != "seconds":
             assert one.last[name] == pytest.approx(value, rel=1e-9, abs=1e-13, nan_ok=True), name
     assert bool(one.best) == bool(other.best)
     for checkpoint in ["last.pt", "best.pt"] if one.best else ["last.pt"]:
-        a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint)["model"] for row in (one, other))
-        for name in b:
-            torch.testing.assert_close(a[name], b[name], rtol=1e-10, atol=1e-13, equal_nan=True)
+        a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint) for row in (one, other))
+        assert a.keys() == b.keys()
+        assert a.get("skipped") == b.get("skipped")
+        for name, value in b["model"].items():
+            torch.testing.assert_close(a["model"][name], value, rtol=1e-10, atol=1e-13, equal_nan=True)
 
 
 @pytest.mark.parametrize("optimizer", RULES)

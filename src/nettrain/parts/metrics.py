@@ -43,11 +43,12 @@ def macro_f1(confusion: Tensor) -> Tensor:
 def auroc(score: Tensor, y: Tensor) -> Tensor:
     """The area under the ROC curve of scores for binary labels, ties counted half.
 
-    NaN with one class only, and where a score is NaN.
+    NaN with one class only, and where a score is NaN. Scores are compared as float32: the same sample twice is a tie,
+    although its scores in float64 may differ by rounding.
 
     It is the Mann-Whitney statistic: the mean rank of the positives, shifted and scaled.
     """
-    ordered, order = score.sort(dim=-1)
+    ordered, order = score.float().sort(dim=-1)
     first = torch.searchsorted(ordered, ordered, side="left")
     last = torch.searchsorted(ordered, ordered, side="right")
     rank = (first + last + 1).double() / 2  # of tied scores: the mean of their ranks, counted from 1

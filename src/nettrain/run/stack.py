@@ -172,6 +172,7 @@ class Stack:
     def _training(self) -> Iterator[tuple[Tensor, slice | EllipsisType]]:
         """All tensors that an update by a rule changes, and the rows of the stack that each one holds."""
         yield self.w, ...
+        yield self.skipped, ...
         for tensor in self.objective.buffers.values():
             yield tensor, ...
         for block in self.blocks:
@@ -273,7 +274,7 @@ def _copies(tensors: Tensors) -> Tensors:
 
 def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """The rows of `new` where the mask, (K,) or 0-d for one run, is true, and those of `old` elsewhere."""
-    return torch.where(mask.view(*mask.shape, *[1] * (new.dim() - mask.dim())), new, old)
+    return torch.where(mask.view(mask.shape + (1,) * (new.dim() - mask.dim())), new, old)
 
 
 def to_host(tensor: Tensor) -> Tensor:

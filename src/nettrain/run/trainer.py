@@ -234,6 +234,8 @@ class Trainer:
         for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):
             losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
             finite, lr = numbers.pop("finite") == 0, float(rates[done.batches - 1].reshape(-1)[i])
+            if row.setup.settings.on_divergence != "skip_step":
+                numbers.pop("skipped_updates", None)  # that of other rows
             better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
         self.stack.keep_best(better)
         diverged = [row.status == "diverged" for row in self.rows]
