@@ -169,7 +169,7 @@ def test_each_row_of_a_stack_diverges_and_recovers_on_its_own(here):
         assert row.status == alone.status
         if not row.halvings:
             assert_equal(row, alone)
-        assert (row.halvings, row.reason is None) == (alone.halvings, alone.reason is None)
+        assert (row.halvings, row.reason) == (alone.halvings, alone.reason)
     assert [row.status for row in together] == ["completed", "diverged", "completed", "completed", "diverged"]
     assert together[2].halvings == 3
 

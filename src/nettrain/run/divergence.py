@@ -20,16 +20,16 @@ from nettrain.run.stack import Stack, to_host
 
 
 def largest_values(
-    stack: Stack, epoch: int, rates: np.ndarray, before: list[Tensor], behind: int, until: int
+    stack: Stack, epoch: int, rates: np.ndarray, before: list[Tensor], behind: int, until: list[int]
 ) -> list[dict[str, float]]:
-    """For each row the largest activation and gradient, in absolute value, of an epoch up to batch `until`.
+    """For each row the largest activation and gradient, in absolute value, of an epoch up to its batch `until`.
 
     `before` is a snapshot of the stack when `behind` batches of the epoch were behind it. The stack stays as it is.
     """
     present, found = stack.snapshot(), []
     stack.put_back(before)
     coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
-    for i, (x, y) in itertools.islice(enumerate(stack.samples.batches(epoch)), behind, until + 1):
+    for i, (x, y) in itertools.islice(enumerate(stack.samples.batches(epoch)), behind, max(until) + 1):
         activations = _largest_activation(stack, x)
         _, g = update(stack, x, y, coefficients[i], noises[i])
         found.append(torch.stack([activations, g.abs().amax(-1)], -1))
@@ -37,8 +37,9 @@ def largest_values(
     if not found:
         return [{} for _ in stack.setups]
     table = to_host(torch.stack(found)).reshape(len(found), -1, 2).double()  # steps, rows, what
-    rows = table.where(~table.isnan(), 0.0).amax(0).tolist()
-    return [dict(zip(("activation", "gradient"), row, strict=True)) for row in rows]
+    steps = table.where(~table.isnan(), 0.0).transpose(0, 1)
+    own = [row[: max(0, last + 1 - behind)] for row, last in zip(steps, until, strict=True)]
+    return [dict(zip(("activation", "gradient"), row.amax(0).tolist(), strict=True)) if len(row) else {} for row in own]
 
 
 def reason(row: Row, epoch: int, finite_batches: int, largest: dict[str, float]) -> str:

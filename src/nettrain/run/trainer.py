@@ -246,7 +246,7 @@ class Trainer:
         """Say why these rows have diverged in the pass, and let those go on that are to."""
         largest, finite = None, finite_batches(self.stack, done)
         if self.stack.blocks and self.before is not None:
-            until = max(n for n, bad in zip(finite, diverged, strict=True) if bad)
+            until = [n if bad else 0 for n, bad in zip(finite, diverged, strict=True)]
             largest = largest_values(self.stack, epoch, rates, *self.before, until)
         for i, row in enumerate(self.rows):
             if diverged[i]:
