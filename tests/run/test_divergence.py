@@ -174,6 +174,16 @@ def test_each_row_of_a_stack_diverges_and_recovers_on_its_own(here):
     assert together[2].halvings == 3
 
 
+def test_a_row_s_reason_is_that_of_the_run_alone(here):
+    """Here the rows diverge at different updates, and the one that skips them has other gradients later."""
+    rows = [f"on_divergence={policy}" for policy in ("restore_and_halve_lr", "skip_step", "stop")]
+    common = "data=sine", "optimizer=adagrad", "optimizer.lr=1e200", "model.hidden=[]", "epochs=3"
+    together = Trainer(setups(here / "together", *common, rows=rows), CPU).run()
+    alone = [Trainer([setup], CPU).run()[0] for setup in setups(here / "alone", *common, rows=rows)]
+    assert [row.reason for row in together] == [row.reason for row in alone]
+    assert sum("until then the largest activation was" in (row.reason or "") for row in alone) == 2
+
+
 def test_what_is_finite_costs_no_time_in_the_loop_and_changes_no_bits(here):
     """Skipping and going back compute the same as stopping while nothing diverges."""
     overrides = ["data=iris", "epochs=4", "quiet=true", "tensorboard=false", "model.dropout=0.2"]
