@@ -138,5 +138,4 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
     "rows at the same epoch": (
         "sweep with successive halving", lambda: replaced(stacking, "align", nothing),
     ),
-    "end by successive halving": ("sweep with successive halving", changed(lambda last: {"pruned": None})),
 }  # fmt: skip
