@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from nettrain.parts import rules
 from nettrain.parts.activations import relu
 from nettrain.parts.heads import SoftmaxCE
 from nettrain.parts.models import DenseNetwork
+from nettrain.run.fused import Fused
 from nettrain.vector import flatten
 
 PARAMETERS = 10_000_000
@@ -34,17 +36,19 @@ RULES: dict[str, tuple[rules.Rule, type, dict[str, Any]]] = {
 
 
 def update_rules(seconds: float) -> list[dict[str, Any]]:
-    """An update of one flat vector, by our rule and by torch.optim's fastest variant."""
+    """An update of one flat vector, by our rule, also as a compiled program, and by torch.optim's fastest variant."""
     found = []
     for name, (rule, cls, arguments) in RULES.items():
         theirs = nn.Parameter(torch.randn(PARAMETERS))
         theirs.grad = torch.randn(PARAMETERS)
         w, g = theirs.detach().clone(), theirs.grad.clone()
         state, c = rule.init(w), rule.all_coefficients(5.0, rule.lr)
+        fused = Fused(rule, list(c), w.dtype, torch.get_num_threads(), lambda: False)
         optimizer = cls([theirs], **arguments)
         measures: dict[str, Callable[[], float]] = {
             "torch.optim": seconds_of(optimizer.step),
-            "nettrain": seconds_of(lambda rule=rule, state=state, w=w, g=g, c=c: rule.step(state, w, g, c)),
+            "nettrain, eager": seconds_of(partial(rule.step, state, w, g, c)),
+            "nettrain, fused": seconds_of(partial(fused.step, state, w, g, c)),
         }
         found.append(_cell(name, measures, seconds))
     return found
@@ -87,17 +91,23 @@ def plain_step() -> Callable[[], object]:
     return step
 
 
-def our_step() -> Callable[[], object]:
-    """nettrain's step."""
+def our_step(engine: str) -> Callable[[], object]:
+    """nettrain's step by `engine`, eager or fused."""
     model, (x, y), rule = DenseNetwork(WIDTHS, relu), _batch(), rules.Adam()
     objective, w = Objective(model, SoftmaxCE()), flatten(model)
     for parameter in model.parameters():
         parameter.data = parameter.data.new_empty(0)  # w holds the weights
     state, c = rule.init(w), rule.all_coefficients(5.0, rule.lr)
-    return lambda: rule.step(state, w, objective.gradient(w, x, y)[1], c)
+    fused = Fused(rule, list(c), w.dtype, torch.get_num_threads(), lambda: False)
+    update = fused.step if engine == "fused" else rule.step
+    return lambda: update(state, w, objective.gradient(w, x, y)[1], c)
 
 
-STEPS = {"PyTorch, in memory, fused": plain_step, "nettrain, eager": our_step}
+STEPS: dict[str, Callable[[], Callable[[], object]]] = {
+    "PyTorch, in memory, fused": plain_step,
+    "nettrain, eager": partial(our_step, "eager"),
+    "nettrain, fused": partial(our_step, "fused"),
+}
 
 
 def _batch() -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,8 @@ from nettrain.run import engine as engines
 from nettrain.run.books import Books
 from nettrain.run.engine import Engine
 from nettrain.run.files import load_checkpoint
+from nettrain.run.fused import PART as PART_SIZE
+from nettrain.run.fused import Fused
 from nettrain.run.settings import Budget
 from nettrain.run.trainer import Trainer
 
@@ -226,3 +228,68 @@ def test_profile_says_where_the_time_goes_and_writes_a_trace(here, capsys):
     assert "aten::addmm" in names
     plain = nettrain.train(["data=iris", "bs=4", "epochs=5", "quiet=true"])
     assert_same(weights(plain), weights(run))
+
+
+OPTIONS = {
+    "sgd": {"weight_decay": 0.1, "clip_norm": 0.5},
+    "momentum": {"nesterov": True, "weight_decay": 0.1},
+    "adagrad": {"lr_decay": 0.1, "clip_norm": 0.5},
+    "rmsprop": {"momentum": 0.9, "centered": True},
+    "adam": {"amsgrad": True, "weight_decay": 0.1},
+    "adamw": {"clip_norm": 0.5},
+}
+
+
+@pytest.mark.parametrize("options", [False, True])
+@pytest.mark.parametrize("name", RULES)
+def test_a_fused_rule_is_the_rule_on_every_part_of_the_vector(name, options):
+    rule = parts("optimizer")[name](**OPTIONS[name] if options else {})
+    w = torch.randn(3 * PART_SIZE + 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    both = [(w.clone(), rule.init(w)) for _ in range(2)]
+    fused = Fused(rule, list(rule.all_coefficients(1.0, rule.lr)), w.dtype, 2, lambda: False)
+    for t in range(1, 6):
+        c = rule.all_coefficients(float(t), rule.lr)
+        for (own, state), step in zip(both, (rule.step, fused.step), strict=True):
+            step(state, own, torch.sin(own * t), c)
+    (w1, state1), (w2, state2) = both
+    torch.testing.assert_close(w2, w1, rtol=1e-12, atol=1e-14)
+    assert not torch.equal(w1, w)
+    for key in state1:
+        torch.testing.assert_close(state2[key], state1[key], rtol=1e-12, atol=1e-14)
+
+
+def test_a_run_with_a_fused_rule_is_the_eager_one_and_goes_on_as_such(here, programs):
+    """With what cannot be compiled as a whole: a foreign module, a gradient in parts, updates that are left out."""
+    common = [
+        *("data=wine", "model._target_=torch.nn.Linear", "bs=8", "precision=float64", "quiet=true", "epochs=8"),
+        *("accumulate=2", "on_divergence=skip_step", "trust=true"),
+    ]
+    eager, fused = (nettrain.train([*common, f"engine={engine}"]) for engine in ("eager", "fused"))
+    assert_close(weights(fused), weights(eager))
+    assert load_checkpoint(fused.folder / "checkpoints" / "last.pt")["engine"] == "fused"
+    stopped = nettrain.train([*common, "engine=fused", "budget.updates=37"])
+    resumed = nettrain.train([f"resume={stopped.folder}", "budget.updates=null", "trust=true"])
+    assert_same(weights(resumed), weights(fused))
+
+
+def test_auto_fuses_the_rule_of_a_large_network_that_it_cannot_compile(here, capfd):
+    large = ["data=digits", "model.hidden=[1100,1000]", "bs=full", "engine=auto", "epochs=2000", "budget.updates=1"]
+    run = nettrain.train([*large, "budget.updates=1"])
+    assert load_checkpoint(run.folder / "checkpoints" / "last.pt")["engine"] == "eager"  # one update saves nothing
+    stack = Trainer(setups(here / "large", *large[:-1], rows=[""]), CPU).stack
+    chosen = Engine(stack.setups[0].settings, 1, print)
+    chosen.choose(stack, 10_000, lambda: False)
+    assert chosen.choice == "fused"
+    assert "engine     fused: it saves about 6 s of 10000 updates\n" in capfd.readouterr().out
+
+
+def test_what_a_fused_rule_is_not_for_is_said(here, command):
+    ended = command("data=wine", "optimizer=newton", "engine=fused")
+    assert (ended.code, ended.err) == (
+        2,
+        "nettrain: engine=fused: optimizer=newton computes as it goes along; only gradient rules can be compiled; "
+        "use engine=auto.\n",
+    )
+    ended = command("-m", "data=wine", "engine=fused", "seed=1,2", "epochs=1")
+    assert ended.code == 0
+    assert "2 runs -> 2 alone\n  2 alone: engine=fused is for one large network\n" in ended.out

@@ -55,7 +55,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(setup)
-    if config.engine == "compiled":
+    if config.engine in ("compiled", "fused"):
         _check_compiled(setup, device)
     if isinstance(config.optimizer, Solver):
         if not isinstance(model, RowModule):
@@ -74,14 +74,16 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
 
 
 def _check_compiled(setup: Setup, device: torch.device) -> None:
-    """Raise `ConfigError` for a run that cannot be compiled."""
+    """Raise `ConfigError` for a run that cannot be compiled, or its rule fused."""
+    settings = setup.settings
+    whole = settings.engine == "compiled"
     if isinstance(setup.optimizer, Solver):
         why = f"optimizer={setup.optimizer.name} computes as it goes along; only gradient rules can be compiled"
-    elif not isinstance(setup.model, RowModule):
+    elif whole and not isinstance(setup.model, RowModule):
         why = "only nettrain's own models can be compiled"
-    elif setup.settings.on_divergence == "skip_step":
+    elif whole and settings.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
-    elif setup.settings.accumulate > 1 or setup.settings.autocast:
+    elif whole and (settings.accumulate > 1 or settings.autocast):
         why = "accumulate and precision=bf16, which are for large networks, cannot be compiled"
     elif device.type != "cpu":
         why = f"programs are compiled for the CPU, and this run is on {device.type}"
@@ -89,7 +91,7 @@ def _check_compiled(setup: Setup, device: torch.device) -> None:
         why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
     else:
         return
-    raise ConfigError(f"engine=compiled: {why}; use engine=auto.")
+    raise ConfigError(f"engine={settings.engine}: {why}; use engine=auto.")
 
 
 def _check_solver(config: Config) -> None:

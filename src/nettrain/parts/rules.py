@@ -71,19 +71,23 @@ class Rule(ABC):
 
     def step(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
         """One whole update in place: clip g, add the weight decay, apply the rule."""
-        if "clip_norm" in c:
-            g = clip(g, c["clip_norm"])
+        g = self.clipped(g, c)
         if w.numel() <= CHUNK or w.device.type != "cpu":
-            self._update(state, w, g, c)
+            self.elementwise(state, w, g, c)
             return
         tensors = [w, g, *state.values()]
         if not any(isinstance(value, Tensor) for value in c.values()):  # no rows: one vector, whatever its shape
             tensors = [tensor.view(-1) if tensor.is_contiguous() else tensor for tensor in tensors]
         size = max(1, CHUNK * tensors[0].shape[-1] // w.numel())
         for part_w, part_g, *parts in zip(*(tensor.split(size, dim=-1) for tensor in tensors), strict=True):
-            self._update(dict(zip(state, parts, strict=True)), part_w, part_g, c)
+            self.elementwise(dict(zip(state, parts, strict=True)), part_w, part_g, c)
 
-    def _update(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
+    def clipped(self, g: Tensor, c: Coefficients) -> Tensor:
+        """The gradient, clipped where that is switched on."""
+        return clip(g, c["clip_norm"]) if "clip_norm" in c else g
+
+    def elementwise(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
+        """What `step` does after clipping: to each number by itself."""
         if "weight_decay" in c:
             g = add_scaled(g, w, c["weight_decay"])
         self.update(state, w, g, c)

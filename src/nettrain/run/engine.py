@@ -1,9 +1,10 @@
-"""How updates are computed: eagerly, one by one, or many in one call of a compiled program."""
+"""How updates are computed: one by one, the rule's part perhaps fused, or many in one call of a compiled program."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nettrain.compiler.library import BuildError, compiler
@@ -12,13 +13,16 @@ from nettrain.errors import ConfigError
 from nettrain.parts.models import RowModule
 from nettrain.run.compiled import Compiled
 from nettrain.run.eager import Eager
+from nettrain.run.fused import Fused
 from nettrain.run.settings import Settings
 from nettrain.run.stack import Stack
 
 BUILD_SECONDS = 0.7  # that it takes to compile a program
 OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
+FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
+LARGE = 2**20  # weights from which on a rule may be fused
 
 
 class Updates(Protocol):
@@ -58,20 +62,23 @@ class Engine:
         Raises `Abandoned` if `abandon()` became true while it was compiled, and `ConfigError` for `engine=compiled` if
         it cannot be.
         """
-        asked = self.choice == "compiled"
-        if asked or (self.choice == "auto" and compiler() and can_compile(stack) and self._pays(stack, left)):
-            try:
+        asked, auto = self.choice, self.choice == "auto" and compiler() is not None
+        try:
+            if asked == "compiled" or (auto and can_compile(stack) and self._compiling_pays(stack, left)):
                 compiled = Compiled(stack, self.threads, abandon)
-            except (CannotCompile, BuildError, OSError) as error:
-                why = f"this run's update cannot be compiled ({error})"
-                if asked:
-                    raise ConfigError(f"engine=compiled: {why}; use engine=eager.") from error
-                self.say(f"engine     eager: {why}")
-            else:
                 self.updates, stack.forward = compiled, compiled.forward
+            elif asked == "fused" or (auto and can_fuse(stack) and self._fusing_pays(stack, left)):
+                (block,) = stack.blocks
+                names, _ = block.table(np.ones(1), stack.learning_rates(0)[:1])
+                self.updates = Eager(Fused(block.rule, names, stack.dtype, torch.get_num_threads(), abandon))
+        except (CannotCompile, BuildError, OSError) as error:
+            why = f"this run's update cannot be compiled ({error})"
+            if asked != "auto":
+                raise ConfigError(f"engine={asked}: {why}; use engine=eager.") from error
+            self.say(f"engine     eager: {why}")
         self.choice = self.updates.name
 
-    def _pays(self, stack: Stack, left: int) -> bool:
+    def _compiling_pays(self, stack: Stack, left: int) -> bool:
         """Whether the run will end sooner if it is compiled; says so, if it is."""
         layout, rows = stack.objective.layout, len(stack.setups)
         numbers = layout.size * rows if stack.stacked else 0
@@ -81,6 +88,20 @@ class Engine:
             runs = f" of {rows} runs" if rows > 1 else ""
             self.say(f"engine     compiled: it saves about {saved:.0f} s of {left} updates{runs}")
         return pays
+
+    def _fusing_pays(self, stack: Stack, left: int) -> bool:
+        """The same for a fused rule."""
+        saved = left * FUSED_SECONDS * stack.objective.layout.size
+        pays = saved > 2 * BUILD_SECONDS
+        if pays:
+            self.say(f"engine     fused: it saves about {saved:.0f} s of {left} updates")
+        return pays
+
+
+def can_fuse(stack: Stack) -> bool:
+    """Whether the stack is a large run alone, the rule of which can be fused."""
+    alone = bool(stack.blocks) and not stack.stacked
+    return alone and stack.objective.layout.size >= LARGE and stack.device.type == "cpu"
 
 
 def can_compile(stack: Stack) -> bool:

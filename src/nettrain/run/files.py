@@ -85,13 +85,14 @@ def locked(folder: Path) -> Iterator[None]:
     Raises `InUseError` if another process has locked it. The lock ends with the process, however that ends.
     """
     try:
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise storage_error(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for pattern in (_temporary("*", "*"), f"*/{_temporary('*', '*')}"):
+        for pattern in () if new else (_temporary("*", "*"), f"*/{_temporary('*', '*')}"):
             for left in folder.glob(pattern):  # by a run that was killed while it wrote
                 left.unlink(missing_ok=True)
         yield

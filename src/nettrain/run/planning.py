@@ -56,6 +56,8 @@ def refusal(setup: Setup) -> str | None:
     """
     if not isinstance(setup.optimizer, Rule):
         return f"optimizer={setup.optimizer.name} trains alone"
+    if setup.settings.engine == "fused":
+        return "engine=fused is for one large network"
     if isinstance(setup.model, RowModule):
         return None
     name = setup.config["model"]["_target_"]

@@ -103,6 +103,8 @@ class Profile:
             choose(*arguments)
             if engine.updates.name == "compiled":
                 self._wrap(engine.updates, "advance", "compiled updates")
+            if engine.updates.name == "fused":
+                self._wrap(engine.updates, "step", "update")
 
         engine.choose = chosen  # type: ignore[method-assign,assignment]
 

@@ -71,8 +71,9 @@ class Settings:
     deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
     engine: str = option(
         "auto",
-        "how updates are computed: one by one (eager) or many in one compiled call; auto: compiled if quicker",
-        choices=("auto", "eager", "compiled"),
+        "how updates are computed: eager (by torch), fused (the rule in one pass, for large networks), compiled (many "
+        "updates in one call), or auto, which compiles where that is quicker",
+        choices=("auto", "eager", "fused", "compiled"),
     )
     accumulate: int = option(1, "parts in which the gradient of a batch is computed, to save memory", minimum=1)
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")

@@ -31,7 +31,8 @@ from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch
 from nettrain.vector import state_dict
 
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 1.0  # between two times at which what is recorded is written
+ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes about a tenth of that
 
 
 class Trainer:
@@ -61,7 +62,7 @@ class Trainer:
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
         self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
         self.saved, self.saved_updates = time.monotonic(), 0
-        self.flushed = -math.inf
+        self.flushed = time.monotonic()
         self.saving = 0.0  # seconds that it took to save all rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
@@ -187,12 +188,12 @@ class Trainer:
         return time.monotonic() - self.saved > seconds or self.books.updates - self.saved_updates >= self.every_steps
 
     def write(self) -> None:
-        """Save checkpoints when they are due, and what is recorded every second."""
+        """Save checkpoints when they are due, and what is recorded every second, or less often for many rows."""
         now = time.monotonic()
         if self.due():
             self.save(range(len(self.rows)))
             self.saving = self.saved - now
-        elif now - self.flushed > FLUSH_SECONDS:
+        elif now - self.flushed > max(FLUSH_SECONDS, ROW_FLUSH_SECONDS * len(self.rows)):
             in_parallel(lambda row: row.record.flush(), self.rows)
             self.flushed = now
 
