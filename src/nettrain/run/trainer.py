@@ -62,7 +62,7 @@ class Trainer:
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
         self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
         self.saved, self.saved_updates = time.monotonic(), 0
-        self.flushed = time.monotonic()
+        self.flushed = time.monotonic() if len(self.rows) > 1 else -math.inf
         self.saving = 0.0  # seconds that it took to save all rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
