@@ -14,6 +14,7 @@ from nettrain.parts.models import RowModule
 from nettrain.run.compiled import Compiled
 from nettrain.run.eager import Eager
 from nettrain.run.fused import Fused
+from nettrain.run.program import scalar_names
 from nettrain.run.settings import Settings
 from nettrain.run.stack import Stack
 
@@ -59,8 +60,8 @@ class Engine:
     def choose(self, stack: Stack, left: int, abandon: Callable[[], bool]) -> None:
         """Choose for this stack, of which so many updates are left.
 
-        Raises `Abandoned` if `abandon()` became true while it was compiled, and `ConfigError` for `engine=compiled` if
-        it cannot be.
+        Raises `Abandoned` if `abandon()` became true while it was compiled, and `ConfigError` for `engine=compiled` and
+        `engine=fused` if that cannot be done.
         """
         asked, auto = self.choice, self.choice == "auto" and compiler() is not None
         try:
@@ -69,7 +70,7 @@ class Engine:
                 self.updates, stack.forward = compiled, compiled.forward
             elif asked == "fused" or (auto and can_fuse(stack) and self._fusing_pays(stack, left)):
                 (block,) = stack.blocks
-                names, _ = block.table(np.ones(1), stack.learning_rates(0)[:1])
+                names = scalar_names(stack, block)
                 self.updates = Eager(Fused(block.rule, names, stack.dtype, torch.get_num_threads(), abandon))
         except (CannotCompile, BuildError, OSError) as error:
             why = f"this run's update cannot be compiled ({error})"

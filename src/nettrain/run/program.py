@@ -80,10 +80,15 @@ def outputs(stack: Stack) -> int:
     return first.head.outputs(len(first.data.encoder.classes))
 
 
+def scalar_names(stack: Stack, block: Block) -> list[str]:
+    """The names of the scalars that the block's rule is given at every update."""
+    return block.table(np.ones(1), stack.learning_rates(0)[:1])[0]
+
+
 def program_text(stack: Stack, block: Block, noisy: bool) -> str:
     """The program for rows with this kind of rule."""
     samples, rule = stack.samples, example(stack, block)
-    names, _ = block.table(np.ones(1), stack.learning_rates(0)[:1])
+    names = scalar_names(stack, block)
     x, y = samples.splits["train"]
     w = torch.zeros_like(stack.w[0] if stack.stacked else stack.w)
     state = rule.init(w)

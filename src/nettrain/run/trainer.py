@@ -62,6 +62,7 @@ class Trainer:
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
         self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
         self.saved, self.saved_updates = time.monotonic(), 0
+        # A run alone is written after its first epoch; that of many rows would cost as much as the training of a few.
         self.flushed = time.monotonic() if len(self.rows) > 1 else -math.inf
         self.saving = 0.0  # seconds that it took to save all rows
 
