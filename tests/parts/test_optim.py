@@ -107,6 +107,29 @@ def test_lower_precision_agrees_with_torch(case: str, dtype: torch.dtype) -> Non
 
 
 @each_case
+def test_tensors_of_any_size_layout_and_type_go_together(case: str) -> None:
+    """One is larger than what is updated at a time, one lies in memory by channels, one is in single precision."""
+    torch.manual_seed(0)
+    tensors = [
+        torch.randn(400, 400, dtype=torch.float64),
+        torch.randn(150, 110, 3, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last),
+        torch.randn(7, dtype=torch.float32),
+        torch.randn((), dtype=torch.float64),
+        torch.randn(40, 3, dtype=torch.float64).T,
+    ]
+    both = [[nn.Parameter(tensor.clone()) for tensor in tensors] for _ in range(2)]
+    optimizers = [make(parameters) for make, parameters in zip(pair(case), both, strict=True)]
+    for _ in range(3):
+        for p, q in zip(*both, strict=True):
+            p.grad = torch.randn(p.shape, dtype=p.dtype)
+            q.grad = p.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for p, q in zip(*both, strict=True):
+        assert torch.equal(p, q)
+
+
+@each_case
 @pytest.mark.parametrize("to_torch", [False, True])
 def test_a_state_dict_crosses_over_and_training_goes_on_identically(case: str, to_torch: bool) -> None:
     first, second = pair(case) if to_torch else pair(case)[::-1]

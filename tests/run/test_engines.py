@@ -134,7 +134,7 @@ def test_an_old_compiler_builds_the_program_without_what_it_does_not_know(here, 
 
 
 def test_auto_compiles_where_that_saves_more_than_it_takes(here):
-    (setup,) = setups(here, "data=iris", "bs=8", rows=[""])
+    (setup,) = setups(here, "data=iris", "bs=8", "precision=float32", rows=[""])
     stack = Trainer([setup], CPU).stack
     for updates, expected in [(1000, "eager"), (10**6, "compiled")]:
         said = []
@@ -146,8 +146,19 @@ def test_auto_compiles_where_that_saves_more_than_it_takes(here):
             assert "engine     compiled: it saves about 72 s of 1000000 updates" in said[0]
 
 
+def test_in_float64_auto_is_eager_for_a_row_and_for_the_run_alone_and_says_what_that_costs(here):
+    runs = setups(here, "data=iris", "bs=8", rows=["seed=1", "seed=2"])
+    for together in runs[:1], runs:
+        said = []
+        engine = Engine(runs[0].settings, 1, said.append)
+        engine.choose(Trainer(together, CPU).stack, 10**6, lambda: False)
+        assert engine.updates.name == "eager"
+        assert len(said) == 1
+        assert said[0].startswith("engine     eager: equal digits in float64; engine=compiled would save about ")
+
+
 def test_a_run_goes_on_with_the_engine_it_had(here):
-    common = [*PART, "epochs=8", "engine=auto"]
+    common = [*PART, "precision=float32", "epochs=8", "engine=auto"]
     whole = nettrain.train(common)  # too short to be compiled
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "BUILD_SECONDS", 0.0)
@@ -274,10 +285,10 @@ def test_a_run_with_a_fused_rule_is_the_eager_one_and_goes_on_as_such(here, prog
 
 
 def test_auto_fuses_the_rule_of_a_large_network_that_it_cannot_compile(here, capfd):
-    large = ["data=digits", "model.hidden=[1100,1000]", "bs=full", "engine=auto", "epochs=2000", "budget.updates=1"]
+    large = ["data=digits", "model.hidden=[1100,1000]", "bs=full", "precision=float32", "epochs=2000"]
     run = nettrain.train([*large, "budget.updates=1"])
     assert load_checkpoint(run.folder / "checkpoints" / "last.pt")["engine"] == "eager"  # one update saves nothing
-    stack = Trainer(setups(here / "large", *large[:-1], rows=[""]), CPU).stack
+    stack = Trainer(setups(here / "large", *large, rows=[""]), CPU).stack
     chosen = Engine(stack.setups[0].settings, 1, print)
     chosen.choose(stack, 10_000, lambda: False)
     assert chosen.choice == "fused"

@@ -72,6 +72,16 @@ def test_every_rule_with_hyperparameters_of_each_row_s_own(here, optimizer):
     assert_equal_to_alone(here, "data=iris", f"optimizer={optimizer}", "epochs=8", rows=rows)
 
 
+def test_chaotic_training_has_the_bits_of_the_run_alone(here):
+    """At these rates the last bit of a weight decides about its first one some hundred updates later."""
+    common = ["data=breast_cancer", "model.hidden=[32,32]", "bs=8", "drop_last=true", "epochs=6"]
+    rows = [f"optimizer={name} optimizer.lr=0.1 seed={seed}" for name in ("adam", "rmsprop") for seed in range(3)]
+    for row in assert_equal_to_alone(here, *common, rows=rows):
+        alone = load_checkpoint(here / "alone" / row.setup.folder.name / "checkpoints" / "last.pt")
+        together = load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")
+        assert all(torch.equal(alone["model"][name], tensor) for name, tensor in together["model"].items())
+
+
 @pytest.mark.parametrize("data", ["breast_cancer", "wine", "diabetes"])
 def test_every_head_with_splits_of_each_row_s_own(here, data):
     assert_equal_to_alone(here, f"data={data}", "epochs=5", rows=["seed=1", "seed=2"])

@@ -73,7 +73,8 @@ class SigmoidBCE:
         return F.binary_cross_entropy_with_logits(z.squeeze(-1), y.to(z.dtype), reduction=reduction)
 
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
-        return torch.sigmoid(z) - y.unsqueeze(-1)
+        p = torch.exp(-z).add_(1).reciprocal_()  # torch.sigmoid rounds differently at the end of a tensor
+        return p - y.unsqueeze(-1)
 
     def predict(self, z: Tensor) -> Tensor:
         return (z.squeeze(-1) > 0).long()

@@ -212,6 +212,8 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W^T + b for one run, weight (o, i), or for K runs, weight (K, o, i)."""
     if weight.dim() == 2:
         return F.linear(x, weight, bias)
+    if weight.shape[-2] == 1:  # for one row with one output, baddbmm would take another way than for many
+        return torch.sum(x * weight, -1, keepdim=True) + bias.unsqueeze(-2)
     return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
 
 

@@ -76,8 +76,9 @@ class Rule(ABC):
             self.elementwise(state, w, g, c)
             return
         tensors = [w, g, *state.values()]
-        if not any(isinstance(value, Tensor) for value in c.values()):  # no rows: one vector, whatever its shape
-            tensors = [tensor.view(-1) if tensor.is_contiguous() else tensor for tensor in tensors]
+        rows = any(isinstance(value, Tensor) for value in c.values())
+        if not rows and all(tensor.is_contiguous() for tensor in tensors):  # one vector, whatever its shape
+            tensors = [tensor.view(-1) for tensor in tensors]
         size = max(1, CHUNK * tensors[0].shape[-1] // w.numel())
         for part_w, part_g, *parts in zip(*(tensor.split(size, dim=-1) for tensor in tensors), strict=True):
             self.elementwise(dict(zip(state, parts, strict=True)), part_w, part_g, c)

@@ -46,7 +46,8 @@ class Engine:
     """Chooses how the updates of a stack are computed.
 
     `engine=auto` compiles where that will save more time than it takes. The choice depends on the config and on whether
-    there is a compiler, not on measured times: its last bits are the same every time. `say` is told of it.
+    there is a compiler, not on measured times: its last bits are the same every time. In float64 it is always eager,
+    for a row of a sweep and for the run alone, so that both have the same digits. `say` is told of the choice.
     """
 
     def __init__(self, settings: Settings, threads: int, say: Callable[[str], None]) -> None:
@@ -85,8 +86,11 @@ class Engine:
         numbers = layout.size * rows if stack.stacked else 0
         saved = left * (OVERHEAD_SECONDS * len(layout.names) + NUMBER_SECONDS * numbers)
         pays = layout.size * stack.samples.bs <= LARGEST and saved > 2 * BUILD_SECONDS * len(stack.blocks)
+        runs = f" of {rows} runs" if rows > 1 else ""
+        if pays and stack.dtype == torch.float64:
+            self.say(f"engine     eager: equal digits in float64; engine=compiled would save about {saved:.0f} s")
+            return False
         if pays:
-            runs = f" of {rows} runs" if rows > 1 else ""
             self.say(f"engine     compiled: it saves about {saved:.0f} s of {left} updates{runs}")
         return pays
 
@@ -101,7 +105,7 @@ class Engine:
 
 def can_fuse(stack: Stack) -> bool:
     """Whether the stack is a large run alone, the rule of which can be fused."""
-    alone = bool(stack.blocks) and not stack.stacked
+    alone = bool(stack.blocks) and not stack.stacked and stack.dtype != torch.float64
     return alone and stack.objective.layout.size >= LARGE and stack.device.type == "cpu"
 
 

@@ -36,8 +36,9 @@ class Stack:
     def __init__(self, setups: Sequence[Setup], device: torch.device, stacked: bool = False) -> None:
         self.setups = list(setups)
         self.device = device
-        self.stacked = len(setups) > 1 or stacked  # the last row of a stack stays one: its bits depend on that
         first = setups[0]
+        # The last row of a stack stays one, and in float64 a run alone is one: bits depend on that.
+        self.stacked = len(setups) > 1 or stacked or _as_row(first)
         self.dtype = first.settings.dtype
         self.per_epoch = first.updates_per_epoch
         self.samples = Samples(setups, device, self.dtype)
@@ -266,6 +267,12 @@ def forward(stack: Stack, split: str, w: Tensor) -> Tensor:
     """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows."""
     parts = stack.samples.parts(split, samples_at_once(w))
     return torch.cat([stack.objective.logits(w, x) for x, _ in parts], -2)
+
+
+def _as_row(setup: Setup) -> bool:
+    """Whether the run trains as a row of a stack even if it is alone, so as to have the very numbers of the row."""
+    double = setup.settings.dtype == torch.float64 and setup.settings.engine != "fused"
+    return double and isinstance(setup.model, RowModule) and isinstance(setup.optimizer, Rule)
 
 
 def _copies(tensors: Tensors) -> Tensors:

@@ -47,6 +47,7 @@ class Trainer:
         stacked: bool = False,
     ) -> None:
         self.stack = Stack(setups, device, stacked)
+        self.alone = len(setups) == 1 and not stacked
         self.rows = [Row(setup) for setup in setups]
         settings = setups[0].settings
         self.engine = Engine(settings, threads, (lambda line: None) if settings.quiet else say)
@@ -63,7 +64,7 @@ class Trainer:
         self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
         self.saved, self.saved_updates = time.monotonic(), 0
         # A run alone is written after its first epoch; that of many rows would cost as much as the training of a few.
-        self.flushed = time.monotonic() if len(self.rows) > 1 else -math.inf
+        self.flushed = -math.inf if self.alone else time.monotonic()
         self.saving = 0.0  # seconds that it took to save all rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
@@ -162,8 +163,8 @@ class Trainer:
         """Record what is seen only after some epochs: points of the paths, pictures, histograms of the parameters."""
         stack, first = self.stack, self.rows[0]
         self.keep_points(int(first.last["epoch"]))
-        if first.setup.live and first.record.events and first.status == "running" and not stack.stacked:
-            first.setup.live(stack.objective, stack.w, int(first.last["step"]), first.record.events)
+        if first.setup.live and first.record.events and first.status == "running" and self.alone:
+            first.setup.live(stack.objective, stack.w.flatten(), int(first.last["step"]), first.record.events)
         every = first.setup.settings.watch.histograms_every
         if every and self.epoch % every == 0:
             views = stack.objective.layout.views
@@ -185,7 +186,7 @@ class Trainer:
 
         A stack's are further apart where writing them would take a large share of the time.
         """
-        seconds = max(self.every_seconds, 10 * self.saving) if self.stack.stacked else self.every_seconds
+        seconds = self.every_seconds if self.alone else max(self.every_seconds, 10 * self.saving)
         return time.monotonic() - self.saved > seconds or self.books.updates - self.saved_updates >= self.every_steps
 
     def write(self) -> None:
