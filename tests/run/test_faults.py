@@ -2,12 +2,14 @@
 
 import builtins
 import errno
+import itertools
 import os
 import resource
 import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from test_resume import assert_equal
 import nettrain
 from nettrain.errors import StorageError
 from nettrain.run import files
-from nettrain.run.files import append, load_newest, locked, replace_file, save_checkpoint
+from nettrain.run.files import append, load_newest, locked, replace_file, save_checkpoint, write_together
 from nettrain.run.trainer import Trainer
 
 IRIS = ["data=iris", "quiet=true", "tensorboard=false"]
@@ -80,13 +82,28 @@ class Disk:
         del files.open
 
 
+def save(folder, k):
+    """Saves and appends as a run does them, the k-th time."""
+    append(folder / "metrics.csv", f"{k},0.5\n".encode(), sync=True)
+    content = {"model": {"w": torch.full((3000,), float(k))}, "number": k}
+    save_checkpoint(folder / "checkpoints" / "last.pt", content, keep="previous.pt")
+    replace_file(folder / "summary.json", b"%d" % k * 50)
+
+
 def work(folder):
-    """Saves and appends as a run does them, four times."""
+    """A run alone, four times."""
     for k in range(4):
-        append(folder / "metrics.csv", f"{k},0.5\n".encode(), sync=True)
-        content = {"model": {"w": torch.full((3000,), float(k))}, "number": k}
-        save_checkpoint(folder / "checkpoints" / "last.pt", content, keep="previous.pt")
-        replace_file(folder / "summary.json", b"%d" % k * 50)
+        save(folder, k)
+
+
+def work_of_rows(folder):
+    """The rows of a stack, four times; the last of them is the folder itself."""
+    (folder / "row").mkdir()
+    for k in range(4):
+        write_together(partial(save, k=k), [folder / "row", folder])
+
+
+each_work = pytest.mark.parametrize("work", [work, work_of_rows])
 
 
 def state(folder):
@@ -103,15 +120,16 @@ def state(folder):
     return number, lines
 
 
-def operations(folder):
+def operations(folder, work=work):
     folder.mkdir()
     with Disk() as disk:
         work(folder)
     return disk.trace
 
 
-def test_after_a_crash_at_any_operation_every_file_is_the_old_one_or_the_new_one(tmp_path):
-    total = len(operations(tmp_path / "whole"))
+@each_work
+def test_after_a_crash_at_any_operation_every_file_is_the_old_one_or_the_new_one(tmp_path, work):
+    total = len(operations(tmp_path / "whole", work))
     assert total > 40
     seen = []
     for at in range(1, total + 1):
@@ -125,27 +143,54 @@ def test_after_a_crash_at_any_operation_every_file_is_the_old_one_or_the_new_one
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-        number, lines = state(folder)
-        whole = [line for line in lines if line.endswith("\n")]
-        assert len(lines) - len(whole) <= 1  # the line that was being written
-        assert whole == [f"{k},0.5\n" for k in range(len(whole))]
-        assert number is None or number < len(whole)  # no checkpoint is ahead of its table
+        for row in [*folder.glob("row"), folder]:
+            number, lines = state(row)
+            whole = [line for line in lines if line.endswith("\n")]
+            assert len(lines) - len(whole) <= 1  # the line that was being written
+            assert whole == [f"{k},0.5\n" for k in range(len(whole))]
+            assert number is None or number < len(whole)  # no checkpoint is ahead of its table
+            with locked(row):
+                assert not list(row.glob("**/*.tmp"))
         seen.append(-1 if number is None else number)
-        with locked(folder):
-            assert not list(folder.rglob("*.tmp"))
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (-1, 3)
 
 
-def test_when_the_disk_is_full_at_any_operation_every_file_is_the_old_one_or_the_new_one(tmp_path):
-    for at in range(1, len(operations(tmp_path / "whole")) + 1):
+@each_work
+def test_when_the_disk_is_full_at_any_operation_every_file_is_the_old_one_or_the_new_one(tmp_path, work):
+    for at in range(1, len(operations(tmp_path / "whole", work)) + 1):
         folder = tmp_path / str(at)
         folder.mkdir()
         with Disk(at), pytest.raises(StorageError, match="No space left on device"):
             work(folder)
-        _, lines = state(folder)
-        assert lines == [f"{k},0.5\n" for k in range(len(lines))]
+        for row in [*folder.glob("row"), folder]:
+            _, lines = state(row)
+            assert lines == [f"{k},0.5\n" for k in range(len(lines))]
         assert not list(folder.rglob("*.tmp"))
+
+
+def test_names_of_rows_are_written_when_all_their_files_are_on_the_disk(tmp_path):
+    trace = [(kind, name) for kind, name in operations(tmp_path / "whole", work_of_rows) if kind != "write"]
+    kinds = [kind for kind, _ in itertools.groupby(kind for kind, _ in trace)]
+    assert kinds == ["open", "fsync", "rename", "fsync"] * 4
+
+
+def test_a_row_that_cannot_be_written_is_left_out_and_the_others_are_whole(tmp_path):
+    rows, failed = [tmp_path / name for name in ("a", "b", "c")], []
+    for row in rows:
+        row.mkdir()
+
+    def work(row):
+        save(row, 0)
+        if row.name == "b":
+            shutil.rmtree(row)
+
+    write_together(work, rows, lambda row, error: failed.append((row, str(error))))
+    ((row, message),) = failed
+    assert row == rows[1]
+    assert "it cannot be written: the folder" in message
+    assert not rows[1].exists()
+    assert state(rows[0]) == state(rows[2]) == (0, ["0,0.5\n"])
 
 
 def test_each_new_name_is_written_after_its_file_and_before_anything_else(tmp_path):

@@ -4,9 +4,13 @@ import os
 
 import pytest
 import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nettrain.errors import CheckpointError, StorageError
 from nettrain.run.files import load_checkpoint, replace_file, save_checkpoint
+from nettrain.run.written import yaml_text
 
 
 @pytest.fixture
@@ -73,3 +77,17 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+_plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=30),
+    max_leaves=60,
+)
+
+
+@given(st.dictionaries(st.text(), _plain, max_size=4))
+@settings(deadline=None)
+def test_a_config_s_text_means_what_was_written(content):
+    for _ in range(2):  # the second time of parts that are known
+        assert yaml.safe_load(yaml_text(content)) == content

@@ -21,7 +21,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.parts.random import seeded
 from nettrain.run.device import SMALL, choose_device, deterministic, threads_for
 from nettrain.run.environment import environment, record_environment, recorded_environment, stack_of
-from nettrain.run.files import in_parallel, locked
+from nettrain.run.files import locked, write_together
 from nettrain.run.halving import Halving, ended_by_halving
 from nettrain.run.row import Row
 from nettrain.run.setup import Setup
@@ -206,7 +206,7 @@ def train(starts: Sequence[Start], device: torch.device, halving: Halving | None
             if warning:
                 warn(warning)
 
-        in_parallel(record, starts)
+        write_together(record, starts)
         trainer = Trainer(setups, device, halving, threads, stacked=stack is not None)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:

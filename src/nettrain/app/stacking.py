@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from nettrain import data
@@ -21,7 +20,7 @@ from nettrain.parts.solvers import free_memory
 from nettrain.run import planning
 from nettrain.run.device import choose_device
 from nettrain.run.environment import stack_of
-from nettrain.run.files import in_parallel, locked
+from nettrain.run.files import locked, write_together
 from nettrain.run.halving import Halving
 
 MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock
@@ -200,7 +199,12 @@ def _train_stack(
                 starts[i] = ready(jobs[i], device, cache.load)
             except Exception as error:
                 fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
-        in_parallel(partial(_begin, jobs, starts), list(starts))
+
+        def leave_out(i: int, error: Exception) -> None:
+            del starts[i]
+            fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])
+
+        write_together(lambda i: begin(jobs[i], starts[i]), list(starts), leave_out)
         align(list(starts.values()), halving)
         for i, start in starts.items():
             groups.setdefault((planning.shared(start.setup), start.position), []).append((i, start))
@@ -227,12 +231,3 @@ def _train_stack(
                 going.append(i)
         if going:
             yield from _train_stack(jobs, going, cache, halving)
-
-
-def _begin(jobs: Sequence[Job], starts: dict[int, Start], i: int) -> None:
-    """Begin the run, or leave it out if that fails."""
-    try:
-        begin(jobs[i], starts[i])
-    except Exception as error:
-        del starts[i]
-        fail(error, jobs[i].folder, jobs[i].hydra["overrides"]["task"])

@@ -8,6 +8,9 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +20,43 @@ from nettrain.errors import CheckpointError, InUseError, StorageError
 
 FORMAT = 3  # of checkpoints; raised when their content changes
 
-WRITERS = 4  # threads that wait for the disk at once; more of them wait for one another
+SYNCS = 16  # threads that wait for the disk at once
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Written:
+    """A file that has been written, but is not on the disk for certain, and bears its name only if it was appended to.
+
+    The one that has the name now stays beside it under the name `keep`, if given.
+    """
+
+    path: Path
+    temporary: Path | None = None
+    keep: str | None = None
+
+    def sync(self) -> None:
+        _fsync(self.temporary or self.path)
+
+    def publish(self) -> None:
+        if self.temporary:
+            if self.keep and self.path.exists():
+                os.replace(self.path, self.path.with_name(self.keep))
+            os.replace(self.temporary, self.path)
+
+    def sync_name(self) -> None:
+        if self.temporary:
+            _fsync(self.path.parent)
+
+    def withdraw(self) -> None:
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                self.temporary.unlink()
+
+
+# The files of the item in work, where `write_together` is to bring them to the disk.
+_together: ContextVar[list[_Written] | None] = ContextVar("_together", default=None)
 
 
 def replace_file(path: Path, content: bytes, keep: str | None = None, durable: bool = True) -> None:
@@ -30,38 +67,81 @@ def replace_file(path: Path, content: bytes, keep: str | None = None, durable: b
     file then stays.
     """
     temporary = path.with_name(_temporary(path.name, os.getpid()))
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        if keep and path.exists():
-            os.replace(path, path.with_name(keep))
-        os.replace(temporary, path)
+    written, group = _Written(path, temporary, keep), _together.get()
+    with _written(written):
+        if not path.parent.exists():
+            path.parent.mkdir()
+        with open(temporary, "wb", buffering=0) as file:
+            _write(file, content)
+        if durable and group is not None:
+            group.append(written)
+            return
         if durable:
-            _fsync_folder(path.parent)  # which holds the new name
+            written.sync()
+        written.publish()
+        if durable:
+            written.sync_name()
+
+
+@contextlib.contextmanager
+def _written(file: _Written) -> Iterator[None]:
+    """Raise `StorageError` where something happens to the file, and leave nothing behind then."""
+    try:
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise storage_error(path, error) from error
+        file.withdraw()
+        raise storage_error(file.path, error) from error
 
 
-def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> None:
-    """Do the work, which waits for the disk, for all items; the first error that came up is raised afterwards."""
-    if len(items) == 1:
-        work(items[0])
-    elif items:
-        with ThreadPoolExecutor(min(WRITERS, len(items))) as pool:
-            list(pool.map(work, items))
+def write_together(
+    work: Callable[[T], None], items: Sequence[T], failed: Callable[[T, Exception], None] | None = None
+) -> None:
+    """Do the work for all items; the files that it writes reach the disk together, which takes a part of the time.
+
+    They get their names when all of them are on the disk, an item's in the order in which it wrote them. An item whose
+    work or files fail is handed to `failed`; without that the first error is raised when all is done.
+    """
+    errors: list[tuple[T, Exception]] = []
+    groups: list[tuple[T, list[_Written]]] = []
+    for item in items:
+        files: list[_Written] = []
+        token = _together.set(files)
+        try:
+            work(item)
+        except Exception as error:
+            errors.append((item, error))
+        finally:
+            _together.reset(token)
+        groups.append((item, files))
+
+    def each(step: Callable[[_Written], None], group: tuple[T, list[_Written]]) -> None:
+        item, files = group
+        try:
+            for file in files:
+                with _written(file):
+                    step(file)
+        except StorageError as error:
+            errors.append((item, error))
+            for file in files:
+                file.withdraw()
+            files.clear()
+
+    with ThreadPoolExecutor(min(SYNCS, len(items) or 1)) as pool:
+        list(pool.map(partial(each, _Written.sync), groups))
+        for group in groups:
+            each(_Written.publish, group)
+        list(pool.map(partial(each, _Written.sync_name), groups))
+    for item, found in errors:
+        if failed is None:
+            raise found
+        failed(item, found)
 
 
 def replace_by(path: Path, other: Path) -> None:
     """Give another file in the same folder the name `path`, durably. Raises `StorageError` as `replace_file` does."""
     try:
         os.replace(other, path)
-        _fsync_folder(path.parent)
+        _fsync(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
 
@@ -70,8 +150,9 @@ def _temporary(name: str, process: int | str) -> str:
     return f".{name}.{process}.tmp"
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    """Bring the content of a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -104,6 +185,12 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _write(file: io.FileIO, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:  # a disk that is nearly full takes a part, and says so at the next one
+        rest = rest[file.write(rest) :]
+
+
 def append(path: Path, content: bytes, sync: bool = False) -> None:
     """Add to the end of a file, all of it or nothing; with `sync` it is on the disk when this returns.
 
@@ -113,10 +200,10 @@ def append(path: Path, content: bytes, sync: bool = False) -> None:
         with open(path, "ab", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             try:
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                if sync:
+                _write(file, content)
+                if sync and (group := _together.get()) is not None:
+                    group.append(_Written(path))
+                elif sync:
                     os.fsync(file.fileno())
             except OSError:
                 file.truncate(size)  # a full disk takes a part

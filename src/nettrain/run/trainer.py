@@ -18,7 +18,7 @@ from nettrain.run.books import Books
 from nettrain.run.compiled import Abandoned
 from nettrain.run.divergence import largest_values, reason
 from nettrain.run.engine import Engine
-from nettrain.run.files import in_parallel
+from nettrain.run.files import write_together
 from nettrain.run.graph import model_graph
 from nettrain.run.halving import Halving
 from nettrain.run.passes import Begun, Pass, converged, finite_batches, gradient_pass, measure, solver_pass
@@ -196,7 +196,7 @@ class Trainer:
             self.save(range(len(self.rows)))
             self.saving = self.saved - now
         elif now - self.flushed > max(FLUSH_SECONDS, ROW_FLUSH_SECONDS * len(self.rows)):
-            in_parallel(lambda row: row.record.flush(), self.rows)
+            write_together(lambda row: row.record.flush(), self.rows)
             self.flushed = now
 
     def learning_rates(self) -> np.ndarray:
@@ -281,7 +281,7 @@ class Trainer:
             never = row.status == "diverged" and not row.best  # there are no weights worth a test
             row.finish(row.status, self.books, {} if never else numbers[i])
 
-        in_parallel(finish, [i for i, end in enumerate(ended) if end])
+        write_together(finish, [i for i, end in enumerate(ended) if end])
         going = [i for i, end in enumerate(ended) if not end]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
@@ -292,7 +292,7 @@ class Trainer:
         self.save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
-        in_parallel(lambda row: row.finish("interrupted", self.books, {}), self.rows)
+        write_together(lambda row: row.finish("interrupted", self.books, {}), self.rows)
 
     def save(self, which: Iterable[int]) -> None:
         """Write last.pt, all that going on needs, and best.pt of these rows.
@@ -341,5 +341,5 @@ class Trainer:
             if row.best:
                 row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
 
-        in_parallel(save, list(which))
+        write_together(save, list(which))
         self.saved, self.saved_updates = time.monotonic(), self.books.updates
