@@ -29,7 +29,7 @@ from nettrain.parts.numerics import (
 )
 from nettrain.parts.option import option
 
-CHUNK = 2**17  # numbers that are updated at a time on a CPU, so that all operations find them in its cache
+CHUNK = 2**19  # numbers that are updated at a time on a CPU, so that all operations find them in its cache
 
 State = dict[str, Tensor]
 Coefficients = dict[str, Coefficient]

@@ -52,8 +52,7 @@ def gradient_pass(
 
     It ends early when `stop()` is true after a call of the engine, which makes at most `room()` updates.
     """
-    zs, batch = list(begun.z), begun.batches
-    g, before = torch.full_like(stack.w, torch.nan), torch.full_like(stack.w, torch.nan)
+    zs, batch, before = list(begun.z), begun.batches, torch.empty_like(stack.w)
     updates.begin(stack, epoch, rates, batch)
     while batch < stack.per_epoch:
         number = min(updates.most, stack.per_epoch - batch, max(1, room()))
@@ -63,7 +62,9 @@ def gradient_pass(
         books.gradient_updates(number)
         if stop():
             break
-    return Pass(batch, zs, targets(stack, epoch, batch), g, stack.w - before)
+    whole = batch == stack.per_epoch
+    change = torch.sub(stack.w, before, out=before) if whole else before.fill_(torch.nan)
+    return Pass(batch, zs, targets(stack, epoch, batch), g, change)
 
 
 def targets(stack: Stack, epoch: int, batches: int) -> Tensor:
