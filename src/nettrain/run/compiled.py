@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nettrain.compiler.library import library
 from nettrain.run.blocks import Block, kind
-from nettrain.run.program import example, outputs, program_text
+from nettrain.run.program import example, outputs, program_text, watched_names
 from nettrain.run.stack import Stack
 
 CALL_SECONDS = 0.25  # of one call, between two of which signals and budgets are looked at
@@ -39,7 +39,7 @@ class Compiled:
     def __init__(self, stack: Stack, threads: int, abandon: Callable[[], bool]) -> None:
         self.noisy = stack.noise(0) is not None
         self.pool = ThreadPoolExecutor(threads)
-        self.threads, self.most = threads, 64
+        self.threads, self.most, self.names = threads, 64, watched_names(stack)
         self.programs: dict[Any, ctypes.CDLL] = {}
         for block in stack.blocks:
             program = library(program_text(stack, block, self.noisy), abandon)
@@ -109,6 +109,16 @@ class Compiled:
         given = _pointer(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
         self._run([partial(_call, program.logits, program, *given, *share) for share in self._shares(rows)])
         return z if stack.stacked else z[0]
+
+    def watched(self, stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
+        """As `nettrain.run.watch.watched`."""
+        program, x = next(iter(self.programs.values())), stack.first_samples
+        assert gradient is not None
+        values = torch.empty(len(stack.setups), len(self.names), dtype=torch.float64)
+        given = _pointer(stack.w), _pointer(gradient), _pointer(change), _pointer(x), x[0].numel() if x.dim() > 2 else 0
+        shares = self._shares(len(values))
+        self._run([partial(_call, program.watch, program, *given, _pointer(values), *share) for share in shares])
+        return dict(zip(self.names, (values if stack.stacked else values[0]).unbind(-1), strict=True))
 
     def _shares(self, rows: int) -> list[tuple[int, int]]:
         """The first row and the number of rows for each thread."""

@@ -11,6 +11,7 @@ from nettrain.parts.random import Noise
 from nettrain.parts.rules import Coefficients, State
 from nettrain.run.fused import Fused
 from nettrain.run.stack import Stack
+from nettrain.run.watch import watched
 
 Step = Callable[[State, Tensor, Tensor, Coefficients], None]  # as `Rule.step`
 
@@ -22,6 +23,7 @@ class Eager:
     """
 
     most = 1
+    watched = staticmethod(watched)
 
     def __init__(self, fused: Fused | None = None) -> None:
         self.name = "fused" if fused else "eager"

@@ -18,7 +18,7 @@ from nettrain.run.program import scalar_names
 from nettrain.run.settings import Settings
 from nettrain.run.stack import Stack
 
-BUILD_SECONDS = 0.7  # that it takes to compile a program
+BUILD_SECONDS = 0.9  # that it takes to compile a program
 OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
@@ -40,6 +40,9 @@ class Updates(Protocol):
 
         The weights before the last one are written into `before`, if given.
         """
+
+    def watched(self, stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
+        """The numbers of the inside of the network, each (...), as `nettrain.run.watch.watched` gives them."""
 
 
 class Engine:

@@ -18,10 +18,10 @@ from nettrain.problem import Abandoned, Problem
 from nettrain.run.books import Books
 from nettrain.run.engine import Updates
 from nettrain.run.stack import Stack
-from nettrain.run.watch import watched
 
 Stop = Callable[[], bool]
 Room = Callable[[], int]
+Watched = Callable[[Stack, Tensor | None, Tensor], dict[str, Tensor]]
 
 SAMPLES = 2**18  # in the forward passes of a population, or of rows of a Hessian, that are computed at once
 
@@ -113,14 +113,13 @@ def converged(stack: Stack) -> str | None:
     return REASONS.get(int(stack.state["converged"])) if stack.state and stack.per_epoch == 1 else None
 
 
-def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
+def measure(stack: Stack, done: Pass, watched: Watched) -> dict[str, Tensor]:
     """The numbers of an epoch, each (...).
 
     Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
     update. Validation's are those after the epoch; without a validation split, by which epochs are compared, training's
-    are, too. `finite` is 0 where all weights are finite, and NaN elsewhere.
+    are, too. `finite` is 0 where all weights are finite, and NaN elsewhere. `watched` is the engine's.
     """
-    norm = torch.linalg.vector_norm
     z, y = torch.cat(done.z, -2), done.y
     values = stack.evaluate("val", stack.w)
     if values:
@@ -131,9 +130,6 @@ def measure(stack: Stack, done: Pass) -> dict[str, Tensor]:
     values["finite"] = (stack.w * 0).sum(-1)
     if stack.skips is not None:
         values["skipped_updates"] = stack.skipped
-    if done.gradient is not None:
-        values["gradient_norm"] = norm(done.gradient, dim=-1)
-    values["update_to_weight"] = norm(done.change, dim=-1) / norm(stack.w, dim=-1)
     return {**values, **watched(stack, done.gradient, done.change)}
 
 

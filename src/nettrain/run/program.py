@@ -17,6 +17,7 @@ from nettrain.parts.random import Noise
 from nettrain.parts.rules import Rule
 from nettrain.run.blocks import Block
 from nettrain.run.stack import Stack
+from nettrain.run.watch import watched_in_rows
 
 _LOOP = Template("""
 constexpr int64_t MOST = $some > $bs ? $some : $bs;  // samples at once
@@ -64,6 +65,14 @@ extern "C" void logits($real* weights, const $real* all_x, const int64_t* order,
       memcpy(outputs + (r * samples + s) * $outputs, z, here * $outputs * sizeof($real));
     }
 }
+
+// For each of the rows: the numbers of its inside.
+extern "C" void watch($real* weights, $real* gradients, $real* changes, $real* all_x, int64_t x_row, double* values,
+                      int64_t first, int64_t rows, char* scratch) {
+  for (int64_t r = first; r < first + rows; r++)
+    watched(weights + r * $parameters, gradients + r * $parameters, changes + r * $parameters, all_x + r * x_row,
+            values + r * $values, scratch);
+}
 """)
 SOME = 32  # samples whose logits are computed at a time
 
@@ -83,6 +92,16 @@ def outputs(stack: Stack) -> int:
 def scalar_names(stack: Stack, block: Block) -> list[str]:
     """The names of the scalars that the block's rule is given at every update."""
     return block.table(np.ones(1), stack.learning_rates(0)[:1])[0]
+
+
+def watched_names(stack: Stack) -> list[str]:
+    """The names of the numbers that the program's `watch` gives."""
+    return list(watched_in_rows(stack, *_watched_example(stack).values()))
+
+
+def _watched_example(stack: Stack) -> dict[str, Tensor]:
+    w, x = torch.zeros(stack.objective.layout.size, dtype=stack.dtype), stack.first_samples
+    return {"w": w, "gradient": w.clone(), "change": w.clone(), "x": torch.zeros(x.shape[-2:], dtype=stack.dtype)}
 
 
 def program_text(stack: Stack, block: Block, noisy: bool) -> str:
@@ -108,6 +127,10 @@ def program_text(stack: Stack, block: Block, noisy: bool) -> str:
         with torch.no_grad():
             return function(name, update, {"w": w, "g": torch.zeros_like(w), **state, **batch, **numbers, **noise})
 
+    def watch(values: Tensor, **tensors: Tensor) -> None:
+        for value, number in zip(values, watched_in_rows(stack, **tensors).values(), strict=True):
+            value.copy_(number)
+
     def forward(w: Tensor, x: Tensor, z: Tensor) -> None:
         z.copy_(objective.logits(w, x))
 
@@ -120,6 +143,8 @@ def program_text(stack: Stack, block: Block, noisy: bool) -> str:
             "z": torch.zeros(SOME, outputs(stack), dtype=w.dtype),
         }
         evaluation = function("forward", forward, {"w": w, **some})
+        values = torch.zeros(len(watched_names(stack)), dtype=torch.float64)
+        inside = function("watched", watch, {**_watched_example(stack), "values": values})
     loop = _LOOP.substitute(
         real=c_type(w.dtype),
         target=c_type(y.dtype),
@@ -132,6 +157,7 @@ def program_text(stack: Stack, block: Block, noisy: bool) -> str:
         row=", ".join(f"row[{i}]" for i in range(2 + len(state))),
         parameters=len(w),
         some=SOME,
-        scratch=max(whole[1], smaller[1], evaluation[1]),
+        values=len(values),
+        scratch=max(whole[1], smaller[1], evaluation[1], inside[1]),
     )
-    return "\n".join([KERNELS, whole[0], smaller[0], evaluation[0], loop])
+    return "\n".join([KERNELS, whole[0], smaller[0], evaluation[0], inside[0], loop])

@@ -136,7 +136,7 @@ class Stack:
     def first_samples(self) -> Tensor:
         """x (..., n, D) of some training samples, always the same, by which hidden units are watched."""
         x, _ = next(self.samples.parts("train", min(64, max(16, self.samples.size["train"] // 16))))
-        return x
+        return x.contiguous()
 
     def keep_best(self, better: list[bool]) -> None:
         """Remember the present weights and buffers of the rows that are better than before."""

@@ -231,7 +231,7 @@ class Trainer:
         """
         spent = self.books.spent
         epoch = self.epoch + (self.begun.batches > 0)
-        measured = fetch(measure(self.stack, done))
+        measured = fetch(measure(self.stack, done, self.engine.updates.watched))
         position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
         better = []
         for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):

@@ -29,22 +29,12 @@ _CALLS: list[tuple[Activation, list[Any]]] = [
 _FUNCTIONS = {call: f for f, calls in _CALLS for call in calls}
 
 
-@torch.no_grad()
-def unit_shares(stack: Stack) -> dict[str, Tensor]:
+def module_shares(stack: Stack) -> dict[str, Tensor]:
     """`dead/<layer>` and `saturated/<layer>`, each (...), on the first samples of the training split.
 
-    Layers are named as their parameters are; in a module that is not nettrain's own, those are meant that were called
-    last before the activation.
+    Layers are named as their parameters are; those are meant that were called last before the activation.
     """
     model, parameters, x = stack.objective.model, stack.parameters, stack.first_samples
-    if isinstance(model, DenseNetwork):
-        f, depth = model.activation, len(model.layers) - 1
-        if not _steep_parts(f):
-            return {}
-        hidden = itertools.islice(model.affine_outputs(parameters, x), depth)
-        return {name: share for i, z in enumerate(hidden) for name, share in _shares(f, z, f"layers.{i}").items()}
-    if isinstance(model, RowModule):
-        return {}
     model.eval()
     for f in _FUNCTIONS.values():
         _steep_parts(f)  # by autograd, which vmap would not let in
@@ -56,6 +46,15 @@ def unit_shares(stack: Stack) -> dict[str, Tensor]:
 
     own = (parameters, stack.objective.buffers, x)
     return vmap(of_row, (0, 0, 0 if x.dim() == 3 else None))(*own) if stack.stacked else of_row(*own)
+
+
+def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    """The same for a module of nettrain's own, on the samples x (..., n, D)."""
+    if not isinstance(model, DenseNetwork) or not _steep_parts(model.activation):
+        return {}
+    hidden = itertools.islice(model.affine_outputs(parameters, x), len(model.layers) - 1)
+    shares = (_shares(model.activation, z, f"layers.{i}") for i, z in enumerate(hidden))
+    return {name: share for own in shares for name, share in own.items()}
 
 
 @cache
@@ -73,7 +72,7 @@ def _shares(f: Activation, z: Tensor, layer: str) -> dict[str, Tensor]:
         flat = (z.amax(-2, True) if dead else z) <= low
         if high < torch.inf:
             flat = flat | ((z.amin(-2, True) if dead else z) >= high)
-        found[f"{name}/{layer}"] = flat.mean((-2, -1), dtype=torch.float64)
+        found[f"{name}/{layer}"] = flat.sum((-2, -1), dtype=torch.float64) / flat.shape[-2:].numel()
     return found
 
 

@@ -7,28 +7,43 @@ reductions over the last axes, so that rows do not mix and nothing is read from 
 import torch
 from torch import Tensor
 
+from nettrain.parts.models import RowModule
 from nettrain.run.stack import Stack
-from nettrain.run.units import unit_shares
+from nettrain.run.units import module_shares, row_module_shares
+from nettrain.vector import Layout
 
 
+@torch.no_grad()
 def watched(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
-    """What `watch` asks for, each (...), as `<what>/<layer>`; gradient and change (..., P) of the last update."""
+    """The numbers of the inside of the network, each (...); gradient and change (..., P) of the last update.
+
+    The norms of the whole network, and what `watch` asks for, as `<what>/<layer>`.
+    """
+    if isinstance(stack.objective.model, RowModule):
+        return watched_in_rows(stack, stack.w, gradient, change, stack.first_samples)
     settings = stack.setups[0].settings.watch
-    values = layer_norms(stack, gradient, change) if settings.layers else {}
-    return {**values, **unit_shares(stack)} if settings.units else values
+    values = norms(stack.objective.layout, stack.w, gradient, change, settings.layers)
+    return {**values, **module_shares(stack)} if settings.units else values
 
 
-def layer_norms(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
-    """`gradient_norm/<layer>` = ||g|| and `update_to_weight/<layer>` = ||change of w|| / ||w|| of its parameters."""
-    layers = stack.objective.layout.layers
-    sizes = [part.stop - part.start for part in layers.values()]
+def watched_in_rows(stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, D)."""
+    objective, settings = stack.objective, stack.setups[0].settings.watch
+    assert isinstance(objective.model, RowModule)
+    values = norms(objective.layout, w, gradient, change, settings.layers)
+    shares = row_module_shares(objective.model, objective.layout.views(w), x) if settings.units else {}
+    return {**values, **shares}
 
-    def norms(vector: Tensor) -> list[Tensor]:
-        return [torch.linalg.vector_norm(part, dim=-1) for part in vector.split(sizes, dim=-1)]
 
-    values = {}
-    if gradient is not None:
-        values = {f"gradient_norm/{name}": norm for name, norm in zip(layers, norms(gradient), strict=True)}
-    for name, moved, size in zip(layers, norms(change), norms(stack.w), strict=True):
-        values[f"update_to_weight/{name}"] = moved / size
-    return values
+def norms(layout: Layout, w: Tensor, gradient: Tensor | None, change: Tensor, layers: bool) -> dict[str, Tensor]:
+    """`gradient_norm` = ||g|| and `update_to_weight` = ||change of w|| / ||w||; with `layers` `.../<layer>`, too."""
+
+    def norm(vector: Tensor, part: slice) -> Tensor:
+        return torch.linalg.vector_norm(vector[..., part], dim=-1)
+
+    found: dict[str, Tensor] = {}
+    for parts in [{"": slice(None)}, *([{f"/{name}": part for name, part in layout.layers.items()}] if layers else [])]:
+        if gradient is not None:
+            found |= {f"gradient_norm{name}": norm(gradient, part) for name, part in parts.items()}
+        found |= {f"update_to_weight{name}": norm(change, part) / norm(w, part) for name, part in parts.items()}
+    return found
