@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+PAUSE = 0.05  # seconds before each turn: the threads of the one before spin for a while until they sleep
+STEADY = 0.02  # seconds into a turn from which on a measurement counts: the processor, too, has slept
+
 
 @dataclass
 class Spread:
@@ -25,7 +28,7 @@ class Spread:
 def alternating(
     measures: Mapping[str, Callable[[], float]], seconds: float, least: int = 5, most: int = 30, warm: bool = True
 ) -> dict[str, Spread]:
-    """Call every function in turn, `least` to `most` times as far as `seconds` last; each gives one measurement.
+    """Let every function measure in turn, `least` to `most` times as far as `seconds` last.
 
     With `warm`, a first round, in which caches are filled and programs compiled, does not count.
     """
@@ -40,7 +43,12 @@ def alternating(
             if round_ >= least and time.perf_counter() - start > seconds:
                 break
             for name, measure in measures.items():
-                values[name].append(measure())
+                time.sleep(PAUSE)
+                begun = time.perf_counter()
+                value = measure()
+                while time.perf_counter() - begun < STEADY:
+                    value = measure()
+                values[name].append(value)
     finally:
         gc.enable()
     return {name: Spread.of(all_) for name, all_ in values.items()}
