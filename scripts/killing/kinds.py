@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nettrain.app import job, stacking
+from nettrain.app import job
 from nettrain.run.record import Record
 from nettrain.run.tensorboard import EventFile
 from nettrain.run.trainer import Trainer
@@ -134,8 +134,5 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
     "rows of a stack, optimizer state": ("sweep of rules", changed(zeros("optimizer"))),
     "row of a stack that is the last": (
         "sweep to one last row", lambda: replaced(job, "stack_of", lambda folder: None),
-    ),
-    "rows at the same epoch": (
-        "sweep with successive halving", lambda: replaced(stacking, "align", nothing),
     ),
 }  # fmt: skip

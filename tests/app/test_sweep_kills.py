@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.run import row
+from nettrain.run import files
 from nettrain.run.files import load_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "run"))
@@ -29,19 +29,19 @@ SWEEPS = {
 
 @pytest.fixture
 def killed(monkeypatch, command):
-    """`killed(n, arguments)` runs a sweep until it writes its n-th checkpoint; whether there were as many."""
+    """`killed(n, arguments)` runs a sweep until its n-th checkpoint is to get its name; whether there were as many."""
 
     def run(at, *arguments):
-        save, count = row.save_checkpoint, []
+        publish, count = files._Written.publish, []
 
-        def crash(*given, **more):
-            count.append(1)
-            if len(count) == at:
+        def crash(file):
+            count.append(file.path.suffix)
+            if count.count(".pt") == at:
                 raise Crash
-            save(*given, **more)
+            publish(file)
 
         with monkeypatch.context() as patch:
-            patch.setattr(row, "save_checkpoint", crash)
+            patch.setattr(files._Written, "publish", crash)
             try:
                 command(*arguments)
             except Crash:

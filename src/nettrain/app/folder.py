@@ -56,6 +56,8 @@ def clear(folder: Path) -> None:
     # Without its checkpoints the run is one that begins anew, whatever else there is: best.pt goes before the others.
     for path in [*sorted(folder.glob("checkpoints/*")), *folder.glob("events.out.tfevents.*")]:
         path.unlink()
+    if (folder / "checkpoints").exists():
+        (folder / "checkpoints").rmdir()
     for name in ("summary.json", "metrics.csv", "error.txt"):
         (folder / name).unlink(missing_ok=True)
 
