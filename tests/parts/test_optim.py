@@ -119,6 +119,7 @@ def test_tensors_of_any_size_layout_and_type_go_together(case: str) -> None:
     ]
     both = [[nn.Parameter(tensor.clone()) for tensor in tensors] for _ in range(2)]
     optimizers = [make(parameters) for make, parameters in zip(pair(case), both, strict=True)]
+    assert not optimizers[0].state[both[0][0]]  # looking at it is no update
     for _ in range(3):
         for p, q in zip(*both, strict=True):
             p.grad = torch.randn(p.shape, dtype=p.dtype)

@@ -184,6 +184,7 @@ def test_a_row_that_cannot_be_written_is_left_out_and_the_others_are_whole(tmp_p
         save(row, 0)
         if row.name == "b":
             shutil.rmtree(row)
+            append(row / "metrics.csv", b"more")  # and its files, too, are not there
 
     write_together(work, rows, lambda row, error: failed.append((row, str(error))))
     ((row, message),) = failed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nettrain.errors import CheckpointError, StorageError
 from nettrain.run.files import load_checkpoint, replace_file, save_checkpoint
-from nettrain.run.written import yaml_text
+from nettrain.run.written import FEW, yaml_text
 
 
 @pytest.fixture
@@ -79,14 +79,16 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+_text = st.text(st.characters(codec="utf-8")) | st.text(":'\"#- \n?&*!|>%@,[]{}0e1.nulltrue")
 _plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=30),
-    max_leaves=60,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=5,
 )
+_large = st.dictionaries(_text, _plain, min_size=FEW + 1, max_size=FEW + 3)
 
 
-@given(st.dictionaries(st.text(), _plain, max_size=4))
+@given(st.dictionaries(_text, _plain | _large, max_size=3))
 @settings(deadline=None)
 def test_a_config_s_text_means_what_was_written(content):
     for _ in range(2):  # the second time of parts that are known

@@ -91,7 +91,7 @@ class RuleOptimizer(Optimizer, ABC):
 
         The rule that is not counted knows only the first update from later ones.
         """
-        ts = [2.0 if p in self.state else 1.0 for p in parameters]
+        ts = [2.0 if self.state.get(p) else 1.0 for p in parameters]  # somebody may have looked at it
         for p in [p for p, t in zip(parameters, ts, strict=True) if t == 1]:
             state = rule.init(p)
             if self.counted:

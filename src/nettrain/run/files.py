@@ -101,40 +101,39 @@ def write_together(
     They get their names when all of them are on the disk, an item's in the order in which it wrote them. An item whose
     work or files fail is handed to `failed`; without that the first error is raised when all is done.
     """
-    errors: list[tuple[T, Exception]] = []
-    groups: list[tuple[T, list[_Written]]] = []
-    for item in items:
-        files: list[_Written] = []
-        token = _together.set(files)
+    errors: dict[int, Exception] = {}  # the first one of each item
+    groups: list[list[_Written]] = []
+    for i, item in enumerate(items):
+        groups.append([])
+        token = _together.set(groups[i])
         try:
             work(item)
         except Exception as error:
-            errors.append((item, error))
+            errors[i] = error
         finally:
             _together.reset(token)
-        groups.append((item, files))
 
-    def each(step: Callable[[_Written], None], group: tuple[T, list[_Written]]) -> None:
-        item, files = group
+    def each(step: Callable[[_Written], None], i: int) -> None:
         try:
-            for file in files:
+            for file in groups[i]:
                 with _written(file):
                     step(file)
         except StorageError as error:
-            errors.append((item, error))
-            for file in files:
+            errors.setdefault(i, error)
+            for file in groups[i]:
                 file.withdraw()
-            files.clear()
+            groups[i].clear()
 
+    numbers = range(len(items))
     with ThreadPoolExecutor(min(SYNCS, len(items) or 1)) as pool:
-        list(pool.map(partial(each, _Written.sync), groups))
-        for group in groups:
-            each(_Written.publish, group)
-        list(pool.map(partial(each, _Written.sync_name), groups))
-    for item, found in errors:
+        list(pool.map(partial(each, _Written.sync), numbers))
+        for i in numbers:
+            each(_Written.publish, i)
+        list(pool.map(partial(each, _Written.sync_name), numbers))
+    for i, found in errors.items():
         if failed is None:
             raise found
-        failed(item, found)
+        failed(items[i], found)
 
 
 def replace_by(path: Path, other: Path) -> None:

@@ -26,10 +26,10 @@ from nettrain.run.path import Path
 from nettrain.run.profile import Profile
 from nettrain.run.progress import Progress, say
 from nettrain.run.row import Numbers, Row, monitored
+from nettrain.run.saving import save_rows
 from nettrain.run.setup import Setup
 from nettrain.run.signals import Signals
 from nettrain.run.stack import Stack, fetch
-from nettrain.vector import state_dict
 
 FLUSH_SECONDS = 1.0  # between two times at which what is recorded is written
 ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes about a tenth of that
@@ -295,11 +295,7 @@ class Trainer:
         write_together(lambda row: row.finish("interrupted", self.books, {}), self.rows)
 
     def save(self, which: Iterable[int]) -> None:
-        """Write last.pt, all that going on needs, and best.pt of these rows.
-
-        Weights that are not finite replace no checkpoint while their row is running.
-        """
-        stack = self.stack
+        """Write the checkpoints of these rows."""
         position = {
             "epoch": self.epoch,
             "batch": self.begun.batches,
@@ -307,39 +303,5 @@ class Trainer:
             "engine": self.engine.choice,
             **self.books.spent,
         }
-        outputs: list[Tensor | None] = [None] * len(self.rows)
-        if self.begun.z:
-            outputs = list(stack.each(torch.cat(self.begun.z, -2)))
-        states, skipped = stack.each_state(), [int(n) for n in stack.each(stack.skipped)]
-        buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best_buffers)
-        ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
-
-        def save(i: int) -> None:
-            row = self.rows[i]
-            if row.status == "running" and not ws[i].isfinite().all():
-                return
-            row.save(
-                "last.pt",
-                ws[i],
-                buffers[i],
-                optimizer=states[i],
-                schedule=row.setup.schedule.state(),
-                last=row.last,
-                best=row.best,
-                progress=row.progress,
-                halvings=row.halvings,
-                initial=row.initial,
-                skipped=skipped[i],
-                status=row.status,
-                pruned=row.reason if row.pruned else None,
-                best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
-                best_buffers=best_buffers[i],
-                outputs=outputs[i],
-                path=row.path.state() if row.path else None,
-                **position,
-            )
-            if row.best:
-                row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
-
-        write_together(save, list(which))
+        save_rows(self.stack, self.rows, list(which), position, self.begun.z)
         self.saved, self.saved_updates = time.monotonic(), self.books.updates
