@@ -22,7 +22,7 @@ from torch import Tensor
 
 from nettrain import Run, figures
 from nettrain.parts.heads import Head
-from nettrain.parts.random import permutation
+from nettrain.random import permutation
 
 EXCESS = "training loss − least loss"
 

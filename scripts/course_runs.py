@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from nettrain import Run
-from nettrain.app.config import load_config
-from nettrain.app.prepare import prepare
+from nettrain.config.schema import load_config
 from nettrain.objective import Objective
-from nettrain.run.files import load_checkpoint
-from nettrain.run.setup import Setup
+from nettrain.preparation.prepare import prepare
+from nettrain.preparation.prepared import Setup
+from nettrain.storage.files import load_checkpoint
 from nettrain.vector import flatten
 
 SMALLEST = 1e-17  # of a difference of losses in float64; a logarithmic axis has no 0

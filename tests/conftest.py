@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from nettrain.app import cli, sweep
-from nettrain.app.config import Config
+from nettrain.app import cli
+from nettrain.app.sweep import sweep
+from nettrain.config.schema import Config
 
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu

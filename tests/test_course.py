@@ -15,9 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from nettrain.app.config import config_folder
-from nettrain.parts import activations, rules
-from nettrain.run.files import load_checkpoint
+from nettrain.config.schema import config_folder
+from nettrain.optimizers import rules
+from nettrain.parts import activations
+from nettrain.storage.files import load_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import course

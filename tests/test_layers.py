@@ -45,4 +45,4 @@ def test_imports_point_downwards(module):
 
 
 def test_the_scan_sees_imports():
-    assert "nettrain.run.stack" in imported(MODULES["nettrain.run.trainer"])
+    assert "nettrain.training.stack.stack" in imported(MODULES["nettrain.training.trainer"])

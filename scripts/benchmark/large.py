@@ -15,11 +15,11 @@ from torch import nn
 
 import nettrain.optim as ours
 from nettrain.objective import Objective
-from nettrain.parts import rules
+from nettrain.optimizers import rules
 from nettrain.parts.activations import relu
 from nettrain.parts.heads import SoftmaxCE
 from nettrain.parts.models import DenseNetwork
-from nettrain.run.fused import Fused
+from nettrain.training.engines.fused import Fused
 from nettrain.vector import flatten
 
 PARAMETERS = 10_000_000

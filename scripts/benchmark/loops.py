@@ -21,12 +21,12 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nettrain.app.config import config_folder, register, to_config
-from nettrain.app.prepare import prepare
-from nettrain.run.device import threads_for
-from nettrain.run.setup import Setup
-from nettrain.run.signals import Signals
-from nettrain.run.trainer import Trainer
+from nettrain.config.schema import config_folder, register, to_config
+from nettrain.preparation.prepare import prepare
+from nettrain.preparation.prepared import Setup
+from nettrain.training.device import threads_for
+from nettrain.training.signals import Signals
+from nettrain.training.trainer import Trainer
 
 Measure = Callable[[], float]
 

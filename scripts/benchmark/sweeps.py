@@ -15,9 +15,9 @@ from benchmark.loops import Work, _jax, work
 from benchmark.timing import seconds_of
 
 from nettrain import data
-from nettrain.run.planning import fast_rows
-from nettrain.run.signals import Signals
-from nettrain.run.trainer import Trainer
+from nettrain.training.signals import Signals
+from nettrain.training.stack.compatibility import fast_rows
+from nettrain.training.trainer import Trainer
 
 RATES = ("0.0003", "0.001", "0.003", "0.01")
 SEEDS = 64

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from nettrain.app import job
-from nettrain.run.record import Record
-from nettrain.run.tensorboard import EventFile
-from nettrain.run.trainer import Trainer
+from nettrain.app.jobs import job
+from nettrain.training.logging.record import Record
+from nettrain.training.logging.tensorboard import EventFile
+from nettrain.training.trainer import Trainer
 
 COMMON = ["data=iris", "model.hidden=[8]", "checkpoint.every_seconds=0.01", "quiet=true", "figures=never"]
 SHORT = ["epochs=60", "bs=1"]

@@ -42,13 +42,13 @@ class StackedLauncher(BasicLauncher):
         assert self.task_function is not None
         if not _is_nettrains(self.task_function):
             return super().launch(job_overrides, initial_job_idx)
-        from nettrain.app.launching import launch
+        from nettrain.app.sweep.launcher import launch
 
         return launch(self, job_overrides, initial_job_idx)
 
     def halving(self) -> Any:
         """Successive halving as it was asked for, None if it was not."""
-        from nettrain.run.halving import Halving
+        from nettrain.training.successive_halving import Halving
 
         return Halving(self.reduction_factor, self.min_epochs) if self.reduction_factor is not None else None
 
@@ -73,13 +73,13 @@ class GridSweeper(BasicSweeper):
         self.zip = list(zip or [])
 
     def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
-        from nettrain.app.grid import jobs
+        from nettrain.app.sweep.grid import jobs
 
         made = jobs(overrides, self.zip)
         return list(self.split_overrides_to_chunks(made, max_batch_size))
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        from nettrain.app.composition import Composer
+        from nettrain.config.compose import Composer
 
         if not isinstance(self.launcher, StackedLauncher):  # that one composes all jobs before it trains any
             composer = Composer(self.hydra_context.config_loader, self.config)
@@ -130,7 +130,7 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from nettrain.app.studies import search
+        from nettrain.app.sweep.search import search
 
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
         folder = Path(self.config.hydra.sweep.dir)

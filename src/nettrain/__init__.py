@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nettrain import optim
-    from nettrain.app.api import train
-    from nettrain.app.run import Run
-    from nettrain.app.runs import Sweep
+    from nettrain.api import train
     from nettrain.minimization import minimize
+    from nettrain.results.run_folder import Run
+    from nettrain.results.sweep_folder import Sweep
 
 __all__ = ["Run", "Sweep", "minimize", "optim", "train"]
 
 _HOMES = {
-    "train": "nettrain.app.api",
-    "Run": "nettrain.app.run",
-    "Sweep": "nettrain.app.runs",
+    "train": "nettrain.api",
+    "Run": "nettrain.results.run_folder",
+    "Sweep": "nettrain.results.sweep_folder",
     "minimize": "nettrain.minimization",
 }
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from nettrain.errors import ConfigError
-from nettrain.parts import cma_es, curvature, rules, search
-from nettrain.parts.option import check, named_parts
-from nettrain.parts.rules import Rule
-from nettrain.parts.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
+from nettrain.optimizers import cma_es, curvature, rules, search
+from nettrain.optimizers.rules import Rule
+from nettrain.optimizers.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
 from nettrain.problem import Function, Problem
+from nettrain.registry import check, named_parts
 
 Optimizer = Rule | Solver
 OPTIMIZERS = (rules, curvature, search, cma_es)  # the modules in which they are

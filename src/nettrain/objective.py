@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 
 from nettrain.parts.heads import Head
 from nettrain.parts.models import RowModule
-from nettrain.parts.random import Noise
+from nettrain.random import Noise
 from nettrain.vector import Layout
 
 Tensors = dict[str, Tensor]

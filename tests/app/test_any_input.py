@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
 
 CODES = (0, 2, 3, 4)  # completed, a mistake in the config, in the data, diverged
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from nettrain.app.composition import Composer
-from nettrain.app.config import config_folder, register
+from nettrain.config.compose import Composer
+from nettrain.config.schema import config_folder, register
 
 JOBS = [
     [],

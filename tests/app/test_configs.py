@@ -7,10 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import nettrain
-from nettrain.app.arguments import overrides_of, with_module
-from nettrain.app.config import GROUPS, config_folder, flat, load_config, parts, register, to_config, to_container
 from nettrain.app.help import help_text
-from nettrain.run.settings import Settings
+from nettrain.config.overrides import overrides_of, with_module
+from nettrain.config.schema import GROUPS, config_folder, flat, load_config, parts, register, to_config, to_container
+from nettrain.config.settings import Settings
 
 PARTS = [(group, name) for group in GROUPS for name in parts(group)]
 

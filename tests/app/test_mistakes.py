@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from nettrain.app import cli, prepare
-from nettrain.app.messages import unexpected
-from nettrain.run.books import Books
+from nettrain.app import cli
+from nettrain.config.explain import unexpected
+from nettrain.preparation import prepare
+from nettrain.training.counters import Books
 
 MISTAKES = {
     "bs=0": "bs=0: bs has to be a positive integer, or full for the whole training split.",

@@ -15,14 +15,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import nettrain
 from nettrain import figures
-from nettrain.app import live, tools
-from nettrain.app.choices import Comparison, Entry, difference, holm
-from nettrain.app.runs import gather
-from nettrain.app.sweep import leaderboard
-from nettrain.app.sweep_pictures import Curve, problem_costs, sweep_pictures, times_to_target
-from nettrain.app.terminal import painted
+from nettrain.app import tools
+from nettrain.app.sweep.sweep import leaderboard
 from nettrain.errors import CheckpointError, ConfigError
-from nettrain.run.row import Row
+from nettrain.report import live_figures as live
+from nettrain.report.sweep_figures import Curve, problem_costs, sweep_pictures, times_to_target
+from nettrain.results.comparison import Comparison, Entry, difference, holm
+from nettrain.results.sweep_folder import gather
+from nettrain.terminal import painted
+from nettrain.training.run_state import Row
 
 CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface", "loss_surface_random"}
 CLASSIFIER |= {"confusion", "roc", "precision_recall", "calibration"}

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 import nettrain
-from nettrain.app import job, stacking
-from nettrain.run.books import Books
-from nettrain.run.files import load_checkpoint
+from nettrain.app.jobs import job
+from nettrain.app.sweep import stacks as stacking
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.counters import Books
 
 HERE = ("data=iris", "epochs=4", "quiet=true", "precision=float64", "hydra.sweep.dir=sweep")
 GRID = ("optimizer=sgd,adam,rmsprop", "optimizer.lr=0.1,0.01", "schedule=constant,cosine", "model.dropout=0,0.2")
@@ -220,7 +221,7 @@ def test_an_error_in_a_stack_is_left_with_the_run_that_has_it(command, tmp_path,
 
 
 def test_two_sweeps_do_not_share_a_folder(command, tmp_path):
-    from nettrain.run.files import locked
+    from nettrain.storage.files import locked
 
     with locked(tmp_path / "sweep"):
         ended = command("-m", "seed=1,2", *HERE)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import nettrain
-from nettrain.run.halving import Halving
+from nettrain.training.successive_halving import Halving
 
 HERE = ("data=iris", "epochs=3", "quiet=true", "tensorboard=false", "hydra.sweep.dir=sweep")
 
@@ -51,7 +51,7 @@ def test_tpe_finds_better_learning_rates_than_chance(command, tmp_path):
 
 
 def test_an_interrupted_search_goes_on(command, tmp_path, monkeypatch):
-    from nettrain.app import stacking
+    from nettrain.app.sweep import stacks as stacking
 
     train, calls = stacking.train, []
 

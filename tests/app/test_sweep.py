@@ -6,10 +6,10 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.app import prepare
-from nettrain.app.choices import Comparison, Entry
-from nettrain.app.sweep import leaderboard, write_results
-from nettrain.run.books import Books
+from nettrain.app.sweep.sweep import leaderboard, write_results
+from nettrain.preparation import prepare
+from nettrain.results.comparison import Comparison, Entry
+from nettrain.training.counters import Books
 
 SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
 

@@ -9,8 +9,8 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.run import files
-from nettrain.run.files import load_checkpoint
+from nettrain.storage import files
+from nettrain.storage.files import load_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "run"))
 from test_resume import Crash, assert_equal
@@ -85,7 +85,7 @@ def test_a_sweep_that_is_killed_at_any_save_ends_like_one_that_was_not(command, 
 
 def test_a_row_that_halving_has_ended_does_not_train_on(command, killed, monkeypatch):
     """It was killed after the checkpoints behind the rung, before the summaries."""
-    from nettrain.run.record import Record
+    from nettrain.training.logging.record import Record
 
     def crash(record, *arguments):
         raise Crash

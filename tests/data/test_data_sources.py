@@ -9,7 +9,7 @@ from sklearn import datasets
 
 from nettrain.data import Dataset, load, sources
 from nettrain.errors import ConfigError
-from nettrain.parts.option import check
+from nettrain.registry import check
 
 ALL = [
     sources.Digits,

@@ -7,7 +7,7 @@ import torch
 from problems import MGH
 
 from nettrain.optim.lbfgs import LBFGS
-from nettrain.parts.curvature import LBFGS as Solver
+from nettrain.optimizers.curvature import LBFGS as Solver
 from nettrain.problem import Problem
 
 ARGUMENTS = [

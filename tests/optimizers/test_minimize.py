@@ -8,7 +8,7 @@ from problems import MGH, NIST, rosenbrock
 
 from nettrain.errors import ConfigError
 from nettrain.minimization import minimize, optimizers
-from nettrain.parts.curvature import BFGS, LBFGS
+from nettrain.optimizers.curvature import BFGS, LBFGS
 
 SOLVERS = {"newton": {}, "newton-cg": {"solver": "cg"}, "bfgs": {}, "lbfgs": {}}
 SCIPY = {"bfgs": "BFGS", "lbfgs": "L-BFGS-B"}
@@ -219,7 +219,7 @@ def test_mistakes_are_said_in_one_sentence():
 
 
 def test_matrices_that_do_not_fit_are_refused_by_name(monkeypatch):
-    monkeypatch.setattr("nettrain.parts.solvers.free_memory", lambda device: 10_000)
+    monkeypatch.setattr("nettrain.optimizers.solvers.free_memory", lambda device: 10_000)
     w0 = torch.ones(50, dtype=torch.float64)
     with pytest.raises(ConfigError, match="use solver=cg"):
         minimize(lambda w: w.square().sum(), w0, "newton")

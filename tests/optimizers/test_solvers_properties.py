@@ -11,16 +11,16 @@ from problems import rosenbrock, wood
 
 from nettrain.minimization import minimize, optimizers
 from nettrain.objective import Objective
+from nettrain.optimizers.cma_es import CMAES
+from nettrain.optimizers.curvature import Newton
+from nettrain.optimizers.line_search import Point, line, strong_wolfe
+from nettrain.optimizers.newton_steps import steihaug
+from nettrain.optimizers.quasi_newton import bfgs_update, two_loop
+from nettrain.optimizers.search import Genetic, HillClimb, SimulatedAnnealing
+from nettrain.optimizers.solvers import Solver
 from nettrain.parts.activations import tanh
-from nettrain.parts.cma_es import CMAES
-from nettrain.parts.curvature import Newton
 from nettrain.parts.heads import SoftmaxCE
-from nettrain.parts.line_search import Point, line, strong_wolfe
 from nettrain.parts.models import MLP
-from nettrain.parts.newton_steps import steihaug
-from nettrain.parts.quasi_newton import bfgs_update, two_loop
-from nettrain.parts.search import Genetic, HillClimb, SimulatedAnnealing
-from nettrain.parts.solvers import Solver
 from nettrain.problem import HESSIAN_ROWS, Problem
 from nettrain.vector import flatten
 

@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
 from nettrain.objective import Objective
 from nettrain.parts.models import MLP, Polynomial
-from nettrain.parts.random import Noise
+from nettrain.random import Noise
 from nettrain.vector import flatten
 
 HEADS = {name: part for name, part in parts("head").items() if name != "auto"}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nettrain.errors import ConfigError
 from nettrain.parts import activations
 from nettrain.parts.models import MLP, DenseNetwork, Linear, Module, Polynomial, RowModule
-from nettrain.parts.random import Noise
+from nettrain.random import Noise
 from nettrain.vector import Layout, bind, flatten, join
 
 ROWS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
-from nettrain.parts.random import Noise, mix, noise_keys, permutation, seeded
+from nettrain.random import Noise, mix, noise_keys, permutation, seeded
 
 KEYS = noise_keys(seed=3, steps=np.arange(4000))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nettrain.parts import rules
-from nettrain.parts.rules import Rule
+from nettrain.optimizers import rules
+from nettrain.optimizers.rules import Rule
 from nettrain.vector import Layout, flatten, join
 
 STEPS = 500

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nettrain.parts import rules
-from nettrain.parts.rules import Rule
+from nettrain.optimizers import rules
+from nettrain.optimizers.rules import Rule
 
 EIGENVALUES = torch.tensor([0.1, 0.7, 1.3, 2.0], dtype=torch.float64)
 START = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)

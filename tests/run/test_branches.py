@@ -4,10 +4,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
 from nettrain.errors import ConfigError
-from nettrain.parts.rules import Rule
-from nettrain.run.files import load_checkpoint
+from nettrain.optimizers.rules import Rule
+from nettrain.storage.files import load_checkpoint
 
 COUNTS = ("updates", "function_evaluations", "gradient_evaluations", "hessian_vector_products")
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
@@ -98,7 +98,7 @@ def test_search_trains_a_network_of_step_units(here, optimizer, accuracy):
 
 def test_a_gradient_method_cannot_train_a_network_of_step_units(here):
     run = nettrain.train(["data=breast_cancer", "model.hidden=[8]", "activation=step", "epochs=1", "quiet=true"])
-    before = nettrain.app.prepare.prepare(run._parts, here / "unused").model.state_dict()
+    before = nettrain.preparation.prepare.prepare(run._parts, here / "unused").model.state_dict()
     after = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
     assert (before["layers.0.weight"] == after["layers.0.weight"]).all()
 

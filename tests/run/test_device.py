@@ -5,9 +5,9 @@ import simgpu
 import torch
 from test_rows import CPU, RULES, setups
 
-from nettrain.run.files import load_checkpoint
-from nettrain.run.signals import Signals
-from nettrain.run.trainer import Trainer
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.signals import Signals
+from nettrain.training.trainer import Trainer
 
 
 def on_device(setups):

@@ -13,9 +13,9 @@ from test_rows import CPU, assert_equal, setups
 
 import nettrain
 from nettrain.objective import Objective
-from nettrain.parts import rules
-from nettrain.run.files import load_checkpoint
-from nettrain.run.trainer import Trainer
+from nettrain.optimizers import rules
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.trainer import Trainer
 
 DIVERGES = ["data=diabetes", "optimizer=sgd", "optimizer.lr=3", "epochs=8", "quiet=true", "tensorboard=false"]
 PER_EPOCH = 10  # updates, 310 / 32

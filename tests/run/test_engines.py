@@ -12,17 +12,17 @@ import torch
 from test_rows import CPU, setups
 
 import nettrain
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
+from nettrain.config.settings import Budget
 from nettrain.errors import ConfigError
-from nettrain.parts.rules import Rule
-from nettrain.run import engine as engines
-from nettrain.run.books import Books
-from nettrain.run.engine import Engine
-from nettrain.run.files import load_checkpoint
-from nettrain.run.fused import PART as PART_SIZE
-from nettrain.run.fused import Fused
-from nettrain.run.settings import Budget
-from nettrain.run.trainer import Trainer
+from nettrain.optimizers.rules import Rule
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.counters import Books
+from nettrain.training.engines import choose as engines
+from nettrain.training.engines.choose import Engine
+from nettrain.training.engines.fused import PART as PART_SIZE
+from nettrain.training.engines.fused import Fused
+from nettrain.training.trainer import Trainer
 
 RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]
 DATA = {"sigmoid_bce": "breast_cancer", "softmax_ce": "wine", "identity_mse": "diabetes"}

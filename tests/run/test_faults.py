@@ -19,9 +19,9 @@ from test_resume import assert_equal
 
 import nettrain
 from nettrain.errors import StorageError
-from nettrain.run import files
-from nettrain.run.files import append, load_newest, locked, replace_file, save_checkpoint, write_together
-from nettrain.run.trainer import Trainer
+from nettrain.storage import files
+from nettrain.storage.files import append, load_newest, locked, replace_file, save_checkpoint, write_together
+from nettrain.training.trainer import Trainer
 
 IRIS = ["data=iris", "quiet=true", "tensorboard=false"]
 

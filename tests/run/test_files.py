@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nettrain.errors import CheckpointError, StorageError
-from nettrain.run.files import load_checkpoint, replace_file, save_checkpoint
-from nettrain.run.written import FEW, yaml_text
+from nettrain.storage.files import load_checkpoint, replace_file, save_checkpoint
+from nettrain.storage.yaml_text import FEW, yaml_text
 
 
 @pytest.fixture

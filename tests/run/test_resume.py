@@ -7,13 +7,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
 from nettrain.errors import ConfigError, DataError, InUseError
-from nettrain.parts.rules import Rule
+from nettrain.optimizers.rules import Rule
 from nettrain.problem import Problem
-from nettrain.run.books import Books
-from nettrain.run.files import load_checkpoint, locked
-from nettrain.run.trainer import Trainer
+from nettrain.storage.files import load_checkpoint, locked
+from nettrain.training.counters import Books
+from nettrain.training.trainer import Trainer
 
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
 

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nettrain.app.config import config_folder, parts, register, to_config
-from nettrain.app.prepare import prepare
-from nettrain.parts.rules import Rule
-from nettrain.run.files import load_checkpoint
-from nettrain.run.row import Row
-from nettrain.run.stack import Stack
-from nettrain.run.trainer import Trainer
+from nettrain.config.schema import config_folder, parts, register, to_config
+from nettrain.optimizers.rules import Rule
+from nettrain.preparation.prepare import prepare
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.run_state import Row
+from nettrain.training.stack.stack import Stack
+from nettrain.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]

@@ -15,7 +15,7 @@ from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import nettrain
-from nettrain.run.crc import masked_crc32c
+from nettrain.training.logging.crc32c import masked_crc32c
 
 
 def read(folder) -> EventAccumulator:

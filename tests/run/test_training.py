@@ -10,10 +10,10 @@ import torch
 from sklearn.datasets import load_iris
 
 import nettrain
-from nettrain.app.config import parts
+from nettrain.config.schema import parts
 from nettrain.errors import CheckpointError
-from nettrain.parts.rules import Rule
-from nettrain.run.files import load_checkpoint
+from nettrain.optimizers.rules import Rule
+from nettrain.storage.files import load_checkpoint
 
 QUIET = ["quiet=true", "tensorboard=false"]
 
@@ -42,7 +42,7 @@ def test_bs_full_is_gradient_descent_on_the_whole_training_split(here):
     run = train(
         "data=iris", "model=linear", "optimizer=sgd", "optimizer.lr=0.1", "bs=full", "epochs=3", "precision=float64"
     )
-    again = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    again = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     x, y = again.data.x[again.data.splits["train"]], again.data.y[again.data.splits["train"]]
     module = again.model.double()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
@@ -61,10 +61,10 @@ def test_bs_full_is_gradient_descent_on_the_whole_training_split(here):
 
 def test_the_same_loop_as_an_ordinary_one_in_torch_with_adam_in_batches(here):
     """An own loop with torch.optim.Adam, over the documented order of batches, gives the same weights."""
-    from nettrain.parts.random import permutation
+    from nettrain.random import permutation
 
     run = train("data=breast_cancer", "bs=16", "epochs=3", "precision=float64", "seed=3", "optimizer.weight_decay=0.01")
-    again = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    again = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     rows = again.data.splits["train"]
     x, y = torch.as_tensor(again.data.x[rows]), torch.as_tensor(again.data.y[rows])
     module = again.model.double()
@@ -134,7 +134,7 @@ def test_early_stopping_ends_after_patience_epochs_without_a_better_loss(here):
 def test_the_test_split_is_measured_with_the_best_weights_not_the_last(here):
     run = train("data=wine", "optimizer.lr=0.3", "epochs=30")
     assert run.summary["best_epoch"] < 30
-    setup = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    setup = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     rows = setup.data.splits["test"]
     x, y = torch.as_tensor(setup.data.x[rows]).float(), torch.as_tensor(setup.data.y[rows])
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_best_is_saved_as_an_ordinary_state_dict(here):
 
 def test_no_epochs_leave_the_initial_weights(here):
     run = train("data=iris", "epochs=0")
-    setup = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    setup = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     last = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
     assert all(torch.equal(value, last[name]) for name, value in setup.model.state_dict().items())
     assert (run.summary["status"], run.summary["updates"]) == ("completed", 0)
@@ -203,7 +203,7 @@ def test_the_parabola_is_found(here):
         "epochs=200",
         "precision=float64",
     )
-    setup = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    setup = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     rows = setup.data.splits["train"]
     closed_form = np.polyfit(setup.data.x[rows, 0], setup.data.y[rows], 2)
     last = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]["weight"][0]
@@ -235,7 +235,7 @@ def test_every_activation_trains(here, activation):
 def test_a_step_network_says_that_gradients_train_only_its_last_layer(here, capsys):
     run = nettrain.train(["activation=step", "epochs=2", "tensorboard=false"])
     assert "trains nothing but the last layer" in capsys.readouterr().out
-    setup = nettrain.app.prepare.prepare(run._parts, here / "unused")
+    setup = nettrain.preparation.prepare.prepare(run._parts, here / "unused")
     last = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
     changed = {name for name, value in setup.model.state_dict().items() if not torch.equal(value, last[name])}
     assert changed == {"layers.2.weight", "layers.2.bias"}
@@ -252,7 +252,7 @@ def test_weights_that_are_no_longer_finite_after_the_last_update_are_noticed(her
 
 
 def test_an_epoch_whose_validation_loss_is_not_finite_is_never_the_best(here, monkeypatch):
-    from nettrain.run.stack import Stack
+    from nettrain.training.stack.stack import Stack
 
     evaluate, calls = Stack.evaluate, []
 

@@ -13,9 +13,9 @@ import nettrain
 from nettrain.parts import activations
 from nettrain.parts.models import DenseNetwork
 from nettrain.parts.slopes import can_die, can_saturate
-from nettrain.run.files import load_checkpoint
-from nettrain.run.graph import model_graph
-from nettrain.run.trainer import Trainer
+from nettrain.storage.files import load_checkpoint
+from nettrain.training.logging.graph import model_graph
+from nettrain.training.trainer import Trainer
 
 
 def read(folder) -> EventAccumulator:

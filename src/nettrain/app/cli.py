@@ -22,17 +22,17 @@ try:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
-    from nettrain.app import sweep, workers
-    from nettrain.app.arguments import for_hydra, with_module, with_saved_config
-    from nettrain.app.config import config_folder, known_keys, register, to_config
-    from nettrain.app.failure import fail
-    from nettrain.app.folder import discard, holds_run, hydra_settings
     from nettrain.app.help import help_text
-    from nettrain.app.job import Job, Outcome, take_up, train_alone, train_run
-    from nettrain.app.messages import explain, tell
-    from nettrain.app.placing import Place
+    from nettrain.app.jobs.failure import fail
+    from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
+    from nettrain.app.jobs.folder_match import Place
+    from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
+    from nettrain.app.sweep import sweep, workers
+    from nettrain.config.explain import explain, tell
+    from nettrain.config.overrides import for_hydra, with_module, with_saved_config
+    from nettrain.config.schema import config_folder, known_keys, register, to_config
     from nettrain.errors import ConfigError, Mistake, first_line
-    from nettrain.run.files import storage_error
+    from nettrain.storage.files import storage_error
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
     print(_TRAINING, file=sys.stderr)
     sys.exit(128 + SIGINT)

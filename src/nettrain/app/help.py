@@ -7,10 +7,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nettrain.app.arguments import config_options, with_module
-from nettrain.app.config import GROUPS, config_folder, parts, register
-from nettrain.parts.option import allowed
-from nettrain.run.settings import Settings
+from nettrain.config.overrides import config_options, with_module
+from nettrain.config.schema import GROUPS, config_folder, parts, register
+from nettrain.config.settings import Settings
+from nettrain.registry import allowed
 
 _USAGE = """usage: nettrain [key=value ...] [group=name ...]        train one run
        nettrain -m key=v1,v2 group=a,b seed=range(5)   train a sweep: all combinations

@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from nettrain.app.reports import report_folders
-from nettrain.app.run import Run
 from nettrain.errors import ConfigError, Mistake
-from nettrain.run.files import replace_file
+from nettrain.report.write import report_folders
+from nettrain.results.run_folder import Run
+from nettrain.storage.files import replace_file
 
 _PREDICT = """usage: nettrain-predict run=FOLDER data.path=TABLE [output=FILE] [trust=true]
 

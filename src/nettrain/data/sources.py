@@ -15,7 +15,7 @@ from nettrain.data.files import file_hash
 from nettrain.data.reading import read_table
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
-from nettrain.parts.option import option
+from nettrain.registry import option
 
 
 @dataclass

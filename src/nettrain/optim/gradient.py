@@ -2,7 +2,7 @@
 
 Each class takes torch's constructor arguments, except those that choose between torch's implementations (foreach,
 fused, capturable, differentiable). Their keys still stand in the parameter groups, so that state dicts load across in
-both directions. The mathematics is that of `nettrain.parts.rules`, applied to each parameter tensor.
+both directions. The mathematics is that of `nettrain.optimizers.rules`, applied to each parameter tensor.
 """
 
 import operator
@@ -16,14 +16,14 @@ from torch.optim import Optimizer
 
 from nettrain.errors import ConfigError
 from nettrain.optim.tensor_list import TensorList
-from nettrain.parts import rules
-from nettrain.parts.option import check
+from nettrain.optimizers import rules
+from nettrain.registry import check
 
 SMALL = 2**15  # numbers; larger tensors are updated one by one, so that all operations find them in the cache
 
 
 class RuleOptimizer(Optimizer, ABC):
-    """A `torch.optim.Optimizer` whose update is a rule of `nettrain.parts.rules`.
+    """A `torch.optim.Optimizer` whose update is a rule of `nettrain.optimizers.rules`.
 
     Hyperparameters belong to the parameter group and are read at every step, so that torch's schedulers work. The
     state of a parameter p holds tensors of p's shape, and the number of its updates as `step`, a float32 number on the
@@ -121,7 +121,7 @@ class RuleOptimizer(Optimizer, ABC):
 
 
 class SGD(RuleOptimizer):
-    """Gradient descent with momentum: `nettrain.parts.rules.SGD`, and `Momentum` where `momentum` is not 0.
+    """Gradient descent with momentum: `nettrain.optimizers.rules.SGD`, and `Momentum` where `momentum` is not 0.
 
     The arguments and defaults are those of `torch.optim.SGD`.
     """
@@ -152,7 +152,7 @@ class SGD(RuleOptimizer):
 
 
 class Adagrad(RuleOptimizer):
-    """`nettrain.parts.rules.Adagrad` with the arguments and defaults of `torch.optim.Adagrad`; eps = 0 is allowed.
+    """`nettrain.optimizers.rules.Adagrad` with the arguments and defaults of `torch.optim.Adagrad`; eps = 0 is allowed.
 
     A group's own `initial_accumulator_value` is used, where torch takes the constructor's for all groups.
     """
@@ -183,7 +183,7 @@ class Adagrad(RuleOptimizer):
 
 
 class RMSprop(RuleOptimizer):
-    """`nettrain.parts.rules.RMSprop` with the arguments and defaults of `torch.optim.RMSprop`."""
+    """`nettrain.optimizers.rules.RMSprop` with the arguments and defaults of `torch.optim.RMSprop`."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class RMSprop(RuleOptimizer):
 
 
 class Adam(RuleOptimizer):
-    """`nettrain.parts.rules.Adam` with the arguments and defaults of `torch.optim.Adam`, and `bias_correction`.
+    """`nettrain.optimizers.rules.Adam` with the arguments and defaults of `torch.optim.Adam`, and `bias_correction`.
 
     `bias_correction=False` with eps = 0 is the plain rule of a first course. torch does not know this key: a state
     dict that goes to torch is continued with bias correction.
@@ -253,7 +253,7 @@ class Adam(RuleOptimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: `nettrain.parts.rules.AdamW`, as `torch.optim.AdamW` has it."""
+    """Adam with decoupled weight decay: `nettrain.optimizers.rules.AdamW`, as `torch.optim.AdamW` has it."""
 
     def __init__(
         self,

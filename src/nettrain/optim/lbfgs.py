@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nettrain.parts.line_search import Line, Point, strong_wolfe
-from nettrain.parts.quasi_newton import two_loop
+from nettrain.optimizers.line_search import Line, Point, strong_wolfe
+from nettrain.optimizers.quasi_newton import two_loop
 
 
 class LBFGS(Optimizer):

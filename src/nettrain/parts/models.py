@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts.activations import gain, identity
-from nettrain.parts.option import option
-from nettrain.parts.random import Noise
+from nettrain.random import Noise
+from nettrain.registry import option
 
 Activation = Callable[[Tensor], Tensor]
 Derivative = Callable[[Tensor], Tensor]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nettrain.parts.option import option
+from nettrain.registry import option
 
 Steps = np.ndarray
 

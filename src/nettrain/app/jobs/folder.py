@@ -1,0 +1,81 @@
+"""A run's folder before and after training: claimed once, with the config in it, and taken away if nothing ran."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from nettrain.errors import ConfigError
+from nettrain.storage.files import replace_file
+from nettrain.storage.yaml_text import yaml_text
+
+_RESULTS = ("summary.json", "metrics.csv", "checkpoints")
+_made: list[Path] = []  # the folders that were not there before this process
+
+
+class MadeFolders(Callback):
+    """Hydra's callback that notes which folders Hydra is about to make; `discard` leaves all others alone."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        note_missing(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        note_missing(Path(config.hydra.sweep.dir))
+
+
+def note_missing(folder: Path) -> None:
+    """Note which of a folder and those above it are not there yet: `discard` may remove them."""
+    folder = folder.absolute()
+    _made[:] = [path for path in [folder, *folder.parents] if not path.exists()]
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether the folder holds a run, finished or not."""
+    return any((folder / name).exists() for name in _RESULTS)
+
+
+def claim(folder: Path) -> None:
+    """Raise `ConfigError` if the folder holds a run already: its files would be mixed with the new ones."""
+    if holds_run(folder):
+        raise ConfigError(f"hydra.run.dir={folder}: the folder holds a run already; choose another one.")
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder, and those above it that Hydra has made for it, as far as they are empty."""
+    folder = folder.absolute()
+    for empty in [folder, *(parent for parent in folder.parents if parent in _made)]:
+        try:
+            empty.rmdir()
+        except OSError:
+            return
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run has written, for one that is to begin anew in its folder."""
+    # Without its checkpoints the run is one that begins anew, whatever else there is: best.pt goes before the others.
+    for path in [*sorted(folder.glob("checkpoints/*")), *folder.glob("events.out.tfevents.*")]:
+        path.unlink()
+    if (folder / "checkpoints").exists():
+        (folder / "checkpoints").rmdir()
+    for name in ("summary.json", "metrics.csv", "error.txt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def hydra_settings(node: DictConfig) -> dict[str, Any]:
+    """Hydra's own node as plain containers, its interpolations as they stand."""
+    settings: dict[str, Any] = OmegaConf.to_container(node, enum_to_str=True)  # type: ignore[assignment]
+    return settings
+
+
+def save_config(folder: Path, config: str, hydra: dict[str, Any] | None) -> None:
+    """Write `.hydra/config.yaml`, from which the run can be repeated, and Hydra's own settings, if given, beside it."""
+    replace_file(folder / ".hydra" / "config.yaml", config.encode())
+    if hydra is not None:
+        replace_file(folder / ".hydra" / "hydra.yaml", yaml_text({"hydra": hydra}).encode(), durable=False)
+        save_overrides(folder, hydra["overrides"]["task"])
+
+
+def save_overrides(folder: Path, overrides: list[str]) -> None:
+    """Write `.hydra/overrides.yaml`, what the run was asked for."""
+    replace_file(folder / ".hydra" / "overrides.yaml", yaml_text(overrides).encode(), durable=False)

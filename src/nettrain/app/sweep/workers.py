@@ -1,0 +1,82 @@
+"""Signals in a sweep whose runs train in processes of their own, as with `hydra/launcher=joblib`.
+
+The first signal lets every run that is training end in order, and none begin any more. A terminal sends Ctrl-C to all
+processes, `kill` a signal to the main one alone: that one passes it on as SIGUSR1, which never counts as a second one.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from nettrain.training.signals import SIGNALS, latest
+
+_PASSED_ON = signal.SIGUSR1
+_received: int | None = None  # in the main process the sweep's signal, in a worker the one that has ended its run
+_training = False
+
+
+def received() -> int | None:
+    """The signal that has ended the sweep."""
+    return _received
+
+
+def is_worker() -> bool:
+    """Whether this process is one that another one has started."""
+    return multiprocessing.parent_process() is not None
+
+
+@contextmanager
+def passing_signals_on() -> Iterator[None]:
+    """Within it the main process passes its first signal on to all workers; a second one ends them and the sweep."""
+    global _received
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        global _received
+        _received = number
+        for next_one in SIGNALS:
+            signal.signal(next_one, signal.default_int_handler)
+        processes = [worker.pid for worker in multiprocessing.active_children() if worker.pid is not None]
+        for process in processes:
+            os.kill(process, _PASSED_ON)
+        if not processes:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _received = None
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def taking_signals() -> Iterator[None]:
+    """Within it a signal interrupts a worker; otherwise the worker only remembers it, for the jobs to come."""
+    global _training, _received
+    if not is_worker():
+        yield
+        return
+    for number in (*SIGNALS, _PASSED_ON):
+        signal.signal(number, _interrupt)
+    _training = True
+    try:
+        yield
+    finally:
+        _training = False
+        _received = _received or latest()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _received or latest():  # the same one, passed on or from the terminal; what a second one does is the sweep's
+        return
+    if number == _PASSED_ON and _training:
+        signal.raise_signal(signal.SIGINT)  # as the training loop takes it, or this function
+        return
+    _received = number
+    if _training:
+        raise KeyboardInterrupt

@@ -1,0 +1,121 @@
+"""The settings of the training loop, which are the root keys of the configuration."""
+
+from dataclasses import dataclass, field
+from typing import Union
+
+import torch
+
+from nettrain.errors import ConfigError
+from nettrain.registry import option
+
+
+@dataclass
+class EarlyStopping:
+    """When a run ends before its last epoch: the loss on the validation split (without one: on the training split)."""
+
+    patience: int | None = option(None, "end after so many epochs without a better loss; null: never", minimum=1)
+    min_delta: float = option(0.0, "how much lower a loss has to be to count as better", minimum=0)
+
+
+@dataclass
+class Checkpoint:
+    """How often the state of a run is saved; at its end, and when it is interrupted, it always is."""
+
+    every_seconds: float = option(10.0, "seconds between two checkpoints", minimum=0)
+    every_steps: int | None = option(None, "updates between two checkpoints; null: as the seconds say", minimum=1)
+
+
+@dataclass
+class Budget:
+    """What a run may spend before it ends, whatever its epochs; null: as much as they take."""
+
+    updates: int | None = option(None, "end after so many updates; null: after the epochs", minimum=1)
+    function_evaluations: int | None = option(None, "end after so many evaluations of the loss", minimum=1)
+    gradient_evaluations: int | None = option(None, "end after so many evaluations of the gradient", minimum=1)
+    hessian_vector_products: int | None = option(None, "end after so many Hessian-vector products", minimum=1)
+    seconds: float | None = option(None, "end after so many seconds", above=0)
+
+
+@dataclass
+class Watch:
+    """What is looked at inside the network while it trains, beside losses and metrics."""
+
+    layers: bool = option(True, "record each layer's gradient norm and update-to-weight ratio every epoch")
+    units: bool = option(True, "record the share of dead ReLU and of saturated sigmoid and tanh units every epoch")
+    histograms_every: int | None = option(
+        None, "epochs between two TensorBoard histograms of weights and gradients; null: none", minimum=1
+    )
+    graph: bool = option(True, "write the model's graph for TensorBoard")
+    images: bool = option(
+        True,
+        "show figures in TensorBoard, too; in a run of more than about ten seconds also while it trains, which takes 4 "
+        "% of the time at most",
+    )
+
+
+@dataclass
+class Settings:
+    """What the loop needs to know beside the parts."""
+
+    bs: Union[int, str] = option(32, "batch size: samples per update, or `full` for the whole training split")  # noqa: UP007
+    epochs: int = option(50, "passes over the training split", minimum=0)
+    seed: int = option(
+        0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0, below=2**63
+    )
+    device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
+    precision: str = option(
+        "float32",
+        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), all else in float32",
+        choices=("float32", "float64", "bf16"),
+    )
+    deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
+    engine: str = option(
+        "auto",
+        "how updates are computed: eager (by torch), fused (the rule in one pass, for large networks), compiled (many "
+        "updates in one call), or auto, which compiles where that is quicker",
+        choices=("auto", "eager", "fused", "compiled"),
+    )
+    accumulate: int = option(1, "parts in which the gradient of a batch is computed, to save memory", minimum=1)
+    drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
+    on_divergence: str = option(
+        "stop",
+        "when loss, gradient or weights are no longer finite: end the run, leave the update out, or go back to the "
+        "best weights with half the learning rate, ten times at most",
+        choices=("stop", "skip_step", "restore_and_halve_lr"),
+    )
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    budget: Budget = field(default_factory=Budget)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    tensorboard: bool = option(True, "write TensorBoard events")
+    watch: Watch = field(default_factory=Watch)
+    figures: str = option(
+        "auto",
+        "draw figures and report.html at the end; auto: of a run alone and of a sweep as a whole, always: of a sweep's "
+        "runs, too",
+        choices=("auto", "always", "never"),
+    )
+    resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
+    trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
+    profile: bool = option(False, "say where the time goes, and write a trace of some updates, profile.json")
+    quiet: bool = option(False, "print only warnings and errors")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights, state and data."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type in which the forward and backward passes compute, if it is another one."""
+        return torch.bfloat16 if self.precision == "bf16" else None
+
+    def batch_size(self, n: int) -> int:
+        """Samples per update when there are n training samples.
+
+        Raises `ConfigError` unless `bs` is a positive integer or `full`.
+        """
+        if self.bs == "full":
+            return n
+        if not isinstance(self.bs, int) or isinstance(self.bs, bool) or self.bs < 1:
+            raise ConfigError(f"bs={self.bs}: bs has to be a positive integer, or full for the whole training split.")
+        return min(self.bs, n)

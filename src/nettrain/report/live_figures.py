@@ -1,0 +1,60 @@
+"""The pictures of a run while it trains, for TensorBoard."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nettrain.config.explain import unexpected, warn
+from nettrain.objective import Objective
+from nettrain.preparation.prepared import Setup
+from nettrain.report.prediction_figures import function_pictures, predictions
+from nettrain.training.logging.tensorboard import EventFile
+
+SHARE = 0.04  # of the time that drawing may take
+FIRST_SECONDS = 0.4  # that it is expected to take before it has been done
+
+
+class LivePictures:
+    """Draws what the model of a run predicts for its validation split, and its function of one or two inputs.
+
+    That is done whenever the time has doubled since it was done last, as soon as all drawing takes no more than its
+    share. So short runs have none, and those that take days hardly more than TensorBoard's slider has places.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.data, self.head = setup.data, setup.head
+        self.split = "val" if len(setup.data.splits["val"]) else "train"
+        self.begun, self.spent = time.monotonic(), 0.0
+        self.due = FIRST_SECONDS / SHARE
+        self.objective: Objective
+        self.w: Tensor
+
+    def __call__(self, objective: Objective, w: Tensor, step: int, events: EventFile) -> None:
+        """Draw, if it is time to, and write the images into the events."""
+        start = time.monotonic()
+        if start - self.begun < self.due:
+            return
+        self.objective, self.w = objective, w
+        try:
+            self._draw(step, events)
+        except Exception as error:  # a run that has trained for days does not end by a picture
+            warn(f"no pictures are drawn any more while the run trains: {unexpected(error)}")
+            self.due = float("inf")
+            return
+        took, elapsed = time.monotonic() - start, time.monotonic() - self.begun
+        self.spent += took
+        self.due = max((self.spent + took) / SHARE, 2 * elapsed)
+
+    def _draw(self, step: int, events: EventFile) -> None:
+        from nettrain import figures
+
+        for picture in [*function_pictures(self), *predictions(self, self.split)]:
+            events.image(step, f"while training/{picture.name}", figures.png(picture.draw()))
+        events.flush()
+
+    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of encoded features (n, D), with the present weights."""
+        x = torch.as_tensor(features, dtype=self.w.dtype).to(self.w.device)
+        return self.objective.predict_logits(self.w if w is None else w, x).cpu()

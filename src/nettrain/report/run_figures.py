@@ -1,0 +1,142 @@
+"""The figures of one finished run: which there are, what they say, and the arrays that they are drawn from."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nettrain.errors import ConfigError, Mistake
+from nettrain.parts.models import RowModule
+from nettrain.report.prediction_figures import Picture, function_over_inputs, function_pictures, predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nettrain.results.run_folder import Run
+
+Columns = Mapping[str, np.ndarray]
+FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
+
+
+def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Picture:
+    """The picture of this name; `ConfigError` if there is none, with the sentences on what is `missing`."""
+    for picture in pictures:
+        if picture.name == name:
+            return picture
+    known = ", ".join(picture.name for picture in pictures)
+    raise ConfigError(" ".join([f"{name}: there is no such figure; known are {known}.", *missing]))
+
+
+def run_pictures(run: "Run") -> tuple[list[Picture], list[str]]:
+    """All that can be drawn of a run, and sentences on what cannot."""
+    found = _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
+    if run.summary.get("best_epoch") is None:
+        return found, ["The run has no best epoch: there is no model whose predictions could be drawn."]
+    try:
+        _ = run.model, run.data
+    except Mistake as error:
+        return found, [f"Figures of predictions are missing: {error}"]
+    best = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
+    return [*found, *predictions(run, best), *function_pictures(run), *_surfaces(run)], []
+
+
+def _curves(columns: Columns, best: int | None) -> list[Picture]:
+    """The loss, the first metric beside it, and the learning rate where it changes."""
+    from nettrain import figures
+
+    if not len(columns["epoch"]):
+        return []
+    metrics = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
+    found = [
+        Picture(name, f"{figures.quantity(name)} after each epoch", partial(figures.curves, columns, name, best))
+        for name in metrics[:2]
+    ]
+    if len(np.unique(columns["lr"][~np.isnan(columns["lr"])])) > 1:
+        found.append(Picture("lr", "learning rate of each epoch's last update", partial(figures.curves, columns, "lr")))
+    return found
+
+
+def _layers(columns: Columns) -> list[Picture]:
+    from nettrain import figures
+
+    captions = {
+        "gradient_norm": "the gradient of each layer at the last update of each epoch; it vanishes where it is "
+        "orders of magnitude below that of the last layer",
+        "update_to_weight": "how much an update changes the weights of each layer; about 0.001 is common",
+        "dead": "hidden units whose activation has slope 0 on every sample: they learn nothing any more",
+        "saturated": "activations whose slope is below a tenth of the greatest one",
+    }
+    there = {name.partition("/")[0] for name in columns if "/" in name}
+    return [
+        Picture(name, caption, partial(figures.layers, columns, name))
+        for name, caption in captions.items()
+        if name in there and len(columns["epoch"])
+    ]
+
+
+def frames(run: "Run") -> list[tuple[int, "Figure"]]:
+    """The decision boundary or the fitted curve after some of the epochs, from the first to the last."""
+    draw, path = function_over_inputs(run), run.path
+    if draw is None or path is None:
+        return []
+    epochs, w = path
+    chosen = np.unique(np.linspace(0, len(epochs) - 1, FRAMES).round().astype(int))
+    return [(epochs[i], draw(w[i], f"After epoch {epochs[i]}")) for i in chosen]
+
+
+def _surfaces(run: "Run") -> list[Picture]:
+    """The loss on the training split around the path of the weights."""
+    from nettrain import figures
+
+    if run.path is None or len(run.path[0]) < 2:
+        return []
+    epochs, w = run.path
+    points = w.double().numpy()
+    size = points.shape[1]
+    if size < 2 or not np.isfinite(points).all():
+        return []
+    few = size <= 3
+    rows = run.data.splits["train"][: 4096 if few else 256]
+    grid = 41 if few else 25 if isinstance(run.model, RowModule) else 13
+    x, y = torch.as_tensor(run.data.x[rows], dtype=w.dtype), torch.as_tensor(run.data.y[rows])
+    y = y if run.encoder.classes else y.to(w.dtype)
+
+    @torch.no_grad()
+    def loss(cells: np.ndarray) -> np.ndarray:
+        at = torch.as_tensor(cells, dtype=w.dtype)
+        chunk = max(1, 2**13 // len(rows)) if isinstance(run.model, RowModule) else 1
+        parts = [part if chunk > 1 else part[0] for part in at.split(chunk)]
+        return torch.cat([run.objective.value(part, x, y).reshape(-1) for part in parts]).double().numpy()
+
+    which = "all" if len(rows) == len(run.data.splits["train"]) else "the first"
+    on = f"the loss on {which} {len(rows)} training samples"
+    planes = figures.planes(points, list(weight_names(run)) if few else None)
+    share = "" if few else "; the percentages say how much of it lies in each direction"
+    found = [
+        Picture(
+            "loss_surface" if len(planes) == 1 else f"loss_surface_{i}",
+            f"{on}, with the path from epoch {epochs[0]} to {epochs[-1]}{share}",
+            partial(figures.loss_surface, loss, points, plane, grid=grid),
+            measured=True,
+        )
+        for i, plane in enumerate(planes, 1)
+    ]
+    if not few:
+        plane = figures.random_plane(points[-1], run.objective.layout.layers.values())
+        draw = partial(figures.loss_surface, loss, points, plane, "Loss surface around the end", grid=grid)
+        caption = f"{on}, around the last weights in two random directions; flat where it hardly depends on them"
+        found.append(Picture("loss_surface_random", caption, draw, measured=True))
+    return found
+
+
+def weight_names(run: "Run") -> list[str]:
+    """A name for each of a few weights: w1, w2, ... of a single parameter, else the parameters' own names."""
+    layout = run.objective.layout
+    if len(layout.names) == 1:
+        return [f"w{i + 1}" for i in range(layout.size)]
+    names = []
+    for name, size in zip(layout.names, layout.sizes, strict=True):
+        names += [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]
+    return names

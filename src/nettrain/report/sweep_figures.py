@@ -1,0 +1,193 @@
+"""The figures of many runs: of a sweep, or of any runs that are compared."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nettrain.report.prediction_figures import Picture
+from nettrain.results.comparison import Choice, Comparison, number, words
+from nettrain.results.run_folder import read_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 6  # choices in one figure
+PAIRS = 15  # heat maps of a report
+PROBLEMS = 3  # of which curves are drawn
+REACHED = 0.1  # of the way from the first loss to the best one that may be left at the target
+
+
+@dataclass
+class Curve:
+    """A completed run: its seed, the loss after each epoch, and the passes over the training data until then."""
+
+    seed: str
+    loss: np.ndarray
+    passes: np.ndarray
+
+
+def sweep_pictures(comparison: Comparison) -> list[Picture]:
+    """All that can be drawn of the runs; with several problems the curves of the first ones."""
+    from nettrain import figures
+
+    several = len(comparison.problems) > 1
+    order = [comparison.label(choice, comparison.problem_keys) for choice in comparison.choices]
+    found: list[Picture] = []
+    for i, (problem, own) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
+        found += _of_problem(own, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
+    if several:
+        names, costs = problem_costs(comparison)
+        caption = (
+            f"the share of the {len(costs)} problems (data and seed) that each choice solves at a cost of at most τ "
+            f"times the least; solved is a loss that has come {_WAY}, cost is passes over the training data"
+        )
+        found.append(Picture("performance_profile", caption, partial(figures.performance_profile, costs, names)))
+    return found
+
+
+_WAY = f"{1 - REACHED:.0%} of the way from the first one to the best of any run with the same seed"
+
+
+def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) -> list[Picture]:
+    """The figures of the runs on one problem; choices come, and so are coloured, in this order of their labels."""
+    from nettrain import figures
+
+    drawn = [choice for choice in comparison.choices if choice.results(comparison.loss)][:SHOWN]
+    if not drawn:
+        return []
+    drawn.sort(key=lambda choice: order.index(comparison.label(choice, comparison.problem_keys)))
+    curves = {comparison.label(choice, comparison.problem_keys): _curves(choice) for choice in drawn}
+    loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
+    seeds = max(map(len, curves.values()))
+    what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
+    what += f" of each of the best {len(drawn)} choices" if len(drawn) > 1 else ""
+    series = {label: _padded([curve.loss for curve in own]) for label, own in curves.items()}
+    reached = [list(itertools.chain(*own.values())) for own in times_to_target(curves).values()]
+    times = {
+        label: np.array([*own, *[math.inf] * choice.incomplete])
+        for label, own, choice in zip(curves, reached, drawn, strict=True)
+    }
+    bands = partial(figures.bands, series, "epoch", loss, f"{loss.capitalize()}{of}")
+    shares = partial(figures.time_to_target, times, "passes over the training data", f"Time to target{of}")
+    found = [
+        Picture(f"curves{suffix}", f"{loss}{of}: {what}", bands),
+        Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", shares),
+    ]
+    keys = [key for key in comparison.keys if key not in comparison.problem_keys]
+    for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
+        name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
+        caption = f"{best}{of} over {x} and {y}, median over the completed runs; the best is framed"
+        found.append(Picture(name, caption, partial(heat_map, comparison, x, y)))
+    if len(keys) > 1:
+        caption = f"the best {min(300, len(comparison.runs))} runs{of}, a line each; the darker, the better"
+        found.append(Picture(f"parallel_coordinates{suffix}", caption, partial(parallel_coordinates, comparison)))
+    return found
+
+
+def heat_map(comparison: Comparison, x: str, y: str) -> "Figure":
+    """The median result over two keys."""
+    from nettrain import figures
+
+    runs, best = comparison.runs, words(comparison.loss)
+    results = [_result(run.summary, comparison.loss) for run in runs]
+    across, down = (_binned([number(run.overrides.get(key, "")) for run in runs]) for key in (x, y))
+    return figures.heat_map(across, down, results, x, y, best, best[0].upper() + best[1:])
+
+
+def parallel_coordinates(comparison: Comparison) -> "Figure":
+    """Every run through all keys that differ."""
+    from nettrain import figures
+
+    runs = comparison.runs
+    keys = [key for key in comparison.keys if key not in comparison.problem_keys]
+    columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
+    results = [_result(run.summary, comparison.loss) for run in runs]
+    return figures.parallel_coordinates(columns, results, words(comparison.loss), "Runs by their choices and results")
+
+
+def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
+    """The names of the choices, and what each spent on every problem and seed, (problems, choices); inf: not solved."""
+    costs: dict[str, dict[tuple[str, str], float]] = {}
+    for problem, own in comparison.problems.items():
+        curves = {own.label(choice): _curves(choice) for choice in own.choices}
+        for label, times in times_to_target(curves).items():
+            for seed, passes in times.items():
+                costs.setdefault(label, {})[problem, seed] = float(np.median(passes))
+    problems = list(dict.fromkeys(key for own in costs.values() for key in own))
+    table = np.array([[own.get(problem, math.inf) for own in costs.values()] for problem in problems])
+    solved = np.isfinite(table).sum(0)
+    best = sorted(sorted(range(len(costs)), key=lambda i: -solved[i])[:SHOWN])
+    names = list(costs)
+    return [names[i] for i in best], table[:, best]
+
+
+def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
+    """After how many passes the runs of each choice, by their seeds, reached the target; inf for never.
+
+    Each seed has a target of its own, as it draws its own split of the data.
+    """
+    targets = {seed: _target([c for own in curves.values() for c in own if c.seed == seed]) for seed in _seeds(curves)}
+    times: dict[str, dict[str, list[float]]] = {}
+    for label, own in curves.items():
+        times[label] = {}
+        for curve in own:
+            hit = curve.passes[curve.loss <= targets[curve.seed]]
+            times[label].setdefault(curve.seed, []).append(float(hit[0]) if len(hit) else math.inf)
+    return times
+
+
+def _seeds(curves: dict[str, list[Curve]]) -> list[str]:
+    return list(dict.fromkeys(curve.seed for own in curves.values() for curve in own))
+
+
+def _target(curves: list[Curve]) -> float:
+    """A loss that lies most of the way from the first one, the median of all runs, to the best one of any run."""
+    losses = [curve.loss[np.isfinite(curve.loss)] for curve in curves]
+    losses = [own for own in losses if len(own)]
+    if not losses:
+        return math.nan
+    best, first = min(float(own.min()) for own in losses), float(np.median([own[0] for own in losses]))
+    return best + REACHED * max(first - best, 0.0)
+
+
+def _curves(choice: Choice) -> list[Curve]:
+    """The curves of a choice's completed runs."""
+    found = []
+    for run in choice.completed:
+        assert run.folder is not None
+        columns = read_columns(run.folder)
+        loss = columns["val_loss"] if "val_loss" in columns else columns["train_loss"]
+        passes = columns["function_evaluations"] / max(1, run.summary["updates_per_epoch"])
+        found.append(Curve(run.overrides.get("seed", ""), loss, passes))
+    return found
+
+
+def _padded(losses: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs (n,), and the curves (runs, n) with NaN after their ends."""
+    longest = max(map(len, losses), default=0)
+    table = np.full((len(losses), longest), np.nan)
+    for row, curve in zip(table, losses, strict=True):
+        row[: len(curve)] = curve
+    return np.arange(1, longest + 1), table
+
+
+def _binned(values: Sequence[str | float], most: int = 20) -> list[str | float]:
+    """The values; many different numbers, as a random search draws them, as the medians of ten equally filled bins."""
+    distinct = set(values)
+    if len(distinct) <= most or any(isinstance(value, str) for value in distinct):
+        return list(values)
+    numbers = np.array(values, float)
+    edges = np.quantile(numbers, np.linspace(0, 1, 11)[1:-1])
+    which = np.searchsorted(edges, numbers)
+    medians = {b: float(f"{np.median(numbers[which == b]):.3g}") for b in np.unique(which)}
+    return [medians[b] for b in which]
+
+
+def _result(summary: dict[str, object], column: str) -> float:
+    value = summary.get(column) if summary["status"] == "completed" else None
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,146 @@
+"""Figures as files and report.html: of a run, of a sweep, and of any runs that are compared."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from nettrain.errors import Mistake
+from nettrain.report import html as page
+from nettrain.report.html import Section
+from nettrain.report.layer_table import layer_lines
+from nettrain.report.prediction_figures import Picture
+from nettrain.report.run_figures import frames, run_pictures
+from nettrain.report.sweep_figures import sweep_pictures
+from nettrain.results.comparison import Comparison, Entry, counted
+from nettrain.results.run_folder import Run
+from nettrain.results.sweep_folder import gather
+from nettrain.storage.files import replace_file
+from nettrain.training.logging.tensorboard import EventFile
+
+REPORT = "report.html"
+
+
+def report_run(run: Run, path: Path | None = None, events: EventFile | None = None) -> Path:
+    """Draw a run's figures into its folder and into `events`, and write its report, by default there, too."""
+    from nettrain import figures
+
+    pictures, missing = run_pictures(run)
+    drawn = _draw(pictures, run.folder / "figures")
+    if events:
+        last = run.summary["updates"]
+        for picture, (_, png) in zip(pictures, drawn, strict=True):
+            if picture.measured:
+                events.image(last, f"figures/{picture.name}", png)
+        for epoch, figure in [] if missing else frames(run):
+            events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", figures.png(figure))
+        events.flush()
+    config = run.config
+    sections = page.run_sections(run)
+    if not missing:
+        sections.append(_data(run))
+    sections += [Section("Figures", missing, figures=drawn), Section("Config", text=OmegaConf.to_yaml(config))]
+    parts = [config[group].name for group in ("data", "model", "activation", "head", "optimizer")]
+    target = path or run.folder / REPORT
+    page.write(target, f"Run {run.folder}", ", ".join(parts), sections)
+    return target
+
+
+def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | None) -> None:
+    """Write the report of many runs; their figures are files in `folder`, too, if it is given."""
+    drawn = _draw(sweep_pictures(comparison), folder)
+    counts: dict[str, int] = {}
+    for run in comparison.runs:
+        counts[run.summary["status"]] = counts.get(run.summary["status"], 0) + 1
+    ended = ", ".join(f"{n} {status}" for status, n in counts.items())
+    sections = [
+        Section("Differences and noise", comparison.differences()),
+        page.leaderboard_section(comparison),
+        Section("Figures", figures=drawn),
+        Section("Data", _data_of_all(comparison)),
+        Section("Config", ["What all runs have in common:"], text=_common_config(comparison)),
+    ]
+    page.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
+
+
+def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:
+    """Write the report of some runs and sweeps, by default as comparison.html; that of a single run into its folder."""
+    if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
+        return report_run(Run(folders[0], trust), Path(output) if output else None)
+    path = Path(output or "comparison.html")
+    report_runs(gather(folders), ", ".join(map(str, folders)), path, None)
+    return path
+
+
+def _draw(pictures: Iterable[Picture], folder: Path | None) -> list[tuple[str, bytes]]:
+    """Captions and PNG files of the pictures, which are written into the folder."""
+    from nettrain import figures
+
+    drawn = []
+    for picture in pictures:
+        png = figures.png(picture.draw())
+        if folder is not None:
+            replace_file(folder / f"{picture.name}.png", png)
+        drawn.append((picture.caption, png))
+    return drawn
+
+
+def _data(run: Run) -> Section:
+    """The data with their splits, and the model's layers."""
+    return Section("Data and model", _about_data(run), ["layer", "shapes", "parameters"], layer_lines(run.model))
+
+
+def _about_data(run: Run) -> list[str]:
+    """Sentences on the data of a run, and on their splits."""
+    table, encoder = run.data.table, run.data.encoder
+    target = f"{len(table.classes)} classes" if table.classes else "numbers"
+    sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in run.data.splits.items())
+    features = counted(len(encoder.feature_names), "feature")
+    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {features}; the target is {table.target_name}, {target}."
+    return [about, *table.notes]
+
+
+_SPLITS = {"train": "training", "val": "validation", "test": "testing"}
+
+
+def _data_of_all(comparison: Comparison) -> list[str]:
+    """Sentences on the data of a run of each problem."""
+    sentences: dict[str, None] = {}
+    for own in comparison.problems.values():
+        folder = next((Path(str(run.folder)) for run in own.runs if _config_path(run).is_file()), None)
+        if folder:
+            try:
+                sentences |= dict.fromkeys(_about_data(Run(folder)))
+            except Mistake as error:
+                sentences[f"{folder}: its data cannot be shown: {error}"] = None
+    return list(sentences)
+
+
+def _config_path(run: Entry) -> Path:
+    return Path(str(run.folder)) / ".hydra" / "config.yaml"
+
+
+def _common_config(comparison: Comparison, most: int = 50) -> str:
+    """What the configs of the runs share, as YAML: those of at most so many of them, and no key that was swept."""
+    paths = [path for path in map(_config_path, comparison.runs) if path.is_file()]
+    chosen = paths[:: max(1, -(-len(paths) // most))]
+    configs = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in chosen]
+    swept = {*comparison.keys, *(["seed"] if len({run.overrides.get("seed") for run in comparison.runs}) > 1 else [])}
+    return yaml.dump(_shared(configs, swept), Dumper=yaml.CSafeDumper, sort_keys=False) if configs else ""
+
+
+def _shared(configs: list[dict[str, Any]], swept: set[str], prefix: str = "") -> dict[str, Any]:
+    """The keys that have the same value in all configs, nested as they are."""
+    found: dict[str, Any] = {}
+    for key, value in configs[0].items():
+        values: list[Any] = [config.get(key) for config in configs]
+        if prefix + key in swept:
+            continue
+        if all(isinstance(own, dict) for own in values):
+            inner = _shared(values, swept, f"{prefix}{key}.")
+            found |= {key: inner} if inner else {}
+        elif all(own == value for own in values):
+            found[key] = value
+    return found

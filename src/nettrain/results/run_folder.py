@@ -1,0 +1,228 @@
+"""`Run`: a run's folder, read back, to look at it, to predict and to evaluate."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+from yaml import AliasToken, YAMLError
+
+from nettrain import data
+from nettrain.config.schema import Config, load_config
+from nettrain.data import Data, Encoder
+from nettrain.data.files import TableLike
+from nettrain.errors import CheckpointError, ConfigError
+from nettrain.objective import Objective
+from nettrain.parts import models
+from nettrain.parts.heads import Head
+from nettrain.preparation.prepare import build_model, choose_head
+from nettrain.report import html as page
+from nettrain.report.prediction_figures import Picture
+from nettrain.report.run_figures import find, run_pictures
+from nettrain.storage.files import load_checkpoint
+from nettrain.vector import flatten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Run:
+    """A run that has been trained, in `folder`; it predicts with the weights of its best epoch.
+
+    Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
+    `torch.nn` is imported by the name in the run's config, and only if `trust` is True. Raises `CheckpointError` for a
+    folder that holds no run or a damaged one.
+    """
+
+    def __init__(self, folder: str | Path, trust: bool = False) -> None:
+        self.folder, self.trust = Path(folder), trust
+        if not (self.folder / ".hydra" / "config.yaml").is_file():
+            hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
+            raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The composed config."""
+        path = self.folder / ".hydra" / "config.yaml"
+        try:
+            text = path.read_text()
+            strange = "${" in text or any(isinstance(token, AliasToken) for token in yaml.scan(text))
+            config = None if strange else OmegaConf.create(text)
+        except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
+            raise CheckpointError(f"{path}: it cannot be read as YAML.") from error
+        if not isinstance(config, DictConfig):  # what nettrain saves has neither interpolations nor aliases
+            raise CheckpointError(f"{path}: it is no config of a run.")
+        return config
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json."""
+        path = self.folder / "summary.json"
+        if not path.is_file():
+            raise CheckpointError(f"{path}: the run has not ended, or it was killed: there is no summary.")
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: it is damaged, it cannot be read as JSON.") from error
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: it is no summary of a run.")
+        return content
+
+    @cached_property
+    def metrics(self) -> Any:
+        """metrics.csv as a pandas table, a row per epoch."""
+        import pandas
+
+        return pandas.read_csv(self.folder / "metrics.csv")
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of metrics.csv as arrays, for which pandas need not be imported."""
+        return read_columns(self.folder)
+
+    @cached_property
+    def data(self) -> Data:
+        """The data that the run was trained on, loaded and split again; `DataError` if they are not there any more."""
+        return data.load(self._parts.data, self._parts.seed)
+
+    @cached_property
+    def path(self) -> tuple[list[int], Tensor] | None:
+        """Epochs (S,) and the weights after them (S, P), where the run has kept them (see `figures`)."""
+        kept = load_checkpoint(self.folder / "checkpoints" / "last.pt").get("path")
+        return (kept["epochs"], kept["w"]) if kept else None
+
+    def plot(self, name: str = "loss") -> "Figure":
+        """The figure of this name, one of `figures`."""
+        pictures, missing = self._pictures
+        return find(pictures, name, missing).draw()
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of all figures that can be drawn of the run."""
+        return [picture.name for picture in self._pictures[0]]
+
+    @cached_property
+    def _pictures(self) -> tuple[list[Picture], list[str]]:
+        return run_pictures(self)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        return page.fragment(page.run_sections(self, brief=True))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns a table into features, as it was fitted on the training split."""
+        try:
+            return Encoder.from_state(self._checkpoint["encoder"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.folder}: the checkpoint has no encoder that this version reads.") from error
+
+    @cached_property
+    def head(self) -> Head:
+        """The output head."""
+        return choose_head(self._parts.head, self.encoder)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
+        self.require_trust()
+        model = build_model(self._parts, self.encoder, self.head)
+        try:
+            model.load_state_dict(self._checkpoint["model"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
+        return model.eval()
+
+    def require_trust(self) -> None:
+        """Raise `ConfigError` if the model is code that is neither nettrain's nor torch's, and it is not trusted."""
+        model = self._parts.model
+        if isinstance(model, models.Module) and not model.from_torch and not self.trust:
+            raise ConfigError(
+                f"{self.folder}: its model is {model._target_}, code that belongs neither to nettrain nor to torch; if "
+                "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
+            )
+
+    def predict(self, table: TableLike) -> Any:
+        """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
+
+        `table` is a path to a CSV or Parquet file, or a pandas table, with the columns that the run was trained on.
+        """
+        import pandas
+
+        z = self.logits(self.encoder.features(self.encoder.read(table)))
+        classes = self.encoder.classes
+        if not classes:
+            values = (self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean).tolist()
+            columns: dict[str, Any] = {"prediction": values}
+        else:
+            labels = _as_written(classes)
+            columns = {"prediction": [labels[i] for i in self.head.predict(z).tolist()]}
+            probabilities = self.head.mean(z).T.tolist()
+            columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
+        return pandas.DataFrame(columns, index=table.index if isinstance(table, pandas.DataFrame) else None)
+
+    def evaluate(self, table: TableLike) -> dict[str, float]:
+        """The mean loss and the head's metrics on a table that has the target, too."""
+        read = self.encoder.read(table, with_target=True)
+        assert read.target is not None
+        z = self.logits(self.encoder.features(read))
+        y = torch.as_tensor(self.encoder.encode_target(read.target))
+        numbers = self.objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
+        return {name: float(value) for name, value in numbers.items()}
+
+    @cached_property
+    def _parts(self) -> Config:
+        try:
+            return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
+        except (OmegaConfBaseException, AttributeError) as error:
+            why = str(error).splitlines()[0]
+            raise CheckpointError(f"{self.folder}: its config is not one that this version reads: {why}") from error
+
+    @cached_property
+    def _checkpoint(self) -> dict[str, Any]:
+        folder = self.folder / "checkpoints"
+        if (folder / "best.pt").exists():
+            return load_checkpoint(folder / "best.pt")
+        last = load_checkpoint(folder / "last.pt")
+        if not all(tensor.isfinite().all() for tensor in last["model"].values()):
+            raise CheckpointError(f"{self.folder}: the run diverged in its first epoch, it has no weights to use.")
+        return last
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The head's loss of the model, as a function of its weights."""
+        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
+        if not self.encoder.classes:
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
+            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
+        return objective
+
+    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
+        w = flatten(self.model) if w is None else w
+        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
+
+
+def read_columns(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of a run's metrics.csv, each (epochs,)."""
+    header, *rows = (folder / "metrics.csv").read_text().splitlines()
+    names = header.split(",")
+    table = np.array([row.split(",") for row in rows], dtype=float).reshape(len(rows), len(names))
+    return dict(zip(names, table.T, strict=True))
+
+
+def _as_written(classes: list[str]) -> list[Any]:
+    """Class names as the numbers that they are in the table, where all of them are whole numbers."""
+    try:
+        numbers = [int(name) for name in classes]
+    except ValueError:
+        return classes
+    return numbers if [str(number) for number in numbers] == classes else classes

@@ -1,0 +1,56 @@
+"""What a run has spent, and what it may spend."""
+
+import dataclasses
+import time
+from typing import Any
+
+from nettrain.config.settings import Budget
+from nettrain.problem import Counts
+
+_GRADIENT_COSTS = ("function_evaluations", "gradient_evaluations")  # one each for an update by a gradient rule
+
+
+class Books:
+    """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.limits = {name: limit for name, limit in vars(budget).items() if limit is not None}
+        self.updates = 0
+        self.counts = Counts()
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def spent(self) -> dict[str, int]:
+        """The counts by name."""
+        return {"updates": self.updates, **dataclasses.asdict(self.counts)}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take back the counts and the seconds that a checkpoint holds."""
+        self.updates = checkpoint["updates"]
+        self.counts = Counts(**{field.name: checkpoint[field.name] for field in dataclasses.fields(Counts)})
+        self.started = time.monotonic() - checkpoint["seconds"]
+
+    def exhausted(self) -> str | None:
+        """The first budget that is spent, such as `budget.updates=100`; None while there is some left."""
+        if self.limits:  # this is asked after every update
+            spent = {**self.spent, "seconds": self.seconds}
+            for name, limit in self.limits.items():
+                if spent[name] >= limit:
+                    return f"budget.{name}={limit}"
+        return None
+
+    def gradient_updates(self, number: int = 1) -> None:
+        """Updates by a gradient rule: the loss and its gradient, once each."""
+        self.updates += number
+        self.counts.function_evaluations += number
+        self.counts.gradient_evaluations += number
+
+    def left(self, updates: int) -> int:
+        """How many updates by a gradient rule are left of so many in all, within the budgets of counts."""
+        spent = self.spent
+        rest = [self.limits[name] - spent[name] for name in ("updates", *_GRADIENT_COSTS) if name in self.limits]
+        return min([updates - self.updates, *rest])

@@ -1,0 +1,95 @@
+"""The update rules of a stack's rows: neighbouring rows with the same kind of rule are one block, updated together."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nettrain.optimizers.rules import Coefficients, Rule, State
+
+
+@dataclasses.dataclass
+class Block:
+    """Rows of w (K, P), all of them (`...`) where there is one run, and their rule with its state."""
+
+    rule: Rule
+    rows: slice | EllipsisType
+    state: State
+
+    def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
+
+        t (S,) are the numbers of the updates, lr (S,) or (S, K, 1) their learning rates.
+        """
+        if lr.ndim > 1:
+            t, lr = t[:, None, None], lr[:, self.rows]
+        scalars = self.rule.all_coefficients(t, lr)
+        columns = [np.broadcast_to(value, lr.shape) for value in scalars.values()]
+        return list(scalars), np.stack(columns, -1) if lr.ndim == 1 else np.concatenate(columns, -1)
+
+    def coefficients(
+        self, t: np.ndarray, lr: np.ndarray, device: torch.device, dtype: torch.dtype
+    ) -> list[Coefficients]:
+        """The rule's scalars for each of the updates, numbers for one run, and for a stack tensors (rows, 1)."""
+        names, table = self.table(t, lr)
+        if table.ndim == 2:
+            return [dict(zip(names, update, strict=True)) for update in table.tolist()]
+        columns = torch.as_tensor(table, dtype=dtype).to(device).movedim(-1, 1).unsqueeze(-1)
+        return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
+
+
+def kind(rule: Rule) -> tuple[Any, ...]:
+    """What rules of one block have in common: their class, their switches, and which of their numbers are 0 or none.
+
+    Whatever a rule computes and remembers depends on that, and on nothing else of its fields.
+    """
+    return (type(rule).__name__, *(_switch(getattr(rule, field.name)) for field in dataclasses.fields(rule)))
+
+
+def _switch(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | str) else value > 0
+
+
+def blocks(rules: Sequence[Rule], w: Tensor) -> list[Block]:
+    """The blocks of K rules for the rows of w (K, P), or that of one rule for w (P,)."""
+    if w.dim() == 1:
+        return [Block(rules[0], ..., rules[0].init(w))]
+    found, start = [], 0
+    for _, alike in itertools.groupby(rules, kind):
+        rule = stacked_rule(list(alike))
+        end = start + len(rule.lr)  # type: ignore[arg-type]
+        found.append(Block(rule, slice(start, end), rule.init(w[start:end])))
+        start = end
+    return found
+
+
+def stacked_rule(rules: Sequence[Rule]) -> Rule:
+    """One rule whose numbers are arrays (K, 1), a row for each of these rules of one kind."""
+    first = rules[0]
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(first):
+        values = [getattr(rule, field.name) for rule in rules]
+        if any(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            changes[field.name] = np.array([[np.inf if value is None else value] for value in values], dtype=float)
+    return dataclasses.replace(first, **changes)
+
+
+def select(
+    old: Sequence[Block], rules: Sequence[Rule], rows: list[int], take: Callable[[Tensor, Any], Tensor]
+) -> list[Block]:
+    """The blocks of a stack that goes on with the given rows alone; `rules` are those of the rows."""
+    new, position = [], 0
+    for block in old:
+        assert isinstance(block.rows, slice)
+        inside = [row - block.rows.start for row in rows if block.rows.start <= row < block.rows.stop]
+        if inside:
+            end = position + len(inside)
+            state = {name: take(tensor, inside) for name, tensor in block.state.items()}
+            new.append(Block(stacked_rule(rules[position:end]), slice(position, end), state))
+            position = end
+    return new
