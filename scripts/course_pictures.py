@@ -12,7 +12,7 @@ from course_runs import (
     from_zero,
     last_curve,
     last_weights,
-    setup,
+    prepared,
     training_points,
     training_tensors,
 )
@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from nettrain import Run, figures
+from nettrain.config.build import build_activation
 from nettrain.parts.heads import Head
 from nettrain.random import permutation
 
@@ -50,7 +51,7 @@ def png(picture: Picture, dpi: int = 100) -> bytes:
 def activations(sweep: list[Run]) -> Picture:
     x = torch.linspace(-4, 4, 801, dtype=torch.float64, requires_grad=True)
     named = {run.config.activation.name: run for run in sweep}
-    functions = {name: setup(run).settings.activation for name, run in named.items()}
+    functions = {name: build_activation(prepared(run).config.activation) for name, run in named.items()}
     values = {name: f(x).detach() for name, f in functions.items()}
     slopes = {name: torch.autograd.grad(f(x).sum(), x)[0] for name, f in functions.items()}
     return [
@@ -91,7 +92,7 @@ def linear_network(straight: list[Run], bent: list[Run]) -> Picture:
 
 
 def likelihood(sweep: list[Run]) -> Picture:
-    bernoulli, categorical, normal = (setup(run).head for run in sweep)
+    bernoulli, categorical, normal = (prepared(run).head for run in sweep)
     z = torch.linspace(-6, 6, 241, dtype=torch.float64)
     one, three = z.unsqueeze(1), torch.stack([z, torch.zeros_like(z), torch.zeros_like(z)], dim=1)
     two_classes = {f"y = {y}": _loss(bernoulli, one, y) for y in (0, 1)}
@@ -111,7 +112,7 @@ def likelihood(sweep: list[Run]) -> Picture:
 
 def counting_updates(single: list[Run], sweep: list[Run]) -> Picture:
     config = single[0].config
-    epochs, n = config.epochs, setup(single[0]).n_train
+    epochs, n = config.epochs, prepared(single[0]).n_train
     update = np.empty((epochs, n))
     for epoch in range(epochs):
         update[epoch, permutation(config.seed, epoch, n)] = np.arange(n) // config.bs + 1
@@ -236,7 +237,7 @@ def losses(named: Mapping[str, Run], title: str) -> Figure:
 
 def boundary(run: Run, title: str) -> Figure:
     """The decision boundary of a run with two inputs, with the points that it was trained on."""
-    data = setup(run).data
+    data = prepared(run).data
     rows, columns = data.splits["train"], data.table.columns
     assert data.table.target is not None
 
@@ -256,7 +257,7 @@ def _loss(head: Head, z: Tensor, y: float) -> Tensor:
 
 def _with_baseline(run: Run) -> Figure:
     """The losses over the epochs, and that of the best prediction which does not look at x."""
-    _, y = training_tensors(setup(run))
+    _, y = training_tensors(prepared(run))
     shares = torch.bincount(y) / len(y) if run.encoder.classes else None
     baseline = y.var(correction=0) if shares is None else torch.special.entr(shares).sum()
     figure = figures.curves(run.metrics, title=f"data={run.config.data.name}, head={run.head.name}")

@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from nettrain import Run
-from nettrain.config.schema import load_config
+from nettrain.config.build import load_config
 from nettrain.objective import Objective
 from nettrain.preparation.prepare import prepare
-from nettrain.preparation.prepared import Setup
-from nettrain.storage.files import load_checkpoint
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.vector import flatten
 
 SMALLEST = 1e-17  # of a difference of losses in float64; a logarithmic axis has no 0
@@ -21,7 +21,7 @@ SMALLEST = 1e-17  # of a difference of losses in float64; a logarithmic axis has
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
-def setup(run: Run) -> Setup:
+def prepared(run: Run) -> PreparedRun:
     """The run as it was before its first update: its data, and its model with the initial weights."""
     container = OmegaConf.to_container(run.config)
     assert isinstance(container, dict)
@@ -30,7 +30,7 @@ def setup(run: Run) -> Setup:
 
 def training_points(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """x (n,) and y (n,) of the training split, in their own units; the data have one input."""
-    data = setup(run).data
+    data = prepared(run).data
     rows = data.splits["train"]
     (x,) = data.table.columns.values()
     assert data.table.target is not None
@@ -51,7 +51,7 @@ def last_curve(run: Run) -> Curve:
 
 def least_loss(run: Run) -> float:
     """The least training loss of a model that is linear in its weights, and has a number to predict."""
-    before = setup(run)
+    before = prepared(run)
     x, y = training_tensors(before)
     objective = Objective(before.model, before.head)
     # The logits are linear in w, so those of the unit vectors are the columns of the design matrix.
@@ -62,7 +62,7 @@ def least_loss(run: Run) -> float:
 
 def excess(run: Run, counter: str = "step") -> tuple[np.ndarray, np.ndarray]:
     """The epoch or step, (n,), and the training loss above the least one, (1, n), from before the first update on."""
-    before = setup(run)
+    before = prepared(run)
     x, y = training_tensors(before)
     start = float(Objective(before.model, before.head).value(flatten(before.model), x, y))
     at, loss = from_zero(run, run.metrics["train_loss"], start)
@@ -72,15 +72,15 @@ def excess(run: Run, counter: str = "step") -> tuple[np.ndarray, np.ndarray]:
 
 def first_gradient_norms(run: Run) -> list[float]:
     """The norm of the gradient of each layer's weight matrix, on the whole training split before the first update."""
-    before = setup(run)
+    before = prepared(run)
     objective, w = Objective(before.model, before.head), flatten(before.model)
     _, g = objective.gradient(w, *training_tensors(before))
     return [float(part.norm()) for name, part in objective.layout.views(g).items() if name.endswith("weight")]
 
 
-def training_tensors(before: Setup) -> tuple[Tensor, Tensor]:
+def training_tensors(before: PreparedRun) -> tuple[Tensor, Tensor]:
     """x (n, D) and y (n,) of the training split, as the network sees them."""
-    rows, dtype = before.data.splits["train"], getattr(torch, before.settings.precision)
+    rows, dtype = before.data.splits["train"], getattr(torch, before.config.precision)
     y = torch.as_tensor(before.data.y[rows])
     return torch.as_tensor(before.data.x[rows], dtype=dtype), y.to(dtype) if y.is_floating_point() else y
 

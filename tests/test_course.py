@@ -18,7 +18,7 @@ from PIL import Image
 from nettrain.config.schema import config_folder
 from nettrain.optimizers import rules
 from nettrain.parts import activations
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import course
@@ -94,7 +94,7 @@ def test_likelihood(page):
         "identity_mse": lambda z: torch.distributions.Normal(z.squeeze(-1), 0.5**0.5),
     }
     for run in sweep:
-        data = course_runs.setup(run).data
+        data = course_runs.prepared(run).data
         rows = data.splits["test"]
         y = torch.as_tensor(data.y[rows])
         distribution = distributions[run.head.name](run.model(torch.as_tensor(data.x[rows], dtype=torch.float32)))
@@ -160,7 +160,7 @@ def test_search(page):
     (genetic, hill_climb), (adam,) = page("search")
     assert max(losses([genetic, hill_climb])) < 0.1
     assert adam.summary["train_loss"] == pytest.approx(0.31, rel=0.1)
-    before = course_runs.setup(adam).model.state_dict()["layers.0.weight"]
+    before = course_runs.prepared(adam).model.state_dict()["layers.0.weight"]
     after = load_checkpoint(adam.folder / "checkpoints" / "last.pt")["model"]["layers.0.weight"]
     assert torch.equal(before, after)
 

@@ -21,9 +21,10 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nettrain.config.schema import config_folder, register, to_config
+from nettrain.config.build import to_config
+from nettrain.config.schema import config_folder, register
 from nettrain.preparation.prepare import prepare
-from nettrain.preparation.prepared import Setup
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.training.device import threads_for
 from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
@@ -37,7 +38,7 @@ class Work:
 
     hidden: list[int]
     bs: int
-    setup: Setup
+    run: PreparedRun
     x: Tensor
     y: Tensor
 
@@ -57,11 +58,11 @@ def work(hidden: list[int], bs: int, samples: int) -> Work:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         never = "checkpoint.every_seconds=1e9"  # a save that is due would end a pass
         overrides = [f"bs={bs}", f"model.hidden={hidden}", "tensorboard=false", "quiet=true", "epochs=1000000", never]
-        setup = prepare(to_config(compose("train", overrides)), Path(tempfile.mkdtemp()))
-    rows = np.resize(setup.data.splits["train"], samples)
-    setup = replace(setup, data=replace(setup.data, splits={**setup.data.splits, "train": rows}))
-    x, y = torch.as_tensor(setup.data.x[rows], dtype=torch.float32), torch.as_tensor(setup.data.y[rows])
-    return Work(hidden, bs, setup, x, y)
+        run = prepare(to_config(compose("train", overrides)), Path(tempfile.mkdtemp()))
+    rows = np.resize(run.data.splits["train"], samples)
+    run = replace(run, data=replace(run.data, splits={**run.data.splits, "train": rows}))
+    x, y = torch.as_tensor(run.data.x[rows], dtype=torch.float32), torch.as_tensor(run.data.y[rows])
+    return Work(hidden, bs, run, x, y)
 
 
 def dataloader(w: Work) -> Measure:
@@ -221,13 +222,13 @@ def _jax(w: Work) -> tuple[object, Callable]:
 
 def nettrain(w: Work, engine: str) -> Measure:
     """The pass over the training split that every run of nettrain makes."""
-    setup = replace(w.setup, settings=replace(w.setup.settings, engine=engine))
-    trainer = Trainer([setup], torch.device("cpu"))
-    trainer.engine.choose(trainer.stack, 0, lambda: False)
+    run = replace(w.run, config=replace(w.run.config, engine=engine))
+    trainer, signals = Trainer([run], torch.device("cpu")), Signals()
+    trainer.choose_engine(signals)
 
     def epoch() -> None:
-        with threads_for(setup.parameters * w.bs):
-            trainer.train_epoch(trainer.stack.learning_rates(trainer.epoch), Signals())
+        with threads_for(run.parameters * w.bs):
+            trainer.train_epoch(trainer.learning_rates(), signals)
         trainer.epoch += 1
 
     return seconds_of(epoch, w.steps)

@@ -36,7 +36,7 @@ def cell(w: Work, names: list[str], seconds: float) -> dict[str, Any]:
     spreads = alternating(measures, seconds)
     return {
         "hidden": w.hidden,
-        "parameters": w.setup.parameters,
+        "parameters": w.run.parameters,
         "bs": w.bs,
         "samples": len(w.y),
         "seconds": {name: asdict(spread) for name, spread in spreads.items()},

@@ -54,7 +54,7 @@ def lightning(launcher: str, runs: int, file: Path) -> Callable[[], float]:
 
 def save_digits(file: Path) -> None:
     """The splits of nettrain's seed 0, for the peers."""
-    loaded = data.load(work([64, 64], 8, 1257).setup.settings.data, 0)  # type: ignore[attr-defined]
+    loaded = data.load(work([64, 64], 8, 1257).run.config.data, 0)  # type: ignore[attr-defined]
     arrays = {f"x_{name}": loaded.x[rows].astype(np.float32) for name, rows in loaded.splits.items()}
     np.savez(file, **arrays, **{f"y_{name}": loaded.y[rows] for name, rows in loaded.splits.items()})
 
@@ -62,16 +62,16 @@ def save_digits(file: Path) -> None:
 def stacked_steps(rows: int, engine: str) -> Callable[[], float]:
     """Seconds per step of one run, in a stack of so many: passes over the training split, with shuffling."""
     w = work([64, 64], 8, 1257)
-    setups = []
+    runs = []
     for i in range(rows):
-        settings = replace(w.setup.settings, seed=i % SEEDS, engine=engine)
-        rule = replace(w.setup.optimizer, lr=float(RATES[i % len(RATES)]))  # type: ignore[type-var]
-        setups.append(replace(w.setup, settings=settings, optimizer=rule))
-    trainer = Trainer(setups, torch.device("cpu"), threads=torch.get_num_threads())
-    trainer.engine.choose(trainer.stack, 0, lambda: False)
+        rule = replace(w.run.optimizer, lr=float(RATES[i % len(RATES)]))  # type: ignore[type-var]
+        config = replace(w.run.config, seed=i % SEEDS, engine=engine, optimizer=rule)
+        runs.append(replace(w.run, config=config))
+    trainer, signals = Trainer(runs, torch.device("cpu"), threads=torch.get_num_threads()), Signals()
+    trainer.choose_engine(signals)
 
     def epoch() -> None:
-        trainer.train_epoch(trainer.stack.learning_rates(trainer.epoch), Signals())
+        trainer.train_epoch(trainer.learning_rates(), signals)
         trainer.epoch += 1
 
     return seconds_of(epoch, w.steps * rows)
@@ -123,5 +123,5 @@ def modelbatch_steps(rows: int, steps: int = 20) -> Callable[[], float]:
 
 def eager_rows() -> int:
     """The rows of a stack that nettrain would make of this network where there is no compiler."""
-    setup = work([64, 64], 8, 1257).setup
-    return int(fast_rows(replace(setup, settings=replace(setup.settings, engine="eager")), torch.device("cpu")))
+    run = work([64, 64], 8, 1257).run
+    return int(fast_rows(replace(run, config=replace(run.config, engine="eager")), torch.device("cpu")))

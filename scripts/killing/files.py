@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nettrain.storage.files import load_checkpoint, load_newest
+from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of what was taken back
 

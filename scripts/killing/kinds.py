@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nettrain.app.jobs import job
-from nettrain.training.logging.record import Record
+from nettrain.training.logging.metrics_file import MetricsFile
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.trainer import Trainer
 
@@ -129,7 +129,7 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
     "halvings of the learning rate": ("sgd, halved learning rate", changed(lambda last: {"halvings": 0})),
     "population": ("cma_es", changed(lambda last: {"optimizer": {}})),
     "counts": ("bfgs", changed(lambda last: {"function_evaluations": 0})),
-    "taking back of rows of the table": ("sgd, step schedule", lambda: replaced(Record, "rewind", nothing)),
+    "taking back of rows of the table": ("sgd, step schedule", lambda: replaced(MetricsFile, "rewind", nothing)),
     "taking back of TensorBoard's points": ("sgd, few checkpoints", lambda: replaced(EventFile, "restart", nothing)),
     "rows of a stack, optimizer state": ("sweep of rules", changed(zeros("optimizer"))),
     "row of a stack that is the last": (

@@ -48,9 +48,9 @@ class StackedLauncher(BasicLauncher):
 
     def halving(self) -> Any:
         """Successive halving as it was asked for, None if it was not."""
-        from nettrain.training.successive_halving import Halving
+        from nettrain.training.successive_halving import SuccessiveHalving
 
-        return Halving(self.reduction_factor, self.min_epochs) if self.reduction_factor is not None else None
+        return SuccessiveHalving(self.reduction_factor, self.min_epochs) if self.reduction_factor is not None else None
 
 
 @dataclass

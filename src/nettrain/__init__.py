@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nettrain import optim
-    from nettrain.api import train
+    from nettrain.api import Run, Sweep, train
     from nettrain.minimization import minimize
-    from nettrain.results.run_folder import Run
-    from nettrain.results.sweep_folder import Sweep
 
 __all__ = ["Run", "Sweep", "minimize", "optim", "train"]
 
 _HOMES = {
     "train": "nettrain.api",
-    "Run": "nettrain.results.run_folder",
-    "Sweep": "nettrain.results.sweep_folder",
+    "Run": "nettrain.api",
+    "Sweep": "nettrain.api",
     "minimize": "nettrain.minimization",
 }
 

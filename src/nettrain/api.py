@@ -1,8 +1,9 @@
-"""`nettrain.train`: what the command line does, as a function."""
+"""The Python interface: train a run, and read back what runs and sweeps have left."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -13,12 +14,75 @@ from nettrain.app.jobs.job import train_run
 from nettrain.config.explain import explain
 from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.schema import config_folder, known_keys, register
-from nettrain.errors import Mistake
-from nettrain.results.run_folder import Run
+from nettrain.errors import ConfigError, Mistake
+from nettrain.report import html
+from nettrain.report.prediction_figures import Picture
+from nettrain.report.run_figures import find, run_pictures
+from nettrain.report.sweep_figures import heat_map, sweep_pictures
+from nettrain.results.comparison import union
+from nettrain.results.run_folder import RunFolder
+from nettrain.results.sweep_folder import SweepFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Run(RunFolder):
+    """A run's folder, which also draws its figures."""
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of all figures that can be drawn of the run."""
+        return [picture.name for picture in self._pictures[0]]
+
+    def plot(self, name: str = "loss") -> "Figure":
+        """The figure of this name, one of `figures`."""
+        pictures, missing = self._pictures
+        return find(pictures, name, missing).draw()
+
+    @cached_property
+    def _pictures(self) -> tuple[list[Picture], list[str]]:
+        return run_pictures(self)
+
+    def _repr_html_(self) -> str:
+        return html.fragment(html.run_sections(self, brief=True))
+
+
+class Sweep(SweepFolder):
+    """A sweep's folder: its runs as tables, figures and `Run`s."""
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs that have ended, by number."""
+        return [Run(run.folder, self.trust) for run in self.comparison.runs if run.folder is not None]
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of all figures that can be drawn."""
+        return [picture.name for picture in self._pictures]
+
+    def plot(self, name: str = "curves") -> "Figure":
+        """The figure of this name, one of `figures`."""
+        return find(self._pictures, name).draw()
+
+    def heat_map(self, x: str, y: str) -> "Figure":
+        """The median result over any two keys, such as `optimizer.lr` and `bs`; `ConfigError` for one of no run's."""
+        for key in (x, y):
+            known = union(run.overrides for run in self.comparison.runs)
+            if key not in known:
+                raise ConfigError(f"{key}: no run of the sweep was given it; known are {', '.join(known)}.")
+        return heat_map(self.comparison, x, y)
+
+    @cached_property
+    def _pictures(self) -> list[Picture]:
+        return sweep_pictures(self.comparison)
+
+    def _repr_html_(self) -> str:
+        return html.fragment([html.leaderboard_section(self.comparison)])
 
 
 def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
-    """Train one run and return it.
+    """Train one run and return it: what the command line does, as a function.
 
     `config` are overrides as on the command line, `["optimizer=adam", "bs=8"]`, or a mapping,
     `{"optimizer": "adam", "bs": 8, "optimizer.lr": 0.01}`, nested or with dots; another run's `config` is one, too.

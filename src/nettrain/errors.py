@@ -1,5 +1,7 @@
 """What can go wrong by somebody's mistake: one sentence for the reader, one exit code for the shell."""
 
+import re
+
 
 class Mistake(Exception):
     """A mistake that a person can mend; its text is the whole message, its `exit_code` the program's."""
@@ -25,19 +27,34 @@ class CheckpointError(Mistake):
     exit_code = 5
 
 
-class InUseError(Mistake):
-    """Another process trains in the folder."""
-
-    exit_code = 7
-
-
 class StorageError(Mistake):
     """The disk is full, or a folder cannot be written."""
 
     exit_code = 6
 
 
+class InUseError(Mistake):
+    """Another process trains in the folder."""
+
+    exit_code = 7
+
+
+class Abandoned(Exception):
+    """Work was left in the middle because a signal asked for the end; all is as it was before it began."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it has none."""
     text = str(error).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+def unexpected(error: Exception) -> str:
+    """One line for an error that is nobody's mistake: its type and the first line of its text."""
+    text = str(error).strip()
+    line = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
+        line += "; a lower bs or model.hidden needs less memory."
+    if "does not have a deterministic implementation" in text:
+        line = line.partition(",")[0] + "; deterministic=false allows it."
+    return line

@@ -13,6 +13,7 @@ from torch.func import functional_call, vmap
 
 from nettrain.parts.heads import Head
 from nettrain.parts.models import RowModule
+from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.vector import Layout
 
@@ -42,7 +43,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
-        self._kept: _Kept | None = None
+        self._views: _Views | None = None
 
     def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
@@ -78,37 +79,38 @@ class Objective:
 
         The next call may overwrite g.
         """
-        if self._kept is None or self._kept.w is not w:
-            self._kept = _Kept(w, torch.empty_like(w), self.layout, not self._by_formulas)
-        kept, size = self._kept, -(-y.shape[-1] // self.accumulate)
+        if self._views is None or self._views.w is not w:
+            self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
+        views, size = self._views, -(-y.shape[-1] // self.accumulate)
         if self.accumulate == 1:
-            return self._backward(kept, x, y, noise), kept.g
+            return self._backward(views, x, y, noise), views.g
         total, zs = torch.zeros_like(w), []
         for i, (part_x, part_y) in enumerate(zip(x.split(size, -2), y.split(size, -1), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
-            zs.append(self._backward(kept, part_x, part_y, part_noise))
-            total.add_(kept.g, alpha=part_y.shape[-1] / y.shape[-1])
+            zs.append(self._backward(views, part_x, part_y, part_noise))
+            total.add_(views.g, alpha=part_y.shape[-1] / y.shape[-1])
         return torch.cat(zs, dim=-2), total
 
     @property
     def _by_formulas(self) -> bool:
         return isinstance(self.model, RowModule) and self.autocast is None
 
-    def _backward(self, kept: "_Kept", x: Tensor, y: Tensor, noise: Noise | None) -> Tensor:
-        """Write the gradient of the mean loss into `kept.gradients`; the logits z."""
+    def _backward(self, views: "_Views", x: Tensor, y: Tensor, noise: Noise | None) -> Tensor:
+        """Write the gradient of the mean loss into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y)
-                return self.model.backpropagate(kept.parameters, x, noise, derivative, kept.gradients)
-        cast = torch.autocast(kept.w.device.type, self.autocast, enabled=self.autocast is not None)
-        with torch.enable_grad(), cast:
-            z = self._forward(kept.parameters, kept.w.dim() > 1, x, noise).to(kept.w.dtype)
+                return self.model.backpropagate(views.parameters, x, noise, derivative, views.gradients)
+        cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
+        with stage("forward"), torch.enable_grad(), cast:
+            z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
             loss = self.head.loss(z.flatten(0, -2), y.expand(z.shape[:-1]).flatten(), reduction="sum") / y.shape[-1]
-        gradients = torch.autograd.grad(loss, list(kept.parameters.values()), materialize_grads=True)
-        for own, new in zip(kept.gradients.values(), gradients, strict=True):
-            own.copy_(new)
+        with stage("backward"):
+            gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
+            for view, gradient in zip(views.gradients.values(), gradients, strict=True):
+                view.copy_(gradient)
         return z.detach()
 
     def _loss_gradient(self, y: Tensor, z: Tensor) -> Tensor:
@@ -140,7 +142,7 @@ class Objective:
         return torch.cat([self.logits(w, part) for part in x.split(samples_at_once(w), dim=-2)], dim=-2)
 
 
-class _Kept:
+class _Views:
     """The views into w and into its gradient g, kept from step to step for as long as w is the same tensor."""
 
     def __init__(self, w: Tensor, g: Tensor, layout: Layout, leaves: bool) -> None:

@@ -1,4 +1,4 @@
-"""A function of the flat parameter vector, its derivatives, and the books of what they cost.
+"""A function of the flat parameter vector, its derivatives, and the count of what they cost.
 
 Everything is computed on rows: a Hessian-vector product for C vectors is one double backward pass over C copies of w,
 so that the same batched products which advance K runs give the Hessian, and nothing but autograd is needed.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nettrain.errors import ConfigError
+from nettrain.errors import Abandoned, ConfigError
 
 Function = Callable[[Tensor], Tensor]
 
@@ -24,10 +24,6 @@ class Counts:
     function_evaluations: int = 0
     gradient_evaluations: int = 0
     hessian_vector_products: int = 0
-
-
-class Abandoned(Exception):
-    """Raised out of an evaluation to leave an update in the middle."""
 
 
 class Problem:

@@ -1,11 +1,22 @@
-"""Parts are dataclasses with a `name`; `option(...)` is a field that carries its own documentation and range."""
+"""Parts are dataclasses with a `name`; `option(...)` is a field that carries its help, its range and its scope."""
 
 import dataclasses
 import math
+from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nettrain.errors import ConfigError
+
+Scope = Literal["result", "length", "chance", "speed", "launch"]
+"""What a key changes.
+
+- result: what is trained. It tells runs apart, and a run that is resumed keeps it.
+- length: how long it is trained. It tells runs apart, and may change when a run is resumed.
+- chance: the random numbers that are drawn. Runs that differ in nothing else repeat one another.
+- speed: how fast the same result comes.
+- launch: what this start of the program records, shows and reads.
+"""
 
 _RANGES = {
     "above": (lambda value, bound: value > bound, "> {}"),
@@ -15,16 +26,45 @@ _RANGES = {
 }
 
 
-def option(default: Any, help: str, **limits: Any) -> Any:
-    """A dataclass field with a `default`, one line of `help` and its `limits`.
+def option(
+    default: Any,
+    help: str,
+    scope: Scope = "result",
+    *,
+    per_row: bool = False,
+    saved: bool = True,
+    is_path: bool = False,
+    **limits: Any,
+) -> Any:
+    """A dataclass field with a `default`, one line of `help`, what it changes, and its `limits`.
 
-    `limits` are `above`, `minimum`, `below`, `maximum` (numbers; for a list they hold for each element) or
-    `choices` (a tuple). A list is given as it is and copied for every instance.
+    With `per_row` the rows of a stack may differ in it; without `saved` a run's config has the default instead; with
+    `is_path` it names a file, relative to the working directory. `limits` are `above`, `minimum`, `below`, `maximum`
+    (numbers; for a list they hold for each element) or `choices` (a tuple). A list is given as it is and copied for
+    every instance.
     """
-    metadata = {"help": help, **limits}
+    assert scope in get_args(Scope), scope
+    metadata = {"help": help, "scope": scope, "per_row": per_row, "saved": saved, "is_path": is_path, **limits}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@cache
+def options(part: type, prefix: str = "") -> dict[str, dataclasses.Field]:
+    """The fields of a dataclass, and of those inside it, by their dotted keys; its `name` is none of them."""
+    found: dict[str, dataclasses.Field] = {}
+    for field in dataclasses.fields(part):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            found |= options(field.type, f"{prefix}{field.name}.")
+        elif field.name != "name":
+            found[prefix + field.name] = field
+    return found
+
+
+def values_of(part: Any) -> dict[str, Any]:
+    """The values of a part by name, also those that were added to it beside its fields."""
+    return {name: value for name, value in vars(part).items() if not name.startswith("_") or name == "_target_"}
 
 
 def allowed(field: dataclasses.Field) -> str:
@@ -40,8 +80,8 @@ def named_parts(*modules: ModuleType) -> dict[str, type]:
     found: dict[str, type] = {}
     for module in modules:
         for part in vars(module).values():
-            own = isinstance(part, type) and dataclasses.is_dataclass(part) and part.__module__ == module.__name__
-            if own and (name := str(getattr(part, "name", ""))):
+            is_part = isinstance(part, type) and dataclasses.is_dataclass(part) and part.__module__ == module.__name__
+            if is_part and (name := str(getattr(part, "name", ""))):
                 found[name] = part
     return found
 

@@ -1,9 +1,22 @@
-"""Colours, on a terminal only."""
+"""What is printed: lines for the person at the terminal, in colour where there is one."""
 
 import os
 import sys
 
 _CODES = {"bold": 1, "red": 31, "green": 32}
+
+
+def say(line: str) -> None:
+    """Print a line, above the progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+def warn(sentence: str) -> None:
+    """Print to stderr what a user should know: a mistake, or something that was done differently."""
+    print(f"nettrain: {sentence}", file=sys.stderr, flush=True)
 
 
 def painted(text: str, style: str) -> str:

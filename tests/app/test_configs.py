@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 import nettrain
 from nettrain.app.help import help_text
+from nettrain.config.build import flat, load_config, saved_container, to_config
 from nettrain.config.overrides import overrides_of, with_module
-from nettrain.config.schema import GROUPS, config_folder, flat, load_config, parts, register, to_config, to_container
+from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
 
 PARTS = [(group, name) for group in GROUPS for name in parts(group)]
@@ -63,7 +64,7 @@ def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
 
 def test_a_config_survives_being_saved_and_read():
     config = to_config(composed("optimizer=momentum", "optimizer.lr=0.3", "data=wine", "schedule=plateau", "bs=full"))
-    text = OmegaConf.to_yaml(OmegaConf.create(to_container(config)))
+    text = OmegaConf.to_yaml(OmegaConf.create(saved_container(config)))
     assert load_config(OmegaConf.to_container(OmegaConf.create(text))) == config
 
 

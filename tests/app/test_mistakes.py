@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from nettrain.app import cli
-from nettrain.config.explain import unexpected
+from nettrain.errors import unexpected
 from nettrain.preparation import prepare
-from nettrain.training.counters import Books
+from nettrain.training.counters import Counters
 
 MISTAKES = {
     "bs=0": "bs=0: bs has to be a positive integer, or full for the whole training split.",
@@ -151,13 +151,13 @@ def test_a_folder_that_cannot_be_made(command, tmp_path):
     assert (ended.code, ended.err) == (6, "nettrain: file/run: it cannot be written: Not a directory.\n")
 
 
-def broken(books):
-    if books.updates == 5:
+def broken(counters):
+    if counters.updates == 5:
         raise ZeroDivisionError("nothing can be divided by it\nreally")
 
 
 def test_an_error_that_nobody_expects_is_one_line_and_a_traceback_in_the_folder(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(Books, "exhausted", broken)
+    monkeypatch.setattr(Counters, "exhausted", broken)
     ended = command("data=iris", "hydra.run.dir=run")
     message = "ZeroDivisionError: nothing can be divided by it"
     assert (ended.code, ended.err) == (1, f"nettrain: {message} (traceback: {tmp_path}/run/error.txt)\n")
@@ -215,11 +215,11 @@ import nettrain.app.cli
 
 
 def test_a_second_ctrl_c_ends_a_run_at_once(command, tmp_path, monkeypatch):
-    def exhausted(books):
-        if books.updates > 7:
+    def exhausted(counters):
+        if counters.updates > 7:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Books, "exhausted", exhausted)
+    monkeypatch.setattr(Counters, "exhausted", exhausted)
     ended = command("data=iris", "epochs=9", "quiet=true", "hydra.run.dir=run")
     assert ended == (130, "", f"nettrain: interrupted at once; {tmp_path}/run is as it was last saved\n")
     assert not (tmp_path / "run" / "summary.json").exists()

@@ -16,14 +16,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import nettrain
 from nettrain import figures
 from nettrain.app import tools
-from nettrain.app.sweep.sweep import leaderboard
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.report import live_figures as live
+from nettrain.report.console import leaderboard
 from nettrain.report.sweep_figures import Curve, problem_costs, sweep_pictures, times_to_target
-from nettrain.results.comparison import Comparison, Entry, difference, holm
+from nettrain.results.comparison import Comparison, RunResult
+from nettrain.results.significance import difference, differences, holm
 from nettrain.results.sweep_folder import gather
 from nettrain.terminal import painted
-from nettrain.training.run_state import Row
+from nettrain.training.run_state import RunState
 
 CLASSIFIER = {"loss", "accuracy", "gradient_norm", "update_to_weight", "dead", "loss_surface", "loss_surface_random"}
 CLASSIFIER |= {"confusion", "roc", "precision_recall", "calibration"}
@@ -105,7 +106,7 @@ LIVE = ("decision_boundary", "confusion", "roc", "precision_recall", "calibratio
 def clock(monkeypatch):
     """A clock by which every epoch takes a second, and drawing a picture so long: `clock.picture`."""
     clock = SimpleNamespace(now=100.0, picture=0.0, epochs=[], monotonic=lambda: clock.now)
-    observe, png = Row.observe, figures.png
+    observe, png = RunState.observe, figures.png
 
     def a_second_later(row, numbers, finite):
         clock.now += 1
@@ -117,7 +118,7 @@ def clock(monkeypatch):
         return png(figure)
 
     monkeypatch.setattr(live, "time", clock)
-    monkeypatch.setattr(Row, "observe", a_second_later)
+    monkeypatch.setattr(RunState, "observe", a_second_later)
     monkeypatch.setattr(figures, "png", drawn)
     return clock
 
@@ -251,16 +252,16 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
 
 
 def entry(values, seed, loss, status="completed", **more):
-    return Entry("0", {**values, "seed": str(seed)}, {"status": status, "best_val_loss": loss, **more})
+    return RunResult("0", {**values, "seed": str(seed)}, {"status": status, "best_val_loss": loss, **more})
 
 
 def test_the_test_is_paired_where_the_seeds_are_the_same():
     a, b = [0.1, 0.25, 0.3], [0.2, 0.31, 0.42]
     runs = [entry({"lr": "1"}, i, x) for i, x in enumerate(a)] + [entry({"lr": "2"}, i, x) for i, x in enumerate(b)]
-    one, other = Comparison(runs).choices
+    one, other = Comparison(runs).groups
     assert difference(one, other, "best_val_loss") == ("paired t-test by seed", pytest.approx(ttest_rel(a, b).pvalue))
     runs[-1].overrides["seed"] = "9"
-    one, other = Comparison(runs).choices
+    one, other = Comparison(runs).groups
     welch = ttest_ind(a, b, equal_var=False).pvalue
     assert difference(one, other, "best_val_loss") == ("Welch's t-test", pytest.approx(welch))
 
@@ -279,21 +280,21 @@ def test_the_sentence_says_what_is_larger_than_the_noise():
         for lr, loss in losses.items()
         for i, e in enumerate(noise)
     ]
-    (sentence,) = Comparison(runs).differences()
+    (sentence,) = differences(Comparison(runs))
     assert sentence.startswith("lr=0.1 has the lowest mean best validation loss, 1.")
     assert "Its lead over 1 of the 2 other choices is larger than the noise over the seeds" in sentence
     assert "Holm-corrected for all 3 pairs" in sentence
     assert "; within the noise lie lr=0.2 (p = " in sentence
     assert "lr=0.3" not in sentence
     assert "Left out" not in sentence
-    (few,) = Comparison(runs[::4]).differences()
+    (few,) = differences(Comparison(runs[::4]))
     assert few.startswith("Nothing can be said about noise")
 
 
 def test_a_choice_that_diverges_at_times_is_not_called_the_best():
     runs = [entry({"lr": "1"}, 0, 0.1), entry({"lr": "1"}, 1, 0.1), entry({"lr": "1"}, 2, None, "diverged")]
     runs += [entry({"lr": lr}, i, loss + i / 100) for lr, loss in (("2", 0.5), ("3", 0.9)) for i in range(3)]
-    (sentence,) = Comparison(runs).differences()
+    (sentence,) = differences(Comparison(runs))
     assert sentence.startswith("lr=2 has the lowest mean best validation loss")
     assert "Its lead over the other choice is larger" in sentence
     assert sentence.endswith("Left out: 1 choice with a single run or with runs that did not complete.")
@@ -305,15 +306,15 @@ def test_equal_choices_are_rarely_told_apart():
     for _ in range(100):
         losses = rng.normal(size=(10, 4))
         runs = [entry({"lr": str(k)}, i, float(losses[k, i])) for k in range(10) for i in range(4)]
-        wrong += "is larger than the noise" in Comparison(runs).differences()[0]
+        wrong += "is larger than the noise" in differences(Comparison(runs))[0]
     assert wrong <= 10  # at most 5 in 100 are expected; a correction for the nine comparisons alone has about 12
 
 
 def test_diverged_runs_are_counted_and_do_not_spoil_the_mean():
     runs = [entry({"lr": "1"}, 0, 0.5), entry({"lr": "1"}, 1, 0.3), entry({"lr": "1"}, 2, 1e9, "diverged")]
     comparison = Comparison([*runs, entry({"lr": "2"}, 0, 0.6)])
-    assert comparison.choices[1].spread("best_val_loss") == f"0.4 ± {statistics.stdev([0.5, 0.3]):.2g}"
-    assert comparison.choices[1].count("diverged") == 1
+    assert comparison.groups[1].spread("best_val_loss") == f"0.4 ± {statistics.stdev([0.5, 0.3]):.2g}"
+    assert comparison.groups[1].count("diverged") == 1
 
 
 def test_the_leaderboard_fits_80_columns():
@@ -415,7 +416,7 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     captions = " ".join(Page(tmp_path / "comparison.html").captions)
     assert "the share of the 4 problems (data and seed) that each choice solves" in captions
     both = gather([tmp_path / "iris", tmp_path / "wine"])
-    assert [choice.values[both.keys.index("data")] for choice in both.choices] == ["iris", "iris", "wine", "wine"]
+    assert [choice.values[both.keys.index("data")] for choice in both.groups] == ["iris", "iris", "wine", "wine"]
     drawn = [p.draw() for p in sweep_pictures(both) if p.name.startswith("curves") or "profile" in p.name]
     labels = {tuple(text.get_text() for text in figure.legends[0].get_texts()) for figure in drawn}
     assert len(labels) == 1  # in one order, and so in the same colours

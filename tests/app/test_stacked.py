@@ -12,8 +12,8 @@ import yaml
 import nettrain
 from nettrain.app.jobs import job
 from nettrain.app.sweep import stacks as stacking
-from nettrain.storage.files import load_checkpoint
-from nettrain.training.counters import Books
+from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.counters import Counters
 
 HERE = ("data=iris", "epochs=4", "quiet=true", "precision=float64", "hydra.sweep.dir=sweep")
 GRID = ("optimizer=sgd,adam,rmsprop", "optimizer.lr=0.1,0.01", "schedule=constant,cosine", "model.dropout=0,0.2")
@@ -141,15 +141,15 @@ def test_a_diverging_row_costs_the_others_nothing(command, tmp_path):
 
 
 def interrupt_at(monkeypatch, update, number=signal.SIGINT):
-    exhausted, seen = Books.exhausted, []
+    exhausted, seen = Counters.exhausted, []
 
-    def interrupted(books):
-        if books.updates == update and not seen:
-            seen.append(books)
+    def interrupted(counters):
+        if counters.updates == update and not seen:
+            seen.append(counters)
             signal.raise_signal(number)
-        return exhausted(books)
+        return exhausted(counters)
 
-    monkeypatch.setattr(Books, "exhausted", interrupted)
+    monkeypatch.setattr(Counters, "exhausted", interrupted)
 
 
 def uninterrupted(command, tmp_path, *arguments):
@@ -206,10 +206,10 @@ def test_failed_runs_and_runs_without_a_checkpoint_begin_anew(command, tmp_path)
 def test_an_error_in_a_stack_is_left_with_the_run_that_has_it(command, tmp_path, monkeypatch):
     train = job.train
 
-    def broken(starts, device):
-        if any(start.setup.settings.seed == 3 for start in starts):
+    def broken(starts, *arguments, **more):
+        if any(start.run.config.seed == 3 for start in starts):
             raise ZeroDivisionError("seed 3 cannot be")
-        return train(starts, device)
+        return train(starts, *arguments, **more)
 
     monkeypatch.setattr(stacking, "train", broken)
     monkeypatch.setattr(job, "train", broken)
@@ -221,7 +221,7 @@ def test_an_error_in_a_stack_is_left_with_the_run_that_has_it(command, tmp_path,
 
 
 def test_two_sweeps_do_not_share_a_folder(command, tmp_path):
-    from nettrain.storage.files import locked
+    from nettrain.storage.locks import locked
 
     with locked(tmp_path / "sweep"):
         ended = command("-m", "seed=1,2", *HERE)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import nettrain
-from nettrain.training.successive_halving import Halving
+from nettrain.training.successive_halving import SuccessiveHalving
 
 HERE = ("data=iris", "epochs=3", "quiet=true", "tensorboard=false", "hydra.sweep.dir=sweep")
 
@@ -102,7 +102,7 @@ def test_an_interval_is_nothing_for_a_grid(command, tmp_path):
 
 
 def test_at_the_rungs_only_the_best_go_on():
-    halving = Halving(reduction_factor=3, min_epochs=2)
+    halving = SuccessiveHalving(reduction_factor=3, min_epochs=2)
     assert [epoch for epoch in range(1, 60) if halving.losers(epoch, [1.0, 2.0])] == [2, 6, 18, 54]
     assert halving.losers(2, [5.0, 1.0, math.inf, 3.0, math.nan, 2.0]) == [0, 2, 3, 4]
     assert halving.losers(2, [5.0]) == []

@@ -6,10 +6,11 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.app.sweep.sweep import leaderboard, write_results
 from nettrain.preparation import prepare
-from nettrain.results.comparison import Comparison, Entry
-from nettrain.training.counters import Books
+from nettrain.report.console import leaderboard
+from nettrain.results.comparison import Comparison, RunResult
+from nettrain.results.sweep_folder import write_results
+from nettrain.training.counters import Counters
 
 SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
 
@@ -87,15 +88,15 @@ def test_a_run_is_never_written_over_by_another_one_of_its_sweep(command, tmp_pa
 
 
 def test_an_error_that_nobody_expects_ends_its_own_run_only(command, tmp_path, monkeypatch):
-    exhausted, seen = Books.exhausted, []
+    exhausted, seen = Counters.exhausted, []
 
-    def broken(books):
-        if books.updates == 5 and not seen:
-            seen.append(books)
+    def broken(counters):
+        if counters.updates == 5 and not seen:
+            seen.append(counters)
             raise ZeroDivisionError("nothing can be divided by it")
-        return exhausted(books)
+        return exhausted(counters)
 
-    monkeypatch.setattr(Books, "exhausted", broken)
+    monkeypatch.setattr(Counters, "exhausted", broken)
     ended = command("-m", "seed=1,2", "hydra/launcher=basic", *SMALL)
     message, trace = "ZeroDivisionError: nothing can be divided by it", tmp_path / "sweep" / "0" / "error.txt"
     assert (ended.code, ended.err) == (1, f"nettrain: {message} (traceback: {trace})\n")
@@ -122,7 +123,7 @@ def test_what_was_asked_for_stays_beside_what_came_of_it(command, tmp_path):
 
 
 def entry(run, overrides, **summary):
-    return Entry(str(run), overrides, {"status": "completed", **summary})
+    return RunResult(str(run), overrides, {"status": "completed", **summary})
 
 
 def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
@@ -155,16 +156,16 @@ def test_a_module_of_one_s_own_in_a_sweep(command, tmp_path):
 
 
 def test_ctrl_c_ends_a_sweep_with_the_run_in_progress_saved(command, tmp_path, monkeypatch):
-    exhausted, seen = Books.exhausted, []
+    exhausted, seen = Counters.exhausted, []
 
-    def interrupted(books):
-        if books.updates == 5 and books not in seen:
-            seen.append(books)
+    def interrupted(counters):
+        if counters.updates == 5 and counters not in seen:
+            seen.append(counters)
             if len(seen) == 2:  # the second run
                 signal.raise_signal(signal.SIGINT)
-        return exhausted(books)
+        return exhausted(counters)
 
-    monkeypatch.setattr(Books, "exhausted", interrupted)
+    monkeypatch.setattr(Counters, "exhausted", interrupted)
     ended = command("-m", "seed=1,2,3", "hydra/launcher=basic", *SMALL)
     assert ended.code == 130
     assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed", "interrupted"]

@@ -9,8 +9,8 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.storage import files
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage import atomic
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "run"))
 from test_resume import Crash, assert_equal
@@ -32,7 +32,7 @@ def killed(monkeypatch, command):
     """`killed(n, arguments)` runs a sweep until its n-th checkpoint is to get its name; whether there were as many."""
 
     def run(at, *arguments):
-        publish, count = files._Written.publish, []
+        publish, count = atomic._Written.publish, []
 
         def crash(file):
             count.append(file.path.suffix)
@@ -41,7 +41,7 @@ def killed(monkeypatch, command):
             publish(file)
 
         with monkeypatch.context() as patch:
-            patch.setattr(files._Written, "publish", crash)
+            patch.setattr(atomic._Written, "publish", crash)
             try:
                 command(*arguments)
             except Crash:
@@ -85,14 +85,14 @@ def test_a_sweep_that_is_killed_at_any_save_ends_like_one_that_was_not(command, 
 
 def test_a_row_that_halving_has_ended_does_not_train_on(command, killed, monkeypatch):
     """It was killed after the checkpoints behind the rung, before the summaries."""
-    from nettrain.training.logging.record import Record
+    from nettrain.training.logging.run_log import RunLog
 
     def crash(record, *arguments):
         raise Crash
 
     arguments = ("-m", *SWEEPS["successive halving"], *COMMON, "hydra.sweep.dir=sweep")
     with monkeypatch.context() as patch:
-        patch.setattr(Record, "summary", crash)
+        patch.setattr(RunLog, "end", crash)
         with pytest.raises(Crash):
             command(*arguments)
     reasons = [load_checkpoint(path)["pruned"] for path in sorted(Path("sweep").glob("*/checkpoints/last.pt"))]
@@ -124,10 +124,10 @@ def test_runs_of_a_sweep_whose_data_have_changed_are_not_mixed_with_others(comma
     before = {path: path.read_bytes() for path in tmp_path.glob("sweep/*/*") if path.is_file()}
     table(tmp_path / "t.csv", shift=1)
     ended = command("-m", "seed=1,2,3", *csv, "hydra.sweep.dir=sweep")
-    sentence = f"t.csv: the file has changed since the run in {tmp_path}/sweep/0 was trained with it; "
+    sentence = f"t.csv: the data have changed since the run in {tmp_path}/sweep/0 was trained with them; "
     assert (ended.code, ended.err.splitlines()[0]) == (
         3,
-        f"nettrain: {sentence}choose another hydra.sweep.dir, or delete that folder.",
+        f"nettrain: {sentence}bring the old ones back, or choose another folder.",
     )
     assert {path: path.read_bytes() for path in tmp_path.glob("sweep/*/*") if path.is_file()} == before
     table(tmp_path / "t.csv")

@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 import nettrain
 from nettrain.app import tools
 from nettrain.errors import CheckpointError
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 
 class Bomb:

@@ -30,13 +30,7 @@ CLOSED_FORMS = {
     "silu": (lambda x: x * logistic(x), lambda x: logistic(x) + x * logistic(x) * (1 - logistic(x)), None),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(x)), lambda x: np.where(x > 0, 1.0, np.exp(x)), 1.0),
 }
-PUBLIC = [
-    name
-    for name, function in inspect.getmembers(activations, callable)
-    if getattr(function, "__module__", "") == activations.__name__
-    and not name.startswith("_")
-    and function is not activations.gain
-]
+PUBLIC = list(activations.functions())
 
 
 def derivative(name: str, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from nettrain.config.build import build_activation
 from nettrain.config.schema import parts
 from nettrain.objective import Objective
 from nettrain.parts.models import MLP, Polynomial
@@ -36,7 +37,9 @@ def check(model, head, x, y, noise=None, rows=None):
 @pytest.mark.parametrize(("activation", "head"), [*itertools.product(parts("activation"), HEADS)])
 def test_every_activation_with_every_head_one_run_and_three(activation, head):
     head = HEADS[head]()
-    model = MLP(hidden=[6, 5], dropout=0.3).build(4, head.outputs(3), parts("activation")[activation]())
+    model = MLP(hidden=[6, 5], dropout=0.3).build(
+        4, head.outputs(3), build_activation(parts("activation")[activation]())
+    )
     keys = torch.tensor([11, 12, 13]).view(3, 1, 1)
     check(model, head, *problem(head))
     check(model, head, *problem(head), Noise(11, 0.3))
@@ -47,7 +50,9 @@ def test_every_activation_with_every_head_one_run_and_three(activation, head):
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
 def test_a_parameter_of_the_activation_is_in_the_gradient(activation):
     head = HEADS["softmax_ce"]()
-    check(MLP(hidden=[6]).build(4, 3, parts("activation")[activation](alpha=0.5)), head, *problem(head))
+    check(
+        MLP(hidden=[6]).build(4, 3, build_activation(parts("activation")[activation](alpha=0.5))), head, *problem(head)
+    )
 
 
 def test_polynomials():

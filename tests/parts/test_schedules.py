@@ -1,5 +1,6 @@
 """Each schedule against torch's learning rates and its own formula."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -105,7 +106,7 @@ def test_warm_up_multiplies_by_a_linear_rise(schedule: Schedule) -> None:
 
 def vars_of(schedule: Schedule) -> dict[str, Any]:
     """The options of a schedule."""
-    return {key: getattr(schedule, key) for key in schedule.__dataclass_fields__}
+    return {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
 
 
 @each_schedule

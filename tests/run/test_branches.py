@@ -1,4 +1,4 @@
-"""The three branches of optimization through the same command line: books, budgets, and what each can train."""
+"""The three branches of optimization through the same command line: counters, budgets, and what each can train."""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -7,7 +7,7 @@ import nettrain
 from nettrain.config.schema import parts
 from nettrain.errors import ConfigError
 from nettrain.optimizers.rules import Rule
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 COUNTS = ("updates", "function_evaluations", "gradient_evaluations", "hessian_vector_products")
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]

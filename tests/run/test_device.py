@@ -5,7 +5,7 @@ import simgpu
 import torch
 from test_rows import CPU, RULES, setups
 
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
@@ -25,7 +25,7 @@ def test_a_run_on_the_device_gives_the_bits_of_the_cpu(here, optimizer):
     (device,) = on_device(setups(here / "device", "data=wine", "epochs=3", rows=rows))
     (host,) = Trainer(setups(here / "host", "data=wine", "epochs=3", rows=rows), CPU).run()
     assert timeless(device) == timeless(host)
-    a, b = (load_checkpoint(row.setup.folder / "checkpoints" / "last.pt") for row in (device, host))
+    a, b = (load_checkpoint(row.run.folder / "checkpoints" / "last.pt") for row in (device, host))
     for kind in ("model", "optimizer"):
         assert all(torch.equal(a[kind][name], b[kind][name]) for name in b[kind])
 
@@ -49,7 +49,8 @@ def test_no_step_waits_for_the_device(here, optimizer, rows):
         made = setups(here / str(bs), *common, "optimizer.clip_norm=1", rows=rows)
         with simgpu.SimMode(), Signals() as signals:
             trainer = Trainer(made, simgpu.setup())
-            rates = trainer.stack.learning_rates(0)
+            trainer.choose_engine(signals)
+            rates = trainer.learning_rates()
             simgpu.transfers.clear()
             trainer.train_epoch(rates, signals)
         seen.append(dict(simgpu.transfers))
@@ -79,8 +80,9 @@ def test_a_run_on_a_real_gpu_never_waits_in_a_step(here):
     torch.cuda.set_sync_debug_mode("error")
     try:
         made = setups(here, "data=wine", "device=cuda", rows=["seed=1"])
-        trainer = Trainer(made, torch.device("cuda"))
-        trainer.train_epoch(trainer.stack.learning_rates(0), Signals())
+        trainer, signals = Trainer(made, torch.device("cuda")), Signals()
+        trainer.choose_engine(signals)
+        trainer.train_epoch(trainer.learning_rates(), signals)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert nettrain.train(["data=wine", "device=cuda"]).summary["test_accuracy"] > 0.8

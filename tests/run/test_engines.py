@@ -16,12 +16,13 @@ from nettrain.config.schema import parts
 from nettrain.config.settings import Budget
 from nettrain.errors import ConfigError
 from nettrain.optimizers.rules import Rule
-from nettrain.storage.files import load_checkpoint
-from nettrain.training.counters import Books
+from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.counters import Counters
 from nettrain.training.engines import choose as engines
-from nettrain.training.engines.choose import Engine
+from nettrain.training.engines.choose import choose_engine
 from nettrain.training.engines.fused import PART as PART_SIZE
 from nettrain.training.engines.fused import Fused
+from nettrain.training.engines.protocol import gradient_costs
 from nettrain.training.trainer import Trainer
 
 RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]
@@ -138,9 +139,8 @@ def test_auto_compiles_where_that_saves_more_than_it_takes(here):
     stack = Trainer([setup], CPU).stack
     for updates, expected in [(1000, "eager"), (10**6, "compiled")]:
         said = []
-        engine = Engine(setup.settings, 1, said.append)
-        engine.choose(stack, updates, lambda: False)
-        assert engine.updates.name == expected
+        engine = choose_engine(stack, "auto", updates, 1, lambda: False, said.append)
+        assert engine.name == expected
         assert bool(said) == (expected == "compiled")
         if said:
             assert "engine     compiled: it saves about 72 s of 1000000 updates" in said[0]
@@ -150,9 +150,8 @@ def test_in_float64_auto_is_eager_for_a_row_and_for_the_run_alone_and_says_what_
     runs = setups(here, "data=iris", "bs=8", rows=["seed=1", "seed=2"])
     for together in runs[:1], runs:
         said = []
-        engine = Engine(runs[0].settings, 1, said.append)
-        engine.choose(Trainer(together, CPU).stack, 10**6, lambda: False)
-        assert engine.updates.name == "eager"
+        engine = choose_engine(Trainer(together, CPU).stack, "auto", 10**6, 1, lambda: False, said.append)
+        assert engine.name == "eager"
         assert len(said) == 1
         assert said[0].startswith("engine     eager: equal digits in float64; engine=compiled would save about ")
 
@@ -171,11 +170,11 @@ def test_a_run_goes_on_with_the_engine_it_had(here):
 
 
 def test_the_updates_that_are_left():
-    books = Books(Budget(updates=30, gradient_evaluations=20))
-    books.gradient_updates(12)
-    assert books.left(100) == 8
-    assert books.left(15) == 3
-    assert Books(Budget()).left(15) == 15
+    counters = Counters(Budget(updates=30, gradient_evaluations=20))
+    counters.add(12, gradient_costs(12))
+    assert counters.left(100) == 8
+    assert counters.left(15) == 3
+    assert Counters(Budget()).left(15) == 15
 
 
 @pytest.mark.parametrize("i", range(9))
@@ -219,10 +218,10 @@ def assert_engines_agree(here, *common, rows):
     for engine in ("eager", "compiled"):
         trainer = Trainer(setups(here / engine, f"engine={engine}", *common, rows=rows), CPU, threads=2)
         ended[engine] = trainer.run()
-        assert trainer.engine.updates.name == engine
+        assert trainer.engine.name == engine
     for one, other in zip(ended["compiled"], ended["eager"], strict=True):
         for checkpoint in ("last.pt", "best.pt"):
-            a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint) for row in (one, other))
+            a, b = (load_checkpoint(row.run.folder / "checkpoints" / checkpoint) for row in (one, other))
             assert_close(a["model"], b["model"])
             assert_close(a.get("optimizer", {}), b.get("optimizer", {}))
 
@@ -289,9 +288,8 @@ def test_auto_fuses_the_rule_of_a_large_network_that_it_cannot_compile(here, cap
     run = nettrain.train([*large, "budget.updates=1"])
     assert load_checkpoint(run.folder / "checkpoints" / "last.pt")["engine"] == "eager"  # one update saves nothing
     stack = Trainer(setups(here / "large", *large, rows=[""]), CPU).stack
-    chosen = Engine(stack.setups[0].settings, 1, print)
-    chosen.choose(stack, 10_000, lambda: False)
-    assert chosen.choice == "fused"
+    chosen = choose_engine(stack, "auto", 10_000, 1, lambda: False, print)
+    assert chosen.name == "fused"
     assert "engine     fused: it saves about 6 s of 10000 updates\n" in capfd.readouterr().out
 
 

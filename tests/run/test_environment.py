@@ -13,8 +13,8 @@ import torch
 
 import nettrain
 from nettrain.app.cli import main  # noqa: F401 -- imported here, so that no test pays for it
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment
-from nettrain.storage.files import load_checkpoint
 
 IRIS = ["data=iris", "epochs=2", "quiet=true", "tensorboard=false"]
 

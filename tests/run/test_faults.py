@@ -19,9 +19,11 @@ from test_resume import assert_equal
 
 import nettrain
 from nettrain.errors import StorageError
-from nettrain.storage import files
-from nettrain.storage.files import append, load_newest, locked, replace_file, save_checkpoint, write_together
-from nettrain.training.trainer import Trainer
+from nettrain.storage import atomic
+from nettrain.storage.atomic import append, replace_file, write_together
+from nettrain.storage.checkpoint_files import load_newest, save_checkpoint
+from nettrain.storage.locks import locked
+from nettrain.training.logging.run_log import RunLog
 
 IRIS = ["data=iris", "quiet=true", "tensorboard=false"]
 
@@ -71,7 +73,7 @@ class Disk:
         def name(descriptor):
             return os.readlink(f"/proc/self/fd/{descriptor}")
 
-        files.open = opened
+        atomic.open = opened
         os.fsync = lambda fd: (disk.operation("fsync", name(fd)), fsync(fd))[1]
         os.replace = lambda old, new: (disk.operation("rename", f"{old} {new}"), replace(old, new))[1]
         os.unlink = lambda path, **more: (disk.operation("unlink", path), unlink(path, **more))[1]
@@ -79,7 +81,7 @@ class Disk:
 
     def __exit__(self, *arguments):
         os.fsync, os.replace, os.unlink = self.saved
-        del files.open
+        del atomic.open
 
 
 def save(folder, k):
@@ -246,14 +248,14 @@ def test_a_folder_where_nothing_can_be_written(command):
 
 
 def test_a_run_whose_folder_is_deleted_ends_and_does_not_bring_it_back(command, tmp_path, monkeypatch):
-    write = Trainer.write
+    epoch = RunLog.epoch
 
-    def delete(trainer):
-        if trainer.epoch == 2:
+    def delete(log, numbers):
+        epoch(log, numbers)
+        if numbers["epoch"] == 2:
             shutil.rmtree(tmp_path / "run")
-        write(trainer)
 
-    monkeypatch.setattr(Trainer, "write", delete)
+    monkeypatch.setattr(RunLog, "epoch", delete)
     ended = command(*IRIS, "epochs=9", "hydra.run.dir=run")
     assert ended.code == 6
     assert "it cannot be written: the folder" in ended.err

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nettrain.errors import CheckpointError, StorageError
-from nettrain.storage.files import load_checkpoint, replace_file, save_checkpoint
+from nettrain.storage.atomic import replace_file
+from nettrain.storage.checkpoint_files import load_checkpoint, save_checkpoint
 from nettrain.storage.yaml_text import FEW, yaml_text
 
 

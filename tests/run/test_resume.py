@@ -11,25 +11,27 @@ from nettrain.config.schema import parts
 from nettrain.errors import ConfigError, DataError, InUseError
 from nettrain.optimizers.rules import Rule
 from nettrain.problem import Problem
-from nettrain.storage.files import load_checkpoint, locked
-from nettrain.training.counters import Books
-from nettrain.training.trainer import Trainer
+from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.storage.locks import locked
+from nettrain.training import trainer
+from nettrain.training.counters import Counters
+from nettrain.training.logging.run_log import RunLog
 
 SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
 
 
 def interrupted(monkeypatch, folder, after, overrides):
     """Train until a signal arrives after so many updates."""
-    count, sent = Books.exhausted, []
+    count, sent = Counters.exhausted, []
 
-    def exhausted(books):
-        if books.updates == after and not sent:
+    def exhausted(counters):
+        if counters.updates == after and not sent:
             sent.append(True)
             signal.raise_signal(signal.SIGINT)
-        return count(books)
+        return count(counters)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Books, "exhausted", exhausted)
+        patch.setattr(Counters, "exhausted", exhausted)
         with pytest.raises(KeyboardInterrupt):
             nettrain.train(overrides, folder=folder)
     assert nettrain.Run(folder).summary["status"] == "interrupted"
@@ -82,16 +84,16 @@ def crashing(monkeypatch):
     """`crashing(n, overrides, folder)` trains until the n-th save is done; after how many updates each one was."""
 
     def train(saves, overrides, folder):
-        save, updates = Trainer.save, []
+        save, updates = trainer.save_rows, []
 
-        def crash(trainer, which):
-            save(trainer, which)
-            updates.append(trainer.books.updates)
+        def crash(stack, rows, which, position, z):
+            save(stack, rows, which, position, z)
+            updates.append(position["updates"])
             if len(updates) == saves:
                 raise Crash
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "save", crash)
+            patch.setattr(trainer, "save_rows", crash)
             with pytest.raises(Crash):
                 nettrain.train(overrides, folder=folder)
         return updates
@@ -144,13 +146,16 @@ def test_a_run_that_dies_before_it_has_saved_anything_begins_again(here, monkeyp
     overrides = ["data=iris", "epochs=3", "quiet=true"]
     whole = nettrain.train(overrides)
 
-    def crash(trainer):
-        trainer.rows[0].record.flush()
-        if trainer.epoch == 2:
+    epoch = RunLog.epoch
+
+    def crash(log, numbers):
+        epoch(log, numbers)
+        log.flush()
+        if numbers["epoch"] == 2:
             raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "write", crash)
+        patch.setattr(RunLog, "epoch", crash)
         with pytest.raises(Crash):
             nettrain.train(overrides, folder=here / "cut")
     assert len((here / "cut" / "metrics.csv").read_text().splitlines()) == 3

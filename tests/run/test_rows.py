@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nettrain.config.schema import config_folder, parts, register, to_config
+from nettrain.config.build import to_config
+from nettrain.config.schema import config_folder, parts, register
 from nettrain.optimizers.rules import Rule
 from nettrain.preparation.prepare import prepare
-from nettrain.storage.files import load_checkpoint
-from nettrain.training.run_state import Row
+from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.run_state import RunState
+from nettrain.training.stack.rates import noises
 from nettrain.training.stack.stack import Stack
 from nettrain.training.trainer import Trainer
 
@@ -41,7 +43,7 @@ def assert_equal_to_alone(here, *common, rows):
     return together
 
 
-def assert_equal(one: Row, other: Row):
+def assert_equal(one: RunState, other: RunState):
     assert one.summary.keys() == other.summary.keys()
     for name, value in other.summary.items():
         if isinstance(value, float) and name != "seconds":
@@ -54,7 +56,7 @@ def assert_equal(one: Row, other: Row):
             assert one.last[name] == pytest.approx(value, rel=1e-9, abs=1e-13, nan_ok=True), name
     assert bool(one.best) == bool(other.best)
     for checkpoint in ["last.pt", "best.pt"] if one.best else ["last.pt"]:
-        a, b = (load_checkpoint(row.setup.folder / "checkpoints" / checkpoint) for row in (one, other))
+        a, b = (load_checkpoint(row.run.folder / "checkpoints" / checkpoint) for row in (one, other))
         assert a.keys() == b.keys()
         assert a.get("skipped") == b.get("skipped")
         for name, value in b["model"].items():
@@ -77,8 +79,8 @@ def test_chaotic_training_has_the_bits_of_the_run_alone(here):
     common = ["data=breast_cancer", "model.hidden=[32,32]", "bs=8", "drop_last=true", "epochs=6"]
     rows = [f"optimizer={name} optimizer.lr=0.1 seed={seed}" for name in ("adam", "rmsprop") for seed in range(3)]
     for row in assert_equal_to_alone(here, *common, rows=rows):
-        alone = load_checkpoint(here / "alone" / row.setup.folder.name / "checkpoints" / "last.pt")
-        together = load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")
+        alone = load_checkpoint(here / "alone" / row.run.folder.name / "checkpoints" / "last.pt")
+        together = load_checkpoint(row.run.folder / "checkpoints" / "last.pt")
         assert all(torch.equal(alone["model"][name], tensor) for name, tensor in together["model"].items())
 
 
@@ -95,7 +97,7 @@ def test_dropout_has_a_stream_and_a_rate_of_each_row_s_own(here):
 def test_the_noise_of_a_row_depends_on_its_seed_and_on_nothing_else(here):
     common = ["data=wine", "model.dropout=0.2", "data.split_seed=0"]
     stack = Stack(setups(here, *common, rows=["seed=1", "seed=2", "seed=1"]), CPU)
-    keys = torch.stack([noise.key for noise in stack.noises(0)]).flatten(1)
+    keys = torch.stack([noise.key for noise in noises(stack, 0)]).flatten(1)
     assert torch.equal(keys[:, 0], keys[:, 2])
     assert (keys[:, 0] != keys[:, 1]).all()
     assert len(set(keys[:, 0].tolist())) == len(keys)
@@ -140,18 +142,18 @@ def test_rows_with_the_same_seed_share_their_samples(here):
     same = setups(here / "same", "data=iris", rows=["optimizer.lr=0.1", "optimizer.lr=0.01"])
     same[1].data = same[0].data
     stack = Stack(same, CPU)
-    x, y = next(stack.samples.batches(0))
+    x, y = next(stack.batches.of_epoch(0))
     assert x.shape == (32, 4)
     assert y.shape == (32,)
     other = setups(here / "other", "data=iris", "seed=5", rows=["optimizer.lr=0.1"])[0]
     three = Stack([*same, other], CPU)
-    assert three.samples.splits["train"][0].shape == (2 * other.n_train, 4)
-    x, y = next(three.samples.batches(0))
+    assert three.batches.splits["train"][0].shape == (2 * other.n_train, 4)
+    x, y = next(three.batches.of_epoch(0))
     torch.testing.assert_close(x[0], x[1])
     assert not torch.equal(x[0], x[2])
     three.select([2])
-    assert three.samples.splits["train"][0].shape == (other.n_train, 4)
-    torch.testing.assert_close(next(three.samples.batches(0))[0], x[2])
+    assert three.batches.splits["train"][0].shape == (other.n_train, 4)
+    torch.testing.assert_close(next(three.batches.of_epoch(0))[0], x[2])
 
 
 class Foreign(torch.nn.Module):
@@ -218,5 +220,5 @@ def test_a_row_saves_nothing_of_the_others(here):
     rows = [f"seed={seed} optimizer.lr=0.01" for seed in range(8)]
     together = Trainer(setups(here / "together", "data=iris", "epochs=1", rows=rows), CPU).run()
     (alone,) = Trainer(setups(here / "alone", "data=iris", "epochs=1", rows=rows[:1]), CPU).run()
-    sizes = [(row.setup.folder / "checkpoints" / "last.pt").stat().st_size for row in (*together, alone)]
+    sizes = [(row.run.folder / "checkpoints" / "last.pt").stat().st_size for row in (*together, alone)]
     assert max(sizes) < 1.1 * sizes[-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nettrain.storage.files import load_checkpoint, load_newest
+from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 

@@ -13,7 +13,7 @@ import nettrain
 from nettrain.config.schema import parts
 from nettrain.errors import CheckpointError
 from nettrain.optimizers.rules import Rule
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 QUIET = ["quiet=true", "tensorboard=false"]
 
@@ -252,18 +252,18 @@ def test_weights_that_are_no_longer_finite_after_the_last_update_are_noticed(her
 
 
 def test_an_epoch_whose_validation_loss_is_not_finite_is_never_the_best(here, monkeypatch):
-    from nettrain.training.stack.stack import Stack
+    from nettrain.training import epoch
 
-    evaluate, calls = Stack.evaluate, []
+    evaluate, calls = epoch.evaluate, []
 
-    def first_is_nan(stack, split, w):
-        numbers = evaluate(stack, split, w)
+    def first_is_nan(stack, engine, split, w):
+        numbers = evaluate(stack, engine, split, w)
         if split == "val" and not calls:
             calls.append(split)
             numbers["val_loss"] = numbers["val_loss"] * math.nan
         return numbers
 
-    monkeypatch.setattr(Stack, "evaluate", first_is_nan)
+    monkeypatch.setattr(epoch, "evaluate", first_is_nan)
     assert train("data=iris", "epochs=5").summary["best_epoch"] == 5
 
 

@@ -13,7 +13,7 @@ import nettrain
 from nettrain.parts import activations
 from nettrain.parts.models import DenseNetwork
 from nettrain.parts.slopes import can_die, can_saturate
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.logging.graph import model_graph
 from nettrain.training.trainer import Trainer
 
@@ -190,7 +190,7 @@ def test_a_module_that_cannot_be_traced_is_shown_as_its_parts():
 def trained(folder, *overrides, checkpoint=None):
     """A run whose path is kept, without the drawing."""
     (setup,) = setups(folder, "data=iris", "model=linear", *overrides, rows=[""])
-    setup.pictured = True
+    setup.drawn = True
     trainer = Trainer([setup], torch.device("cpu"))
     if checkpoint:
         trainer.restore([checkpoint])
@@ -222,7 +222,7 @@ def test_rows_of_a_stack_keep_the_paths_that_they_have_alone(tmp_path):
         for number, own in enumerate(groups):
             made = setups(tmp_path / name / str(number), "data=iris", "model=linear", rows=own)
             for setup in made:
-                setup.pictured = True
+                setup.drawn = True
             Trainer(made, torch.device("cpu")).run()
             found += [load_checkpoint(setup.folder / "checkpoints" / "last.pt")["path"] for setup in made]
         return found

@@ -11,8 +11,8 @@ from typing import Any
 
 gc.set_threshold(100_000, 50, 100)  # imports and configs make many objects and hardly a cycle
 atexit.register(gc.freeze)  # nor does the interpreter have to look for any at its end
-_TRAINING = "nettrain: interrupted before training began"
-_SWEEP = "nettrain: the sweep was interrupted"
+_TRAINING = "interrupted before training began"
+_SWEEP = "the sweep was interrupted"
 
 try:
     import hydra
@@ -25,16 +25,19 @@ try:
     from nettrain.app.help import help_text
     from nettrain.app.jobs.failure import fail
     from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
-    from nettrain.app.jobs.folder_match import Place
+    from nettrain.app.jobs.folder_match import match_folder
     from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
+    from nettrain.app.jobs.resume import with_saved_config
     from nettrain.app.sweep import sweep, workers
-    from nettrain.config.explain import explain, tell
-    from nettrain.config.overrides import for_hydra, with_module, with_saved_config
-    from nettrain.config.schema import config_folder, known_keys, register, to_config
+    from nettrain.config.build import to_config
+    from nettrain.config.explain import explain
+    from nettrain.config.overrides import for_hydra, with_module
+    from nettrain.config.schema import config_folder, known_keys, register
     from nettrain.errors import ConfigError, Mistake, first_line
-    from nettrain.storage.files import storage_error
+    from nettrain.storage.atomic import storage_error
+    from nettrain.terminal import warn
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
-    print(_TRAINING, file=sys.stderr)
+    print(f"nettrain: {_TRAINING}", file=sys.stderr)
     sys.exit(128 + SIGINT)
 
 DIVERGED = 4  # the exit code of a run whose loss is no longer finite
@@ -53,24 +56,30 @@ def main() -> None:
             sys.argv[1:] = with_module(with_saved_config(for_hydra(sys.argv[1:])))
             _job()
     except (HydraException, OmegaConfBaseException) as error:
-        code = tell(explain(error, known_keys()))
+        code = _tell(explain(error, known_keys()))
     except Mistake as mistake:  # of a whole sweep
-        code = tell(mistake)
+        code = _tell(mistake)
     except (AssertionError, TypeError, ValueError) as error:  # what Hydra raises for rare command lines
-        code = tell(ConfigError(f"{' '.join(sys.argv[1:])}: it cannot be read: {first_line(error)}."))
+        code = _tell(ConfigError(f"{' '.join(sys.argv[1:])}: it cannot be read: {first_line(error)}."))
     except OSError as error:  # Hydra could not make a folder
-        code = tell(storage_error(Path(error.filename or "."), error))
+        code = _tell(storage_error(Path(error.filename or "."), error))
     except KeyboardInterrupt as interrupt:
         code = 128 + (workers.received() or SIGINT)
-        print(str(interrupt) or (_SWEEP if sweep.underway() else _TRAINING), file=sys.stderr, flush=True)
+        warn(str(interrupt) or (_SWEEP if sweep.underway() else _TRAINING))
     except Exception as error:  # outside of any run
         code = 1 if workers.received() else fail(error, sweep.underway() or Path.cwd(), None)
     finally:
         if (number := workers.received()) and code <= 1:
             code = 128 + number
-            print(_SWEEP, file=sys.stderr, flush=True)
+            warn(_SWEEP)
         failed = sweep.finish()
     sys.exit(code or failed)
+
+
+def _tell(mistake: Mistake) -> int:
+    """Print a mistake's sentence; the exit code that it calls for."""
+    warn(str(mistake))
+    return mistake.exit_code
 
 
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")
@@ -91,7 +100,7 @@ def _job(composed: DictConfig) -> float | None:
         if workers.is_worker():
             return math.nan
         if fresh and holds_run(folder):
-            raise KeyboardInterrupt(f"nettrain: interrupted at once; {folder} is as it was last saved") from interrupt
+            raise KeyboardInterrupt(f"interrupted at once; {folder} is as it was last saved") from interrupt
         raise
     except Exception as error:
         begun = sweeping or (folder / ".hydra").exists()
@@ -115,7 +124,8 @@ def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: 
     if not sweeping or composed.resume is not None:
         return train_run(composed, folder, hydra)
     job = Job(to_config(composed), folder, hydra)
-    place = Place.of(job.config, folder, 0)
-    if holds_run(folder) and not place.begun:
+    match = match_folder(job.config, folder, 0)
+    if holds_run(folder) and not match.begun:
         raise ConfigError(f"{folder}: it holds another run; only hydra/launcher=stacked finds runs by their configs.")
-    return take_up(job, place) or train_alone(job)
+    taken_up = take_up(job, match)
+    return taken_up if isinstance(taken_up, Outcome) else train_alone(taken_up)

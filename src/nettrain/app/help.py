@@ -26,9 +26,9 @@ def help_text(arguments: list[str]) -> str:
 
     Raises Hydra's or OmegaConf's error for an override that cannot be.
     """
-    own, _, rest = config_options(arguments)
+    user_folder, _, rest = config_options(arguments)
     overrides = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
-    folders = [config_folder(), *([Path(own).absolute()] if own else [])]
+    folders = [config_folder(), *([Path(user_folder).absolute()] if user_folder else [])]
     choices, config = _composed(with_module(overrides), folders)
     sections = [_USAGE, "keys of every run:\n" + "\n".join(_lines(Settings, config, ""))]
     for group in GROUPS:
@@ -61,8 +61,8 @@ def _about(group: str, name: str, folders: list[Path]) -> str:
 
 
 def _options(group: str, folders: list[Path]) -> list[str]:
-    found = [(path, folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
-    return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in found})
+    paths = [(path, folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
+    return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in paths})
 
 
 def _lines(part: Any, values: dict[str, Any], prefix: str) -> list[str]:

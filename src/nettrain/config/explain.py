@@ -2,13 +2,12 @@
 
 import difflib
 import re
-import sys
 from collections.abc import Iterable, Mapping
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from nettrain.errors import ConfigError, Mistake
+from nettrain.errors import ConfigError
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
 
@@ -78,28 +77,6 @@ _HYDRA = [
     (r"Could not override '([\w./]+@\S*?)'", r"\1: there is no such group."),
     (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it is one choice, \1=<name>."),
 ]
-
-
-def tell(mistake: Mistake) -> int:
-    """Print a mistake's sentence; the exit code that it calls for."""
-    print(f"nettrain: {mistake}", file=sys.stderr, flush=True)
-    return mistake.exit_code
-
-
-def warn(sentence: str) -> None:
-    """Print what a user should know, though the run goes on."""
-    print(f"nettrain: {sentence}", file=sys.stderr, flush=True)
-
-
-def unexpected(error: Exception) -> str:
-    """One line for an error that is nobody's mistake: its type and the first line of its text."""
-    text = str(error).strip()
-    line = f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-    if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
-        line += "; a lower bs or model.hidden needs less memory."
-    if "does not have a deterministic implementation" in text:
-        line = line.partition(",")[0] + "; deterministic=false allows it."
-    return line
 
 
 _TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false", "String": "a text"}

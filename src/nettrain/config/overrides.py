@@ -2,12 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
-
-from nettrain.results.run_folder import Run
 
 
 def for_hydra(arguments: list[str]) -> list[str]:
@@ -44,22 +39,6 @@ def config_options(arguments: list[str]) -> tuple[str | None, str | None, list[s
     parser.add_argument("--config-name", "-cn")
     options, rest = parser.parse_known_args(arguments)
     return options.config_dir, options.config_name, rest
-
-
-def with_saved_config(arguments: list[str]) -> list[str]:
-    """With `--config-dir RUN/.hydra --config-name config`, a run's config, the overrides that make it instead.
-
-    Hydra never sees the file, which may be somebody else's: it would run whatever code the file names.
-    """
-    folder, name, rest = config_options(arguments)
-    if folder is None or name is None or Path(folder).name != ".hydra" or name.removesuffix(".yaml") != "config":
-        return arguments
-    run = Run(Path(folder).parent, trust="trust=true" in rest)
-    run.require_trust()
-    container: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
-    container = {key: value for key, value in container.items() if key not in ("resume", "trust")}
-    first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
-    return [*rest[:first], *overrides_of(container), *rest[first:]]
 
 
 def overrides_of(config: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The settings of the training loop, which are the root keys of the configuration."""
+"""The root keys of the configuration: the settings of the training loop."""
 
 from dataclasses import dataclass, field
 from typing import Union
@@ -13,43 +13,55 @@ from nettrain.registry import option
 class EarlyStopping:
     """When a run ends before its last epoch: the loss on the validation split (without one: on the training split)."""
 
-    patience: int | None = option(None, "end after so many epochs without a better loss; null: never", minimum=1)
-    min_delta: float = option(0.0, "how much lower a loss has to be to count as better", minimum=0)
+    patience: int | None = option(
+        None, "end after so many epochs without a better loss; null: never", per_row=True, minimum=1
+    )
+    min_delta: float = option(0.0, "how much lower a loss has to be to count as better", per_row=True, minimum=0)
 
 
 @dataclass
 class Checkpoint:
     """How often the state of a run is saved; at its end, and when it is interrupted, it always is."""
 
-    every_seconds: float = option(10.0, "seconds between two checkpoints", minimum=0)
-    every_steps: int | None = option(None, "updates between two checkpoints; null: as the seconds say", minimum=1)
+    every_seconds: float = option(10.0, "seconds between two checkpoints", "launch", per_row=True, minimum=0)
+    every_steps: int | None = option(
+        None, "save every N updates; null: by time only", "launch", per_row=True, minimum=1
+    )
 
 
 @dataclass
 class Budget:
     """What a run may spend before it ends, whatever its epochs; null: as much as they take."""
 
-    updates: int | None = option(None, "end after so many updates; null: after the epochs", minimum=1)
-    function_evaluations: int | None = option(None, "end after so many evaluations of the loss", minimum=1)
-    gradient_evaluations: int | None = option(None, "end after so many evaluations of the gradient", minimum=1)
-    hessian_vector_products: int | None = option(None, "end after so many Hessian-vector products", minimum=1)
-    seconds: float | None = option(None, "end after so many seconds", above=0)
+    updates: int | None = option(None, "end after so many updates; null: after the epochs", "length", minimum=1)
+    function_evaluations: int | None = option(None, "end after so many evaluations of the loss", "length", minimum=1)
+    gradient_evaluations: int | None = option(
+        None, "end after so many evaluations of the gradient", "length", minimum=1
+    )
+    hessian_vector_products: int | None = option(None, "end after so many Hessian-vector products", "length", minimum=1)
+    seconds: float | None = option(None, "end after so many seconds", "length", above=0)
 
 
 @dataclass
 class Watch:
     """What is looked at inside the network while it trains, beside losses and metrics."""
 
-    layers: bool = option(True, "record each layer's gradient norm and update-to-weight ratio every epoch")
-    units: bool = option(True, "record the share of dead ReLU and of saturated sigmoid and tanh units every epoch")
-    histograms_every: int | None = option(
-        None, "epochs between two TensorBoard histograms of weights and gradients; null: none", minimum=1
+    layers: bool = option(True, "record each layer's gradient norm and update-to-weight ratio every epoch", "launch")
+    units: bool = option(
+        True, "record the share of dead ReLU and of saturated sigmoid and tanh units every epoch", "launch"
     )
-    graph: bool = option(True, "write the model's graph for TensorBoard")
+    histograms_every: int | None = option(
+        None,
+        "epochs between two TensorBoard histograms of weights and gradients; null: none",
+        "launch",
+        minimum=1,
+    )
+    graph: bool = option(True, "write the model's graph for TensorBoard", "launch")
     images: bool = option(
         True,
         "show figures in TensorBoard, too; in a run of more than about ten seconds also while it trains, which takes 4 "
         "% of the time at most",
+        "launch",
     )
 
 
@@ -58,11 +70,18 @@ class Settings:
     """What the loop needs to know beside the parts."""
 
     bs: Union[int, str] = option(32, "batch size: samples per update, or `full` for the whole training split")  # noqa: UP007
-    epochs: int = option(50, "passes over the training split", minimum=0)
+    epochs: int = option(50, "passes over the training split", "length", per_row=True, minimum=0)
     seed: int = option(
-        0, "seed of the initial weights, the order of batches, dropout and the split", minimum=0, below=2**63
+        0,
+        "seed of the initial weights, the order of batches, dropout and the split",
+        "chance",
+        per_row=True,
+        minimum=0,
+        below=2**63,
     )
-    device: str = option("auto", "where to compute; auto: cuda where there is one", choices=("auto", "cpu", "cuda"))
+    device: str = option(
+        "auto", "where to compute; auto: cuda where there is one", "speed", choices=("auto", "cpu", "cuda")
+    )
     precision: str = option(
         "float32",
         "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), all else in float32",
@@ -73,31 +92,42 @@ class Settings:
         "auto",
         "how updates are computed: eager (by torch), fused (the rule in one pass, for large networks), compiled (many "
         "updates in one call), or auto, which compiles where that is quicker",
+        "speed",
         choices=("auto", "eager", "fused", "compiled"),
     )
-    accumulate: int = option(1, "parts in which the gradient of a batch is computed, to save memory", minimum=1)
+    accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)
     drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
     on_divergence: str = option(
         "stop",
         "when loss, gradient or weights are no longer finite: end the run, leave the update out, or go back to the "
         "best weights with half the learning rate, ten times at most",
+        per_row=True,
         choices=("stop", "skip_step", "restore_and_halve_lr"),
     )
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    tensorboard: bool = option(True, "write TensorBoard events")
+    tensorboard: bool = option(True, "write TensorBoard events", "launch", per_row=True)
     watch: Watch = field(default_factory=Watch)
     figures: str = option(
         "auto",
         "draw figures and report.html at the end; auto: of a run alone and of a sweep as a whole, always: of a sweep's "
         "runs, too",
+        "launch",
         choices=("auto", "always", "never"),
     )
-    resume: str | None = option(None, "the folder of a run to go on with, from its last checkpoint")
-    trust: bool = option(False, "with resume: import a model of your own, by the name in the run's config")
-    profile: bool = option(False, "say where the time goes, and write a trace of some updates, profile.json")
-    quiet: bool = option(False, "print only warnings and errors")
+    resume: str | None = option(
+        None, "the folder of a run to go on with, from its last checkpoint", "launch", per_row=True, saved=False
+    )
+    trust: bool = option(
+        False,
+        "with resume: import a model of your own, by the name in the run's config",
+        "launch",
+        per_row=True,
+        saved=False,
+    )
+    profile: bool = option(False, "say where the time goes, and write a trace of some updates, profile.json", "launch")
+    quiet: bool = option(False, "print only warnings and errors", "launch", per_row=True)
 
     @property
     def dtype(self) -> torch.dtype:

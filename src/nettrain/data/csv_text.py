@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nettrain.data.wording import counted, place
+from nettrain.data.wording import place
 from nettrain.errors import DataError
+from nettrain.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

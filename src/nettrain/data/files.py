@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nettrain.data import csv_text
-from nettrain.data.wording import listed, nearest, override, place
+from nettrain.data.wording import nearest, override, place
 from nettrain.errors import DataError
+from nettrain.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ import numpy as np
 
 from nettrain.data.encoding import Encoder
 from nettrain.data.sources import Dataset
-from nettrain.data.splits import split
+from nettrain.data.splits import monitored_split, split
 from nettrain.data.table import Table
 
 
@@ -25,6 +25,11 @@ class Data:
     splits: dict[str, np.ndarray]
     encoder: Encoder
     table: Table
+
+    @property
+    def monitored_split(self) -> str:
+        """The split by whose loss epochs are compared."""
+        return monitored_split([name for name, rows in self.splits.items() if len(rows)])
 
     @cached_property
     def digest(self) -> str:

@@ -25,12 +25,19 @@ class Dataset(ABC):
     name: str = ""
     val_fraction: float = option(0.15, "share of the rows for validation", minimum=0, below=1)
     test_fraction: float = option(0.15, "share of the rows for the test at the end", minimum=0, below=1)
-    split_seed: Optional[int] = option(None, "seed that draws the split; null: the run's seed", minimum=0)  # noqa: UP045
+    split_seed: Optional[int] = option(  # noqa: UP045
+        None, "seed that draws the split; null: the run's seed", "chance", per_row=True, minimum=0
+    )
     standardize: bool = option(True, "scale to mean 0 and standard deviation 1 on the training rows")
 
     @abstractmethod
     def load(self) -> Table:
         """The whole table."""
+
+    @property
+    def source(self) -> str:
+        """What messages call the data."""
+        return self.name
 
     def file_hash(self) -> str | None:
         """A hash of the file that the table is read from; None where there is no such file."""
@@ -97,7 +104,7 @@ class Quadratic(Dataset):
     w3: float = option(1.0, "constant term")
     noise: float = option(0.1, "standard deviation of the noise added to y", minimum=0)
     samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
     val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
     test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
     standardize: bool = option(False, "scale to mean 0 and standard deviation 1 on the training rows")
@@ -114,7 +121,7 @@ class Sine(Dataset):
     name: str = "sine"
     noise: float = option(0.2, "standard deviation of the noise added to y", minimum=0)
     samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
     val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
     test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
 
@@ -130,7 +137,7 @@ class Moons(Dataset):
     name: str = "moons"
     samples: int = option(500, "number of points", minimum=4)
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
 
     def load(self) -> Table:
         points, classes = toys.moons(self.samples, self.noise, self.data_seed)
@@ -144,7 +151,7 @@ class Spirals(Dataset):
     name: str = "spirals"
     samples: int = option(500, "number of points", minimum=4)
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed that draws the points", minimum=0)
+    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
 
     def load(self) -> Table:
         points, classes = toys.spirals(self.samples, self.noise, self.data_seed)
@@ -156,7 +163,9 @@ class Csv(Dataset):
     """A table of your own, in a CSV or Parquet file."""
 
     name: str = "csv"
-    path: str = option(MISSING, "the file: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names")
+    path: str = option(
+        MISSING, "the file: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names", is_path=True
+    )
     target: str = option(MISSING, "name of the column to predict")
     task: str = option("auto", "what the target is; auto: see the values", choices=TASKS)
     categorical: list[str] = option([], "columns to treat as categories, whatever they hold")
@@ -165,6 +174,10 @@ class Csv(Dataset):
     def load(self) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
         return read_table(self.path, self.target, self.task, self.categorical, self.drop, rows_per_class=splits)
+
+    @property
+    def source(self) -> str:
+        return self.path
 
     def file_hash(self) -> str | None:
         return file_hash(self.path)

@@ -1,8 +1,15 @@
-"""`split`: which rows train, which validate, which test."""
+"""Which rows train, which validate, which test."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from nettrain.errors import ConfigError, DataError
+
+
+def monitored_split(splits: Iterable[str]) -> str:
+    """The split by whose loss epochs and runs are compared: "val" where it is among the `splits`, else "train"."""
+    return "val" if "val" in splits else "train"
 
 
 def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: float, seed: int) -> dict[str, np.ndarray]:

@@ -4,8 +4,9 @@ import numpy as np
 
 from nettrain.data.columns import check_finite, check_mistyped, is_none, numbers, parse, texts
 from nettrain.data.files import RawTable
-from nettrain.data.wording import counted, listed, place
+from nettrain.data.wording import place
 from nettrain.errors import DataError
+from nettrain.wording import counted, listed
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 # Whole numbers are classes when there are this few of them and, on average, this many rows of each.

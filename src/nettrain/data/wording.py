@@ -15,18 +15,6 @@ def place(source: str, row: int | None = None, column: str | None = None) -> str
     return ", ".join(parts)
 
 
-def listed(names: Iterable[str], most: int = 10) -> str:
-    """`a, b, c`, cut after `most` names."""
-    names = list(names)
-    more = f", ... ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def nearest(name: str, names: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the name of `names` that is most like `name`; empty where none is."""
     folded = {other.casefold(): other for other in names}

@@ -47,6 +47,7 @@ class Rule(ABC):
     )
 
     decays_gradient: ClassVar[bool] = True
+    per_row: ClassVar[bool] = True  # each row of a stack may have a rule of its own
 
     def init(self, w: Tensor) -> State:
         """The state before the first update."""

@@ -1,0 +1,4 @@
+"""What a network is made of: activations, heads, metrics, models, learning-rate schedules.
+
+They know tensors and take plain arguments; they may import `random`, `registry` and `errors`.
+"""

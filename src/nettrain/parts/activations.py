@@ -5,9 +5,12 @@ mathematical one does not exist, the docstring says which value stands in for it
 of its backward pass, which spares autograd's bookkeeping; one without it is differentiated by autograd.
 """
 
+import inspect
 import math
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -106,6 +109,36 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     `alpha` is minus the limit at -infinity; the derivative jumps at 0 unless alpha = 1 (Clevert et al., 2016).
     """
     return F.elu(x, alpha)
+
+
+def functions() -> dict[str, Callable[..., Tensor]]:
+    """The activation functions by name: the public functions above, whose first argument is a tensor called x."""
+    found = {name: f for name, f in globals().items() if inspect.isfunction(f) and not name.startswith("_")}
+    return {name: f for name, f in found.items() if next(iter(inspect.signature(f).parameters), None) == "x"}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The activation function called `name`, with its keyword arguments set."""
+
+    name: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._function(x)
+
+    @cached_property
+    def _function(self) -> Callable[[Tensor], Tensor]:
+        return partial(functions()[self.name], **dict(self.arguments))
+
+    @cached_property
+    def backward(self) -> Callable[..., Tensor] | None:
+        """The closed form of the backward pass, if the function carries one."""
+        closed_form = getattr(functions()[self.name], "backward", None)
+        return None if closed_form is None else partial(closed_form, **dict(self.arguments))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Activation, (self.name, self.arguments)
 
 
 @cache

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts.activations import gain, identity
+from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.registry import option
 
@@ -43,7 +44,9 @@ class MLP:
 
     name: str = "mlp"
     hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
-    dropout: float = option(0.0, "probability of zeroing a hidden unit while training", minimum=0, below=1)
+    dropout: float = option(
+        0.0, "probability of zeroing a hidden unit while training", per_row=True, minimum=0, below=1
+    )
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
         return DenseNetwork([inputs, *self.hidden, outputs], activation, self.dropout)
@@ -162,21 +165,23 @@ class DenseNetwork(RowModule):
         self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
         layers, passed = self._affine_maps(parameters), []
-        for depth, (weight, bias) in enumerate(layers[:-1]):
-            z = _affine(x, weight, bias)
-            f = self.activation(z)
-            passed.append((x, z, f))
-            x = f if noise is None else noise.dropout(f, depth)
-        z_last = _affine(x, *layers[-1])
-        d = derivative(z_last)
-        for depth in range(len(layers) - 1, -1, -1):
-            _affine_gradients(x, d, gradients[f"layers.{depth}.weight"], gradients[f"layers.{depth}.bias"])
-            if depth:
-                d = torch.matmul(d, layers[depth][0])
-                if noise is not None:
-                    d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
-                x, z, f = passed.pop()
-                d = _through(self.activation, d, z, f)
+        with stage("forward"):
+            for depth, (weight, bias) in enumerate(layers[:-1]):
+                z = _affine(x, weight, bias)
+                f = self.activation(z)
+                passed.append((x, z, f))
+                x = f if noise is None else noise.dropout(f, depth)
+            z_last = _affine(x, *layers[-1])
+        with stage("backward"):
+            d = derivative(z_last)
+            for depth in range(len(layers) - 1, -1, -1):
+                _affine_gradients(x, d, gradients[f"layers.{depth}.weight"], gradients[f"layers.{depth}.bias"])
+                if depth:
+                    d = torch.matmul(d, layers[depth][0])
+                    if noise is not None:
+                        d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
+                    x, z, f = passed.pop()
+                    d = _through(self.activation, d, z, f)
         return z_last
 
     def _affine_maps(self, parameters: Tensors) -> list[tuple[Tensor, Tensor]]:
@@ -200,8 +205,10 @@ class PolynomialModel(RowModule):
     def backpropagate(
         self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
-        z = self.logits(parameters, x)
-        torch.matmul(derivative(z).mT, self._powers(x), out=gradients["weight"])
+        with stage("forward"):
+            z = self.logits(parameters, x)
+        with stage("backward"):
+            torch.matmul(derivative(z).mT, self._powers(x), out=gradients["weight"])
         return z
 
     def _powers(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ schedule by min(1, (t + 1) / (warmup per_epoch)). Only `plateau` has a state, wh
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Schedule(ABC):
 
     name: str = ""
     warmup: float = option(0.0, "epochs over which the learning rate rises linearly to its full value", minimum=0)
+
+    per_row: ClassVar[bool] = True  # each row of a stack may have a schedule of its own
 
     def lr_factors(self, t: Steps, per_epoch: int, updates: int) -> Steps:
         """The factor of each update t, warm-up included."""

@@ -1,33 +1,32 @@
 """From a checked config to a run that is ready to train: whatever a person can get wrong comes to light here."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nettrain import data
 from nettrain.compiler.library import compiler
-from nettrain.config.schema import Config, flat, parts, to_container
-from nettrain.data.encoding import Encoder
+from nettrain.config.build import build_activation, build_model, choose_head
+from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, first_line
 from nettrain.optimizers.solvers import Solver
-from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
-from nettrain.preparation.prepared import Setup
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
-from nettrain.vector import trainable
 
 Load = Callable[[Any, int], data.Data]
 
 _CPU = torch.device("cpu")
 
 
-def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Load | None = None) -> Setup:
+def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Load | None = None) -> PreparedRun:
     """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
 
     `load(dataset, seed)` reads the data, by default `nettrain.data.load`.
@@ -35,55 +34,35 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
     loaded = (load or data.load)(config.data, config.seed)
-    head = choose_head(config.head, loaded.encoder)
+    # The schedule is the run's own: it remembers what it has seen.
+    schedule = dataclasses.replace(config.schedule)
+    config = dataclasses.replace(config, head=choose_head(config.head, loaded.encoder), schedule=schedule)
     with seeded(config.seed):
-        model = build_model(config, loaded.encoder, head)
-    container = to_container(config)
-    container["head"] = {"name": head.name}
-    setup = Setup(
-        folder=folder,
-        settings=config,
-        data=loaded,
-        model=model,
-        head=head,
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        config=container,
-        hparams=hparams(container),
-        notes=[*loaded.table.notes, *_notes(config, model)],
-    )
+        model = build_model(config, loaded.encoder, config.head)
+    run = PreparedRun(folder, config, loaded, model, [*loaded.table.notes, *_notes(config, model)])
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
-            _try_last_batch(setup)
+            _try_last_batch(run)
     if config.engine in ("compiled", "fused"):
-        _check_compiled(setup, device)
+        _check_compiled(run, device)
     if isinstance(config.optimizer, Solver):
-        if not isinstance(model, RowModule):
-            setup.notes.append(
-                f"optimizer={config.optimizer.name}: it evaluates the module as after training, so that dropout and "
-                "the running statistics of norm layers do nothing."
-            )
         _check_solver(config)
-        config.optimizer.require(setup.parameters, config.dtype, device)
-        if setup.updates_per_epoch > 1:
-            setup.notes.append(
-                f"optimizer={config.optimizer.name} with bs={config.bs}: every update sees another batch, so what it "
-                "has learnt of the loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
-            )
-    return setup
+        config.optimizer.require(run.parameters, config.dtype, device)
+        run.notes += _notes_on_solver(run)
+    return run
 
 
-def _check_compiled(setup: Setup, device: torch.device) -> None:
+def _check_compiled(run: PreparedRun, device: torch.device) -> None:
     """Raise `ConfigError` for a run that cannot be compiled, or its rule fused."""
-    settings = setup.settings
-    whole = settings.engine == "compiled"
-    if isinstance(setup.optimizer, Solver):
-        why = f"optimizer={setup.optimizer.name} computes as it goes along; only gradient rules can be compiled"
-    elif whole and not isinstance(setup.model, RowModule):
+    config = run.config
+    whole = config.engine == "compiled"
+    if isinstance(run.optimizer, Solver):
+        why = f"optimizer={run.optimizer.name} computes as it goes along; only gradient rules can be compiled"
+    elif whole and not isinstance(run.model, RowModule):
         why = "only nettrain's own models can be compiled"
-    elif whole and settings.on_divergence == "skip_step":
+    elif whole and config.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
-    elif whole and (settings.accumulate > 1 or settings.autocast):
+    elif whole and (config.accumulate > 1 or config.autocast):
         why = "accumulate and precision=bf16, which are for large networks, cannot be compiled"
     elif device.type != "cpu":
         why = f"programs are compiled for the CPU, and this run is on {device.type}"
@@ -91,7 +70,7 @@ def _check_compiled(setup: Setup, device: torch.device) -> None:
         why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
     else:
         return
-    raise ConfigError(f"engine={settings.engine}: {why}; use engine=auto.")
+    raise ConfigError(f"engine={config.engine}: {why}; use engine=auto.")
 
 
 def _check_solver(config: Config) -> None:
@@ -112,79 +91,16 @@ def _check_solver(config: Config) -> None:
         raise ConfigError(f"{key}: optimizer={name} finds its own step lengths; use schedule=constant without warm-up.")
 
 
-def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
-    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target."""
-    fitting: list[Any] = [part for part in parts("head").values() if encoder.task in getattr(part, "tasks", ())]
-    if isinstance(head, Auto):
-        return next(part() for part in fitting if part.tasks[0] == encoder.task)
-    if encoder.task not in head.tasks:
-        what = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
-        names = " or ".join(f"head={part.name}" for part in fitting)
-        raise ConfigError(
-            f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use {names}."
-        )
-    return head
-
-
-def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
-    """The model for these features and this head; a foreign module is tried on a few rows."""
-    inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
-    try:
-        model: nn.Module = config.model.build(inputs, outputs, config.activation)
-    except (MemoryError, RuntimeError) as error:
-        if "alloc" not in str(error):
-            raise
-        sentence = f"model={config.model.name}: its parameters do not fit into memory; make it smaller."
-        raise ConfigError(sentence) from error
-    model.to(config.dtype)
-    if not isinstance(model, RowModule):
-        _try(model, inputs, outputs, config)
-    return model
-
-
-def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
-    target = config.model._target_
-    if not trainable(model):
-        raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
-    model.eval()
-    try:
-        with torch.no_grad():
-            z = model(torch.zeros(2, inputs, dtype=config.dtype))
-    except Exception as error:
-        raise ConfigError(
-            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {first_line(error)}."
-        ) from error
-    fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
-    if not isinstance(z, Tensor) or z.shape not in fits:
-        found = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-        raise ConfigError(
-            f"model._target_={target}: for a batch of 2 rows it gave {found}, the head needs the shape (2, {outputs})."
-        )
-
-
-_BOOKKEEPING = ("checkpoint.", "device", "engine", "figures", "profile", "quiet", "tensorboard", "watch.")
-
-
-def _try_last_batch(setup: Setup) -> None:
+def _try_last_batch(run: PreparedRun) -> None:
     """Raise `ConfigError` if a foreign module cannot be trained on the last, perhaps smaller batch."""
-    bs, rows = setup.settings.batch_size(setup.n_train), setup.n_train
-    size = bs if setup.settings.drop_last or rows % bs == 0 else rows % bs
-    x = torch.zeros(size, setup.data.x.shape[1], dtype=setup.settings.dtype)
+    x = torch.zeros(run.last_batch, run.data.x.shape[1], dtype=run.config.dtype)
     try:
-        copy.deepcopy(setup.model).train()(x)
+        copy.deepcopy(run.model).train()(x)
     except Exception as error:
         raise ConfigError(
-            f"model._target_={setup.config['model']['_target_']}: in training it fails on a batch of {size} rows, the "
-            f"last one: {first_line(error)}; use drop_last=true or another bs."
+            f"model._target_={run.config.model._target_}: in training it fails on a batch of {run.last_batch} rows, "
+            f"the last one: {first_line(error)}; use drop_last=true or another bs."
         ) from error
-
-
-def hparams(container: dict[str, Any]) -> dict[str, Any]:
-    """The config as flat keys for TensorBoard: a part's name under its group, and what can change a result."""
-    values = {
-        key.removesuffix(".name"): value for key, value in flat(container).items() if not key.startswith(_BOOKKEEPING)
-    }
-    return {key: str(value) if isinstance(value, list) else value for key, value in values.items() if value is not None}
 
 
 def _notes(config: Config, model: nn.Module) -> list[str]:
@@ -193,10 +109,25 @@ def _notes(config: Config, model: nn.Module) -> list[str]:
         uses_gradient
         and isinstance(model, DenseNetwork)
         and len(model.layers) > 1
-        and not slopes(config.activation).any()
+        and not slopes(build_activation(config.activation)).any()
     ):
         return [
             f"activation={config.activation.name}: its derivative is 0 everywhere, so "
             f"optimizer={config.optimizer.name} trains nothing but the last layer."
         ]
     return []
+
+
+def _notes_on_solver(run: PreparedRun) -> list[str]:
+    name, notes = run.optimizer.name, []
+    if not isinstance(run.model, RowModule):
+        notes.append(
+            f"optimizer={name}: it evaluates the module as after training, so that dropout and the running statistics "
+            "of norm layers do nothing."
+        )
+    if run.updates_per_epoch > 1:
+        notes.append(
+            f"optimizer={name} with bs={run.config.bs}: every update sees another batch, so what it has learnt of the "
+            "loss, and its own test for a minimum, hold for one batch only; bs=full keeps them."
+        )
+    return notes

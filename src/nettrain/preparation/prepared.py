@@ -1,69 +1,62 @@
-"""One run, prepared: its parts are built and its data are read, so nothing is left that a typing error can break."""
+"""A run that is ready to train: its parts are built and its data are read, so no mistake of a person's can break it."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from nettrain.config.settings import Settings
+from nettrain.config.build import saved_container
+from nettrain.config.schema import Config
 from nettrain.data import Data
-from nettrain.objective import Objective
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
 from nettrain.parts.heads import Head
-from nettrain.parts.schedules import Schedule
 from nettrain.storage.yaml_text import yaml_text
-from nettrain.training.logging.tensorboard import EventFile
 from nettrain.vector import Layout
-
-Live = Callable[[Objective, Tensor, int, EventFile], None]
-"""What is called after an epoch: with the objective, the weights w (P,), the number of updates and the events."""
 
 
 @dataclass
-class Setup:
-    """What the trainer needs of one run.
+class PreparedRun:
+    """One run: the folder that it writes, its config with the head chosen, its data, its model with initial weights.
 
-    `config` is the composed configuration as plain containers; `hparams` is the part of it, flat, by which runs are
-    told apart in TensorBoard. `model` has its initial weights.
+    `notes` are sentences for the person who starts it. With `drawn` figures will be made of it at its end, some of
+    which show the way that its weights took. Everything else is computed from these.
     """
 
     folder: Path
-    settings: Settings
+    config: Config
     data: Data
     model: nn.Module
-    head: Head
-    optimizer: Rule | Solver
-    schedule: Schedule
-    config: dict[str, Any]
-    hparams: dict[str, Any]
     notes: list[str]
-    pictured: bool = False  # figures will be drawn of it, which show its path through the space of the weights
-    live: Live | None = None  # draws pictures while it trains
+    drawn: bool = False
+
+    @cached_property
+    def container(self) -> dict[str, Any]:
+        """The config as plain containers, as the run's folder keeps it."""
+        return saved_container(self.config)
 
     @cached_property
     def config_text(self) -> str:
         """The config as YAML."""
-        return yaml_text(self.config)
+        return yaml_text(self.container)
 
     @property
-    def n_train(self) -> int:
-        return len(self.data.splits["train"])
+    def head(self) -> Head:
+        head: Head = self.config.head
+        return head
 
     @property
-    def updates_per_epoch(self) -> int:
-        """n_train / bs, rounded up, or down with drop_last (but at least one)."""
-        bs = self.settings.batch_size(self.n_train)
-        return max(1, self.n_train // bs if self.settings.drop_last else -(-self.n_train // bs))
+    def outputs(self) -> int:
+        """How many numbers the model gives for each sample."""
+        return self.head.outputs(len(self.data.encoder.classes))
 
     @property
-    def parameters(self) -> int:
-        """The number of trainable parameters, P."""
-        return Layout.of(self.model).size
+    def optimizer(self) -> Rule | Solver:
+        optimizer: Rule | Solver = self.config.optimizer
+        return optimizer
 
     @property
     def lr(self) -> float:
@@ -71,6 +64,33 @@ class Setup:
         return getattr(self.optimizer, "lr", math.nan)
 
     @property
+    def n_train(self) -> int:
+        return len(self.data.splits["train"])
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per update."""
+        return self.config.batch_size(self.n_train)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """n_train / batch_size, rounded up, or down with drop_last (but at least one)."""
+        if self.config.drop_last:
+            return max(1, self.n_train // self.batch_size)
+        return -(-self.n_train // self.batch_size)
+
+    @property
+    def last_batch(self) -> int:
+        """Samples of an epoch's last batch, which may be a smaller one."""
+        rest = self.n_train % self.batch_size
+        return self.batch_size if self.config.drop_last or not rest else rest
+
+    @property
     def updates(self) -> int:
         """Updates of the whole run."""
-        return self.updates_per_epoch * self.settings.epochs
+        return self.updates_per_epoch * self.config.epochs
+
+    @cached_property
+    def parameters(self) -> int:
+        """The number of trainable parameters, P."""
+        return Layout.of(self.model).size

@@ -1,61 +1,62 @@
-"""What a run says on the terminal: what it will do, and what it has reached."""
+"""What a run or a sweep says on the terminal: what it will do, and what it has reached."""
 
 from typing import Any
 
 import torch
 
 from nettrain.parts.models import PolynomialModel
-from nettrain.preparation.prepared import Setup
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
-from nettrain.storage.files import load_checkpoint
+from nettrain.results.comparison import Comparison
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.terminal import painted
-from nettrain.training.run_state import Row
+from nettrain.training.run_state import RunState
+from nettrain.wording import counted
 
 
-def plan(setup: Setup, device: torch.device) -> str:
+def plan(run: PreparedRun, device: torch.device) -> str:
     """What a run will do: data, model, head, optimizer, and the count of its updates."""
-    config, settings, encoder = setup.config, setup.settings, setup.data.encoder
+    config, encoder = run.config, run.data.encoder
     target = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
-    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in setup.data.splits.items())
-    rows, features = len(setup.data.y), len(encoder.feature_names)
-    given = {k: v for k, v in config["optimizer"].items() if k != "name" and v not in (None, False)}
-    options = ", ".join(k if v is True else f"{k} {v}" for k, v in given.items())
-    per_epoch = f"{setup.n_train} / {settings.batch_size(setup.n_train)} -> {setup.updates_per_epoch} updates per epoch"
-    drop = " (a smaller last batch is left out)" if settings.drop_last else ""
+    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in run.data.splits.items())
+    rows, features = len(run.data.y), len(encoder.feature_names)
+    chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
+    options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
+    per_epoch = f"{run.n_train} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
+    drop = " (a smaller last batch is left out)" if config.drop_last else ""
     lines = [
-        ("data", f"{setup.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
+        ("data", f"{run.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
         ("splits", sizes),
-        ("model", _model(setup)),
-        *(("", line) for line in _layers(setup)),
-        ("head", setup.head.name),
-        ("optimizer", f"{config['optimizer']['name']}: {options}"),
-        ("schedule", config["schedule"]["name"]),
-        ("updates", f"{per_epoch} x {settings.epochs} epochs = {setup.updates} updates{drop}"),
-        ("device", f"{device}, {settings.precision}"),
-        *(("note", note) for note in setup.notes),
+        ("model", _model(run)),
+        *(("", line) for line in _layers(run)),
+        ("head", run.head.name),
+        ("optimizer", f"{run.optimizer.name}: {options}"),
+        ("schedule", config.schedule.name),
+        ("updates", f"{per_epoch} x {config.epochs} epochs = {run.updates} updates{drop}"),
+        ("device", f"{device}, {config.precision}"),
+        *(("note", note) for note in run.notes),
     ]
     return "\n".join(f"{name:10} {text}" for name, text in lines)
 
 
-def _model(setup: Setup) -> str:
-    model, encoder = setup.config["model"], setup.data.encoder
-    parameters = f"{setup.parameters:,} parameters"
-    inputs, outputs = len(encoder.feature_names), setup.head.outputs(len(encoder.classes))
+def _model(run: PreparedRun) -> str:
+    model, inputs = run.container["model"], len(run.data.encoder.feature_names)
+    parameters = f"{run.parameters:,} parameters"
     if "hidden" in model:
-        widths = "-".join(map(str, [inputs, *model["hidden"], outputs]))
-        return f"{model['name']} {widths}, {setup.config['activation']['name']}, {parameters}"
-    return f"{model.get('_target_', model['name'])}, {inputs} inputs, {outputs} outputs, {parameters}"
+        widths = "-".join(map(str, [inputs, *model["hidden"], run.outputs]))
+        return f"{model['name']} {widths}, {run.config.activation.name}, {parameters}"
+    return f"{model.get('_target_', model['name'])}, {inputs} inputs, {run.outputs} outputs, {parameters}"
 
 
-def _layers(setup: Setup) -> list[str]:
+def _layers(run: PreparedRun) -> list[str]:
     """The layers of a model that has several, in columns."""
-    rows = layer_lines(setup.model)
+    rows = layer_lines(run.model)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
     return lines if len(lines) > 1 else []
 
 
-def result(row: Row) -> str:
+def result(row: RunState) -> str:
     """What a run has reached: its metrics, a line each, and where everything lies."""
     summary = row.summary
     diverged = summary["status"] == "diverged"
@@ -75,9 +76,9 @@ def result(row: Row) -> str:
     first = columns[0][1] if columns else "none"
     for name in (key.removeprefix(first) for key in summary if key.startswith(first)):
         lines.append(f"{name:20}" + "".join(f"{summary[prefix + name]:>16.4g}" for _, prefix in columns))
-    if isinstance(row.setup.model, PolynomialModel) and not row.setup.data.encoder.classes:
+    if isinstance(row.run.model, PolynomialModel) and not row.run.data.encoder.classes:
         lines += _coefficients(row)
-    return "\n".join([*lines, f"{'folder':20} {row.setup.folder}"])
+    return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
 
 
 def _recovery(summary: dict[str, Any]) -> str:
@@ -86,13 +87,13 @@ def _recovery(summary: dict[str, Any]) -> str:
     return f"on the way it diverged and went back to its best weights, {summary['lr_halvings']} times; lr was halved"
 
 
-def _coefficients(row: Row) -> list[str]:
+def _coefficients(row: RunState) -> list[str]:
     """The weights that a polynomial ended with, beside the least-squares ones and the true ones, if known."""
     import numpy as np
 
-    data, true, degree = row.setup.data, row.setup.config["data"], row.setup.config["model"]["degree"]
+    data, true, degree = row.run.data, row.run.container["data"], row.run.config.model.degree
     train = data.splits["train"]
-    weights = load_checkpoint(row.setup.folder / "checkpoints" / "last.pt")["model"]["weight"]
+    weights = load_checkpoint(row.run.folder / "checkpoints" / "last.pt")["model"]["weight"]
     names = [f"w{k + 1}" for k in range(degree + 1)]
     least_squares = np.polyfit(data.x[train, 0], data.y[train], degree)
     columns = {"found": weights[0].tolist(), "least squares": least_squares.tolist()}
@@ -102,3 +103,33 @@ def _coefficients(row: Row) -> list[str]:
     for k, name in enumerate(names):
         lines.append(f"{name:20}" + "".join(f"{values[k]:>16.6f}" for values in columns.values()))
     return lines
+
+
+def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
+    """A table of the sweep's choices, best first, in `width` columns: mean and standard deviation over the seeds."""
+    keys, measured = comparison.keys, comparison.measured
+    table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
+    for group in comparison.groups[:most]:
+        numbers = [str(len(group.runs)), str(group.incomplete), *(group.spread(name) for name in measured)]
+        table.append([*comparison.shown(group), *numbers])
+    columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
+    header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
+    sizes = sorted({len(group.runs) for group in comparison.groups})
+    each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
+    lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each choice"]
+    lines += [painted(header, "bold"), painted(best, "green"), *others]
+    if len(comparison.groups) > most:
+        lines.append(f"... and {len(comparison.groups) - most} more in results.csv")
+    return "\n".join(lines)
+
+
+def _fitted(columns: list[list[str]], keys: int, width: int) -> list[list[str]]:
+    """The columns, aligned to the right; the widest of the first `keys` are shortened until all fit."""
+    widths = [max(map(len, column)) for column in columns]
+    while sum(widths) + 2 * (len(widths) - 1) > width and (widest := max(widths[:keys], default=0)) > 4:
+        widths[widths.index(widest)] -= 1
+    return [[_cell(cell, w) for cell in column] for column, w in zip(columns, widths, strict=True)]
+
+
+def _cell(text: str, width: int) -> str:
+    return text.rjust(width) if len(text) <= width else f"{text[: width - 1]}…"

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nettrain.results.comparison import Comparison, counted, words
-from nettrain.storage.files import replace_file
+from nettrain.results.comparison import Comparison, words
+from nettrain.results.run_folder import RunFolder
+from nettrain.storage.atomic import replace_file
+from nettrain.wording import counted
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from nettrain.results.run_folder import Run
 
 WIDE = 900  # pixels, beyond which a figure has two columns of the page
 
@@ -65,7 +65,7 @@ def _template() -> "Template":
     return environment.from_string((Path(__file__).parent / "report.html").read_text())
 
 
-def run_sections(run: "Run", brief: bool = False) -> list[Section]:
+def run_sections(run: RunFolder, brief: bool = False) -> list[Section]:
     """What there is to say of a run, without its figures; `brief`: only what it reached."""
     summary = run.summary
     columns = [("training", "train_"), ("validation", "best_val_"), ("test", "test_")]
@@ -99,16 +99,16 @@ def outcome(summary: dict[str, Any]) -> str:
 
 def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
     """The choices, best first: mean and spread over the seeds, and how many runs diverged or failed."""
-    failed = any(choice.incomplete > choice.count("diverged") for choice in comparison.choices)
+    failed = any(group.incomplete > group.count("diverged") for group in comparison.groups)
     header = [*comparison.keys, "runs", "diverged", *(["failed"] if failed else []), *map(words, comparison.measured)]
     rows = []
-    for choice in comparison.choices[:most]:
-        counts = [len(choice.runs), choice.count("diverged")]
-        counts += [choice.incomplete - choice.count("diverged")] if failed else []
+    for group in comparison.groups[:most]:
+        counts = [len(group.runs), group.count("diverged")]
+        counts += [group.incomplete - group.count("diverged")] if failed else []
         rows.append(
-            [*comparison.shown(choice), *map(str, counts), *(choice.spread(name) for name in comparison.measured)]
+            [*comparison.shown(group), *map(str, counts), *(group.spread(name) for name in comparison.measured)]
         )
-    left = len(comparison.choices) - most
+    left = len(comparison.groups) - most
     each = " on each problem" if len(comparison.problems) > 1 else ""
     notes = [f"Mean ± standard deviation over the completed runs of each choice, best first{each}."]
     notes += [f"{counted(left, 'more choice')} are left out."] if left > 0 else []

@@ -16,8 +16,8 @@ def layer_lines(model: nn.Module) -> list[list[str]]:
     for name, shape in zip(layout.names, layout.shapes, strict=True):
         shapes[name.rpartition(".")[0] or name].append(shape)
     rows = [
-        [name, " + ".join("x".join(map(str, shape)) or "1" for shape in own), f"{sum(map(math.prod, own)):,}"]
-        for name, own in shapes.items()
+        [name, " + ".join("x".join(map(str, shape)) or "1" for shape in parts), f"{sum(map(math.prod, parts)):,}"]
+        for name, parts in shapes.items()
     ]
     if len(rows) > MOST:
         half = MOST // 2

@@ -6,39 +6,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nettrain.config.explain import unexpected, warn
+from nettrain.errors import unexpected
 from nettrain.objective import Objective
-from nettrain.preparation.prepared import Setup
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.prediction_figures import function_pictures, predictions
+from nettrain.terminal import warn
 from nettrain.training.logging.tensorboard import EventFile
+from nettrain.training.run_state import RunState
+from nettrain.training.stack.stack import Stack
 
 SHARE = 0.04  # of the time that drawing may take
 FIRST_SECONDS = 0.4  # that it is expected to take before it has been done
 
 
-class LivePictures:
+class LiveFigures:
     """Draws what the model of a run predicts for its validation split, and its function of one or two inputs.
 
     That is done whenever the time has doubled since it was done last, as soon as all drawing takes no more than its
     share. So short runs have none, and those that take days hardly more than TensorBoard's slider has places.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        self.data, self.head = setup.data, setup.head
-        self.split = "val" if len(setup.data.splits["val"]) else "train"
+    def __init__(self, run: PreparedRun) -> None:
+        self.data, self.head = run.data, run.head
         self.begun, self.spent = time.monotonic(), 0.0
         self.due = FIRST_SECONDS / SHARE
         self.objective: Objective
         self.w: Tensor
 
-    def __call__(self, objective: Objective, w: Tensor, step: int, events: EventFile) -> None:
-        """Draw, if it is time to, and write the images into the events."""
+    def after_epoch(self, row: RunState, stack: Stack) -> None:
+        """Draw, if it is time to, and write the images into the run's events."""
         start = time.monotonic()
-        if start - self.begun < self.due:
+        if start - self.begun < self.due or not row.log.tensorboard:
             return
-        self.objective, self.w = objective, w
+        self.objective, self.w = stack.objective, stack.w.flatten()
         try:
-            self._draw(step, events)
+            self._draw(int(row.last["step"]), row.log.tensorboard.events)
         except Exception as error:  # a run that has trained for days does not end by a picture
             warn(f"no pictures are drawn any more while the run trains: {unexpected(error)}")
             self.due = float("inf")
@@ -50,7 +52,7 @@ class LivePictures:
     def _draw(self, step: int, events: EventFile) -> None:
         from nettrain import figures
 
-        for picture in [*function_pictures(self), *predictions(self, self.split)]:
+        for picture in [*function_pictures(self), *predictions(self, self.data.monitored_split)]:
             events.image(step, f"while training/{picture.name}", figures.png(picture.draw()))
         events.flush()
 

@@ -38,7 +38,7 @@ class Predictor(Protocol):
         """The output head."""
 
     def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or its own."""
+        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or the present ones."""
 
 
 def predictions(model: Predictor, split: str) -> list[Picture]:
@@ -62,20 +62,20 @@ def predictions(model: Predictor, split: str) -> list[Picture]:
                 lambda: figures.calibration(y, p, classes),
             ),
         ]
-    found, true = _numbers(model, z), y * encoder.target_scale + encoder.target_mean
+    values, true = _numbers(model, z), y * encoder.target_scale + encoder.target_mean
     name = encoder.target_name
     return [
         made(
             "predicted",
             f"predicted and true values {on}",
-            lambda: figures.predicted_against_true(true, found, name),
+            lambda: figures.predicted_against_true(true, values, name),
         ),
-        made("residuals", f"what the predictions miss {on}", lambda: figures.residuals(true, found, name)),
+        made("residuals", f"what the predictions miss {on}", lambda: figures.residuals(true, values, name)),
     ]
 
 
 def function_pictures(model: Predictor, w: Tensor | None = None) -> list[Picture]:
-    """The function that the model is with weights w (P,) or its own, where its inputs are few enough."""
+    """The function that the model is with weights w (P,) or the present ones, where its inputs are few enough."""
     draw = function_over_inputs(model)
     if draw is None:
         return []
@@ -119,7 +119,7 @@ def function_over_inputs(model: Predictor) -> Callable[..., "Figure"] | None:
 
 
 def _numbers(model: Predictor, z: Tensor) -> np.ndarray:
-    """The predictions of logits in the target's own units."""
+    """The predictions of logits in the units of the target."""
     encoder = model.data.encoder
     values: Any = model.head.predict(z).double() * encoder.target_scale + encoder.target_mean
     return np.asarray(values)

@@ -10,11 +10,10 @@ import torch
 from nettrain.errors import ConfigError, Mistake
 from nettrain.parts.models import RowModule
 from nettrain.report.prediction_figures import Picture, function_over_inputs, function_pictures, predictions
+from nettrain.results.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from nettrain.results.run_folder import Run
 
 Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
@@ -29,17 +28,17 @@ def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Pic
     raise ConfigError(" ".join([f"{name}: there is no such figure; known are {known}.", *missing]))
 
 
-def run_pictures(run: "Run") -> tuple[list[Picture], list[str]]:
+def run_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
     """All that can be drawn of a run, and sentences on what cannot."""
-    found = _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
+    curves = _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
     if run.summary.get("best_epoch") is None:
-        return found, ["The run has no best epoch: there is no model whose predictions could be drawn."]
+        return curves, ["The run has no best epoch: there is no model whose predictions could be drawn."]
     try:
         _ = run.model, run.data
     except Mistake as error:
-        return found, [f"Figures of predictions are missing: {error}"]
+        return curves, [f"Figures of predictions are missing: {error}"]
     best = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
-    return [*found, *predictions(run, best), *function_pictures(run), *_surfaces(run)], []
+    return [*curves, *predictions(run, best), *function_pictures(run), *_surfaces(run)], []
 
 
 def _curves(columns: Columns, best: int | None) -> list[Picture]:
@@ -49,13 +48,15 @@ def _curves(columns: Columns, best: int | None) -> list[Picture]:
     if not len(columns["epoch"]):
         return []
     metrics = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
-    found = [
+    pictures = [
         Picture(name, f"{figures.quantity(name)} after each epoch", partial(figures.curves, columns, name, best))
         for name in metrics[:2]
     ]
     if len(np.unique(columns["lr"][~np.isnan(columns["lr"])])) > 1:
-        found.append(Picture("lr", "learning rate of each epoch's last update", partial(figures.curves, columns, "lr")))
-    return found
+        pictures.append(
+            Picture("lr", "learning rate of each epoch's last update", partial(figures.curves, columns, "lr"))
+        )
+    return pictures
 
 
 def _layers(columns: Columns) -> list[Picture]:
@@ -76,23 +77,23 @@ def _layers(columns: Columns) -> list[Picture]:
     ]
 
 
-def frames(run: "Run") -> list[tuple[int, "Figure"]]:
+def frames(run: RunFolder) -> list[tuple[int, "Figure"]]:
     """The decision boundary or the fitted curve after some of the epochs, from the first to the last."""
-    draw, path = function_over_inputs(run), run.path
-    if draw is None or path is None:
+    draw, trajectory = function_over_inputs(run), run.trajectory
+    if draw is None or trajectory is None:
         return []
-    epochs, w = path
+    epochs, w = trajectory
     chosen = np.unique(np.linspace(0, len(epochs) - 1, FRAMES).round().astype(int))
     return [(epochs[i], draw(w[i], f"After epoch {epochs[i]}")) for i in chosen]
 
 
-def _surfaces(run: "Run") -> list[Picture]:
+def _surfaces(run: RunFolder) -> list[Picture]:
     """The loss on the training split around the path of the weights."""
     from nettrain import figures
 
-    if run.path is None or len(run.path[0]) < 2:
+    if run.trajectory is None or len(run.trajectory[0]) < 2:
         return []
-    epochs, w = run.path
+    epochs, w = run.trajectory
     points = w.double().numpy()
     size = points.shape[1]
     if size < 2 or not np.isfinite(points).all():
@@ -114,7 +115,7 @@ def _surfaces(run: "Run") -> list[Picture]:
     on = f"the loss on {which} {len(rows)} training samples"
     planes = figures.planes(points, list(weight_names(run)) if few else None)
     share = "" if few else "; the percentages say how much of it lies in each direction"
-    found = [
+    pictures = [
         Picture(
             "loss_surface" if len(planes) == 1 else f"loss_surface_{i}",
             f"{on}, with the path from epoch {epochs[0]} to {epochs[-1]}{share}",
@@ -127,12 +128,12 @@ def _surfaces(run: "Run") -> list[Picture]:
         plane = figures.random_plane(points[-1], run.objective.layout.layers.values())
         draw = partial(figures.loss_surface, loss, points, plane, "Loss surface around the end", grid=grid)
         caption = f"{on}, around the last weights in two random directions; flat where it hardly depends on them"
-        found.append(Picture("loss_surface_random", caption, draw, measured=True))
-    return found
+        pictures.append(Picture("loss_surface_random", caption, draw, measured=True))
+    return pictures
 
 
-def weight_names(run: "Run") -> list[str]:
-    """A name for each of a few weights: w1, w2, ... of a single parameter, else the parameters' own names."""
+def weight_names(run: RunFolder) -> list[str]:
+    """A name for each of a few weights: w1, w2, ... of a single parameter, else the names of the parameters."""
     layout = run.objective.layout
     if len(layout.names) == 1:
         return [f"w{i + 1}" for i in range(layout.size)]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nettrain.data.splits import monitored_split
 from nettrain.report.prediction_figures import Picture
-from nettrain.results.comparison import Choice, Comparison, number, words
+from nettrain.results.comparison import Comparison, RunResult, SeedGroup, number, words
 from nettrain.results.run_folder import read_columns
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ REACHED = 0.1  # of the way from the first loss to the best one that may be left
 
 @dataclass
 class Curve:
-    """A completed run: its seed, the loss after each epoch, and the passes over the training data until then."""
+    """A completed run: which repetition it is, the monitored loss after each epoch, and the passes over the training
+    data until then.
+    """
 
-    seed: str
+    repetition: str
     loss: np.ndarray
     passes: np.ndarray
 
@@ -36,18 +39,18 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
     from nettrain import figures
 
     several = len(comparison.problems) > 1
-    order = [comparison.label(choice, comparison.problem_keys) for choice in comparison.choices]
-    found: list[Picture] = []
-    for i, (problem, own) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
-        found += _of_problem(own, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
+    order = [comparison.label(group, comparison.problem_keys) for group in comparison.groups]
+    pictures: list[Picture] = []
+    for i, (problem, runs) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
+        pictures += _of_problem(runs, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
     if several:
         names, costs = problem_costs(comparison)
         caption = (
             f"the share of the {len(costs)} problems (data and seed) that each choice solves at a cost of at most τ "
             f"times the least; solved is a loss that has come {_WAY}, cost is passes over the training data"
         )
-        found.append(Picture("performance_profile", caption, partial(figures.performance_profile, costs, names)))
-    return found
+        pictures.append(Picture("performance_profile", caption, partial(figures.performance_profile, costs, names)))
+    return pictures
 
 
 _WAY = f"{1 - REACHED:.0%} of the way from the first one to the best of any run with the same seed"
@@ -57,24 +60,24 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     """The figures of the runs on one problem; choices come, and so are coloured, in this order of their labels."""
     from nettrain import figures
 
-    drawn = [choice for choice in comparison.choices if choice.results(comparison.loss)][:SHOWN]
+    drawn = [group for group in comparison.groups if group.results(comparison.loss)][:SHOWN]
     if not drawn:
         return []
-    drawn.sort(key=lambda choice: order.index(comparison.label(choice, comparison.problem_keys)))
-    curves = {comparison.label(choice, comparison.problem_keys): _curves(choice) for choice in drawn}
+    drawn.sort(key=lambda group: order.index(comparison.label(group, comparison.problem_keys)))
+    curves = {comparison.label(group, comparison.problem_keys): _curves(group) for group in drawn}
     loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
     seeds = max(map(len, curves.values()))
     what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
     what += f" of each of the best {len(drawn)} choices" if len(drawn) > 1 else ""
-    series = {label: _padded([curve.loss for curve in own]) for label, own in curves.items()}
-    reached = [list(itertools.chain(*own.values())) for own in times_to_target(curves).values()]
+    series = {label: _padded([curve.loss for curve in runs]) for label, runs in curves.items()}
+    reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
     times = {
-        label: np.array([*own, *[math.inf] * choice.incomplete])
-        for label, own, choice in zip(curves, reached, drawn, strict=True)
+        label: np.array([*passes, *[math.inf] * group.incomplete])
+        for label, passes, group in zip(curves, reached, drawn, strict=True)
     }
     bands = partial(figures.bands, series, "epoch", loss, f"{loss.capitalize()}{of}")
     shares = partial(figures.time_to_target, times, "passes over the training data", f"Time to target{of}")
-    found = [
+    pictures = [
         Picture(f"curves{suffix}", f"{loss}{of}: {what}", bands),
         Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", shares),
     ]
@@ -82,11 +85,11 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
         name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
         caption = f"{best}{of} over {x} and {y}, median over the completed runs; the best is framed"
-        found.append(Picture(name, caption, partial(heat_map, comparison, x, y)))
+        pictures.append(Picture(name, caption, partial(heat_map, comparison, x, y)))
     if len(keys) > 1:
         caption = f"the best {min(300, len(comparison.runs))} runs{of}, a line each; the darker, the better"
-        found.append(Picture(f"parallel_coordinates{suffix}", caption, partial(parallel_coordinates, comparison)))
-    return found
+        pictures.append(Picture(f"parallel_coordinates{suffix}", caption, partial(parallel_coordinates, comparison)))
+    return pictures
 
 
 def heat_map(comparison: Comparison, x: str, y: str) -> "Figure":
@@ -94,7 +97,7 @@ def heat_map(comparison: Comparison, x: str, y: str) -> "Figure":
     from nettrain import figures
 
     runs, best = comparison.runs, words(comparison.loss)
-    results = [_result(run.summary, comparison.loss) for run in runs]
+    results = [_result(run, comparison.loss) for run in runs]
     across, down = (_binned([number(run.overrides.get(key, "")) for run in runs]) for key in (x, y))
     return figures.heat_map(across, down, results, x, y, best, best[0].upper() + best[1:])
 
@@ -106,20 +109,20 @@ def parallel_coordinates(comparison: Comparison) -> "Figure":
     runs = comparison.runs
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
     columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
-    results = [_result(run.summary, comparison.loss) for run in runs]
+    results = [_result(run, comparison.loss) for run in runs]
     return figures.parallel_coordinates(columns, results, words(comparison.loss), "Runs by their choices and results")
 
 
 def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
     """The names of the choices, and what each spent on every problem and seed, (problems, choices); inf: not solved."""
     costs: dict[str, dict[tuple[str, str], float]] = {}
-    for problem, own in comparison.problems.items():
-        curves = {own.label(choice): _curves(choice) for choice in own.choices}
+    for problem, runs in comparison.problems.items():
+        curves = {runs.label(group): _curves(group) for group in runs.groups}
         for label, times in times_to_target(curves).items():
-            for seed, passes in times.items():
-                costs.setdefault(label, {})[problem, seed] = float(np.median(passes))
-    problems = list(dict.fromkeys(key for own in costs.values() for key in own))
-    table = np.array([[own.get(problem, math.inf) for own in costs.values()] for problem in problems])
+            for repetition, passes in times.items():
+                costs.setdefault(label, {})[problem, repetition] = float(np.median(passes))
+    problems = list(dict.fromkeys(problem for spent in costs.values() for problem in spent))
+    table = np.array([[spent.get(problem, math.inf) for spent in costs.values()] for problem in problems])
     solved = np.isfinite(table).sum(0)
     best = sorted(sorted(range(len(costs)), key=lambda i: -solved[i])[:SHOWN])
     names = list(costs)
@@ -127,44 +130,42 @@ def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
 
 
 def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
-    """After how many passes the runs of each choice, by their seeds, reached the target; inf for never.
+    """After how many passes the runs of each choice, by their repetitions, reached the target; inf for never.
 
-    Each seed has a target of its own, as it draws its own split of the data.
+    Each repetition has a target of its own, as it draws its own split of the data.
     """
-    targets = {seed: _target([c for own in curves.values() for c in own if c.seed == seed]) for seed in _seeds(curves)}
+    by_repetition: dict[str, list[Curve]] = {}
+    for curve in itertools.chain(*curves.values()):
+        by_repetition.setdefault(curve.repetition, []).append(curve)
+    targets = {repetition: _target(alike) for repetition, alike in by_repetition.items()}
     times: dict[str, dict[str, list[float]]] = {}
-    for label, own in curves.items():
+    for label, runs in curves.items():
         times[label] = {}
-        for curve in own:
-            hit = curve.passes[curve.loss <= targets[curve.seed]]
-            times[label].setdefault(curve.seed, []).append(float(hit[0]) if len(hit) else math.inf)
+        for curve in runs:
+            hit = curve.passes[curve.loss <= targets[curve.repetition]]
+            times[label].setdefault(curve.repetition, []).append(float(hit[0]) if len(hit) else math.inf)
     return times
-
-
-def _seeds(curves: dict[str, list[Curve]]) -> list[str]:
-    return list(dict.fromkeys(curve.seed for own in curves.values() for curve in own))
 
 
 def _target(curves: list[Curve]) -> float:
     """A loss that lies most of the way from the first one, the median of all runs, to the best one of any run."""
-    losses = [curve.loss[np.isfinite(curve.loss)] for curve in curves]
-    losses = [own for own in losses if len(own)]
+    losses = [finite for curve in curves if len(finite := curve.loss[np.isfinite(curve.loss)])]
     if not losses:
         return math.nan
-    best, first = min(float(own.min()) for own in losses), float(np.median([own[0] for own in losses]))
+    best, first = min(float(loss.min()) for loss in losses), float(np.median([loss[0] for loss in losses]))
     return best + REACHED * max(first - best, 0.0)
 
 
-def _curves(choice: Choice) -> list[Curve]:
-    """The curves of a choice's completed runs."""
-    found = []
-    for run in choice.completed:
+def _curves(group: SeedGroup) -> list[Curve]:
+    """The curves of a group's completed runs."""
+    curves = []
+    for run in group.completed:
         assert run.folder is not None
         columns = read_columns(run.folder)
-        loss = columns["val_loss"] if "val_loss" in columns else columns["train_loss"]
+        loss = columns[f"{monitored_split(name.partition('_')[0] for name in columns)}_loss"]
         passes = columns["function_evaluations"] / max(1, run.summary["updates_per_epoch"])
-        found.append(Curve(run.overrides.get("seed", ""), loss, passes))
-    return found
+        curves.append(Curve(run.repetition, loss, passes))
+    return curves
 
 
 def _padded(losses: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -188,6 +189,6 @@ def _binned(values: Sequence[str | float], most: int = 20) -> list[str | float]:
     return [medians[b] for b in which]
 
 
-def _result(summary: dict[str, object], column: str) -> float:
-    value = summary.get(column) if summary["status"] == "completed" else None
-    return float(value) if isinstance(value, int | float) else math.nan
+def _result(run: RunResult, column: str) -> float:
+    value = run.reached(column)
+    return math.nan if value is None else value

@@ -8,22 +8,24 @@ import yaml
 from omegaconf import OmegaConf
 
 from nettrain.errors import Mistake
-from nettrain.report import html as page
+from nettrain.report import html
 from nettrain.report.html import Section
 from nettrain.report.layer_table import layer_lines
 from nettrain.report.prediction_figures import Picture
 from nettrain.report.run_figures import frames, run_pictures
 from nettrain.report.sweep_figures import sweep_pictures
-from nettrain.results.comparison import Comparison, Entry, counted
-from nettrain.results.run_folder import Run
+from nettrain.results.comparison import Comparison, RunResult
+from nettrain.results.run_folder import RunFolder
+from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
-from nettrain.storage.files import replace_file
+from nettrain.storage.atomic import replace_file
 from nettrain.training.logging.tensorboard import EventFile
+from nettrain.wording import counted
 
 REPORT = "report.html"
 
 
-def report_run(run: Run, path: Path | None = None, events: EventFile | None = None) -> Path:
+def report_run(run: RunFolder, path: Path | None = None, events: EventFile | None = None) -> Path:
     """Draw a run's figures into its folder and into `events`, and write its report, by default there, too."""
     from nettrain import figures
 
@@ -38,14 +40,20 @@ def report_run(run: Run, path: Path | None = None, events: EventFile | None = No
             events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", figures.png(figure))
         events.flush()
     config = run.config
-    sections = page.run_sections(run)
+    sections = html.run_sections(run)
     if not missing:
         sections.append(_data(run))
     sections += [Section("Figures", missing, figures=drawn), Section("Config", text=OmegaConf.to_yaml(config))]
     parts = [config[group].name for group in ("data", "model", "activation", "head", "optimizer")]
     target = path or run.folder / REPORT
-    page.write(target, f"Run {run.folder}", ", ".join(parts), sections)
+    html.write(target, f"Run {run.folder}", ", ".join(parts), sections)
     return target
+
+
+def report_sweep(folder: Path, comparison: Comparison) -> Path:
+    """Write the report of a sweep and its figures into its folder."""
+    report_runs(comparison, f"Sweep {folder}", folder / REPORT, folder / "figures")
+    return folder / REPORT
 
 
 def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | None) -> None:
@@ -56,19 +64,19 @@ def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | N
         counts[run.summary["status"]] = counts.get(run.summary["status"], 0) + 1
     ended = ", ".join(f"{n} {status}" for status, n in counts.items())
     sections = [
-        Section("Differences and noise", comparison.differences()),
-        page.leaderboard_section(comparison),
+        Section("Differences and noise", differences(comparison)),
+        html.leaderboard_section(comparison),
         Section("Figures", figures=drawn),
         Section("Data", _data_of_all(comparison)),
         Section("Config", ["What all runs have in common:"], text=_common_config(comparison)),
     ]
-    page.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
+    html.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
 
 
 def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:
     """Write the report of some runs and sweeps, by default as comparison.html; that of a single run into its folder."""
     if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
-        return report_run(Run(folders[0], trust), Path(output) if output else None)
+        return report_run(RunFolder(folders[0], trust), Path(output) if output else None)
     path = Path(output or "comparison.html")
     report_runs(gather(folders), ", ".join(map(str, folders)), path, None)
     return path
@@ -87,12 +95,12 @@ def _draw(pictures: Iterable[Picture], folder: Path | None) -> list[tuple[str, b
     return drawn
 
 
-def _data(run: Run) -> Section:
+def _data(run: RunFolder) -> Section:
     """The data with their splits, and the model's layers."""
     return Section("Data and model", _about_data(run), ["layer", "shapes", "parameters"], layer_lines(run.model))
 
 
-def _about_data(run: Run) -> list[str]:
+def _about_data(run: RunFolder) -> list[str]:
     """Sentences on the data of a run, and on their splits."""
     table, encoder = run.data.table, run.data.encoder
     target = f"{len(table.classes)} classes" if table.classes else "numbers"
@@ -108,17 +116,17 @@ _SPLITS = {"train": "training", "val": "validation", "test": "testing"}
 def _data_of_all(comparison: Comparison) -> list[str]:
     """Sentences on the data of a run of each problem."""
     sentences: dict[str, None] = {}
-    for own in comparison.problems.values():
-        folder = next((Path(str(run.folder)) for run in own.runs if _config_path(run).is_file()), None)
+    for problem in comparison.problems.values():
+        folder = next((Path(str(run.folder)) for run in problem.runs if _config_path(run).is_file()), None)
         if folder:
             try:
-                sentences |= dict.fromkeys(_about_data(Run(folder)))
+                sentences |= dict.fromkeys(_about_data(RunFolder(folder)))
             except Mistake as error:
                 sentences[f"{folder}: its data cannot be shown: {error}"] = None
     return list(sentences)
 
 
-def _config_path(run: Entry) -> Path:
+def _config_path(run: RunResult) -> Path:
     return Path(str(run.folder)) / ".hydra" / "config.yaml"
 
 
@@ -133,14 +141,14 @@ def _common_config(comparison: Comparison, most: int = 50) -> str:
 
 def _shared(configs: list[dict[str, Any]], swept: set[str], prefix: str = "") -> dict[str, Any]:
     """The keys that have the same value in all configs, nested as they are."""
-    found: dict[str, Any] = {}
+    shared: dict[str, Any] = {}
     for key, value in configs[0].items():
         values: list[Any] = [config.get(key) for config in configs]
         if prefix + key in swept:
             continue
-        if all(isinstance(own, dict) for own in values):
+        if all(isinstance(other, dict) for other in values):
             inner = _shared(values, swept, f"{prefix}{key}.")
-            found |= {key: inner} if inner else {}
-        elif all(own == value for own in values):
-            found[key] = value
-    return found
+            shared |= {key: inner} if inner else {}
+        elif all(other == value for other in values):
+            shared[key] = value
+    return shared

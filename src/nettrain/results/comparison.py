@@ -1,4 +1,4 @@
-"""Runs compared: those with the same choices, but for the seed, are repetitions of one another."""
+"""Runs compared: those with the same settings, but for chance, are repetitions of one another."""
 
 import math
 import statistics
@@ -8,14 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-LEVEL = 0.05  # of significance
+from nettrain.config.scopes import is_chance, tells_apart
+from nettrain.data.splits import monitored_split
 
 
 @dataclass
-class Entry:
-    """A run: its name, what it was asked for, its summary, and its folder where there is one."""
+class RunResult:
+    """A run that has ended: its name, what it was asked for, its summary, and its folder where there is one."""
 
-    run: str
+    name: str
     overrides: dict[str, str]
     summary: dict[str, Any]
     folder: Path | None = None
@@ -25,22 +26,28 @@ class Entry:
         """Whether the run came to its own end."""
         return bool(self.summary["status"] == "completed")
 
+    @property
+    def repetition(self) -> str:
+        """Which repetition it is, such as `seed=3`: the keys of chance that it was given."""
+        return " ".join(f"{key}={value}" for key, value in sorted(self.overrides.items()) if is_chance(key))
+
+    def reached(self, column: str) -> float | None:
+        """An entry of its summary, if it has come to its own end."""
+        value = self.summary.get(column) if self.completed else None
+        return float(value) if isinstance(value, int | float) else None
+
 
 @dataclass
-class Choice:
-    """The runs with the same `values` of all keys that differ."""
+class SeedGroup:
+    """The runs with the same `values` of all keys that differ: repetitions with other seeds."""
 
     values: tuple[str, ...]
-    runs: list[Entry]
+    runs: list[RunResult]
 
     @property
-    def completed(self) -> list[Entry]:
+    def completed(self) -> list[RunResult]:
         """Its runs that came to their own end."""
         return [run for run in self.runs if run.completed]
-
-    def results(self, column: str) -> list[float]:
-        """What its completed runs have reached."""
-        return [run.summary[column] for run in self.completed if run.summary.get(column) is not None]
 
     @property
     def incomplete(self) -> int:
@@ -49,6 +56,15 @@ class Choice:
 
     def count(self, status: str) -> int:
         return sum(run.summary["status"] == status for run in self.runs)
+
+    def results(self, column: str) -> list[float]:
+        """What its completed runs have reached."""
+        return [value for run in self.runs if (value := run.reached(column)) is not None]
+
+    def by_repetition(self, column: str) -> dict[str, float]:
+        """The results of its completed runs by their repetitions; empty unless each is another one."""
+        results = {run.repetition: value for run in self.runs if (value := run.reached(column)) is not None}
+        return results if "" not in results and len(results) == len(self.results(column)) else {}
 
     def mean(self, column: str) -> float:
         """Over its completed runs; infinite without any."""
@@ -63,46 +79,45 @@ class Choice:
         deviation = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
         return f"{statistics.fmean(values):.4g}{deviation}"
 
-    def by_seed(self, column: str) -> dict[str, float]:
-        """The results of its completed runs by their seeds; empty unless each has a seed of its own."""
-        runs = [run for run in self.completed if run.summary.get(column) is not None]
-        found = {run.overrides["seed"]: float(run.summary[column]) for run in runs if "seed" in run.overrides}
-        return found if len(found) == len(runs) else {}
-
 
 class Comparison:
-    """Runs by their choices, best first: by the mean of the best validation loss over the seeds.
+    """Runs by their settings, best first: by the mean of the best monitored loss over the repetitions.
 
-    Where no run has a validation split it is the best training loss. Choices with runs that did not complete come last,
-    and those on one problem together.
+    Settings with runs that did not complete come last, and those on one problem together.
     """
 
-    def __init__(self, runs: Sequence[Entry]) -> None:
+    def __init__(self, runs: Sequence[RunResult]) -> None:
         self.runs = list(runs)
-        varied = [key for key in union(run.overrides for run in runs) if key != "seed"]
-        self.keys = [key for key in varied if len({run.overrides.get(key) for run in runs}) > 1]
+        self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
         self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
         present = union(run.summary for run in runs)
-        self.loss = next((name for name in ("best_val_loss", "best_train_loss") if name in present), "train_loss")
+        best = [name.removeprefix("best_").removesuffix("_loss") for name in present if name.endswith("_loss")]
+        loss = f"best_{monitored_split(best)}_loss"
+        self.loss = loss if loss in present else "train_loss"  # no run has had an epoch
         self.measured = [name for name in (self.loss, "test_accuracy", "test_r2") if name in present]
-        groups: dict[tuple[str, ...], list[Entry]] = {}
+        by_values: dict[tuple[str, ...], list[RunResult]] = {}
         for run in runs:
-            groups.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
-        found = [Choice(values, own) for values, own in groups.items()]
+            by_values.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
         problems = list(dict.fromkeys(self.problem(run) for run in runs))
-        self.choices = sorted(
-            found, key=lambda c: (problems.index(self.problem(c.runs[0])), c.incomplete, c.mean(self.loss))
+        self.groups = sorted(
+            (SeedGroup(values, members) for values, members in by_values.items()),
+            key=lambda group: (problems.index(self.problem(group.runs[0])), group.incomplete, group.mean(self.loss)),
         )
 
-    def shown(self, choice: Choice) -> list[str]:
-        """The values of a choice, long numbers rounded to six digits where that keeps them apart."""
-        return [self._brief[key][value] for key, value in zip(self.keys, choice.values, strict=True)]
+    def _is_choice(self, key: str) -> bool:
+        """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
+        values = [run.overrides.get(key) for run in self.runs]
+        return len(set(values)) > 1 and not is_chance(key) and (tells_apart(key) or None not in values)
 
-    def label(self, choice: Choice, without: Sequence[str] = ()) -> str:
-        """The choice in words, such as `optimizer=adam lr=0.1`."""
+    def shown(self, group: SeedGroup) -> list[str]:
+        """The values of a group, long numbers rounded to six digits where that keeps them apart."""
+        return [self._brief[key][value] for key, value in zip(self.keys, group.values, strict=True)]
+
+    def label(self, group: SeedGroup, without: Sequence[str] = ()) -> str:
+        """The settings in words, such as `optimizer=adam lr=0.1`."""
         short = [key.rpartition(".")[2] for key in self.keys]
         names = [s if short.count(s) == 1 else key for s, key in zip(short, self.keys, strict=True)]
-        pairs = zip(self.keys, names, self.shown(choice), strict=True)
+        pairs = zip(self.keys, names, self.shown(group), strict=True)
         return " ".join(f"{name}={value}" for key, name, value in pairs if key not in without) or "all runs"
 
     @cached_property
@@ -110,112 +125,27 @@ class Comparison:
         """The keys that change what is to be learnt, so that losses cannot be compared across their values."""
         return [key for key in self.keys if key.partition(".")[0] in ("data", "head")]
 
-    def problem(self, run: Entry) -> str:
+    def problem(self, run: RunResult) -> str:
         """The problem that a run was trained on, in words; empty where all runs have the same."""
         return " ".join(f"{key}={run.overrides.get(key, '')}" for key in self.problem_keys)
 
     @cached_property
     def problems(self) -> dict[str, "Comparison"]:
         """The runs on each problem that any has completed, compared among themselves; one nameless if there is one."""
-        runs: dict[str, list[Entry]] = {}
+        by_problem: dict[str, list[RunResult]] = {}
         for run in self.runs:
-            runs.setdefault(self.problem(run), []).append(run)
-        found = {name: own for name, own in runs.items() if any(run.completed for run in own)}
-        return {name: Comparison(own) for name, own in found.items()} if len(found) > 1 else {"": self}
-
-    def differences(self) -> list[str]:
-        """Sentences on which differences are larger than the noise over the seeds, for each problem."""
-        return [
-            (f"{name}: " if name else "") + _against_the_best(comparison)
-            for name, comparison in list(self.problems.items())[:10]
-        ]
-
-
-def _against_the_best(comparison: Comparison) -> str:
-    """Whether the best choice is better than the others by more than its noise, and by which test."""
-    column = comparison.loss
-    tried = [choice for choice in comparison.choices if len(choice.results(column)) > 1 and not choice.incomplete]
-    if len(tried) < 2:
-        return (
-            "Nothing can be said about noise: that takes at least two choices with two runs or more each, with "
-            "different seeds (seed=range(5)), all of which completed."
-        )
-    best, *others = sorted(tried, key=lambda choice: choice.mean(column))
-    found = [difference(best, choice, column) for choice in others]
-    pairs = len(tried) * (len(tried) - 1) // 2
-    p = holm([value for _, value in found], pairs)
-    within = [(choice, value) for choice, value in zip(others, p, strict=True) if value >= LEVEL]
-    several = f", Holm-corrected for all {pairs} pairs, as the best was not chosen beforehand" if pairs > 1 else ""
-    test = f"two-sided {' or '.join(dict.fromkeys(name for name, _ in found))}{several}, p {{}} {LEVEL}"
-    names = [f"{comparison.label(choice)} (p = {value:.2g})" for choice, value in within[:5]]
-    names += [f"{len(within) - 5} more"] if len(within) > 5 else []
-    larger = len(others) - len(within)
-    share = f"{larger} of the" if within else "all"
-    over = "the other choice" if len(others) == 1 else f"{share} {len(others)} other choices"
-    if larger:
-        verdict = f"Its lead over {over} is larger than the noise over the seeds ({test.format('<')})"
-        verdict += f"; within the noise lie {_listed(names)}" if names else ""
-    else:
-        verdict = f"Its lead lies within the noise over the seeds ({test.format('≥')}): {_listed(names)} may be as good"
-    spread = f"{best.spread(column)} over {len(best.results(column))} runs"
-    sentences = [f"{comparison.label(best)} has the lowest mean {words(column)}, {spread}.", f"{verdict}."]
-    sentences += ["More seeds may tell more apart."] if within else []
-    left = len(comparison.choices) - len(tried)
-    why = "with a single run or with runs that did not complete"
-    sentences += [f"Left out: {counted(left, 'choice')} {why}."] if left else []
-    return " ".join(sentences)
+            by_problem.setdefault(self.problem(run), []).append(run)
+        solved = {name: runs for name, runs in by_problem.items() if any(run.completed for run in runs)}
+        return {name: Comparison(runs) for name, runs in solved.items()} if len(solved) > 1 else {"": self}
 
 
 def _brief(values: set[str]) -> dict[str, str]:
     """Each value as it is shown."""
-    found = {
-        value: f"{n:.6g}" if isinstance(n := number(value), float) and len(value) > 9 else value for value in values
-    }
-    return found if len(set(found.values())) == len(values) else {value: value for value in values}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def difference(one: Choice, other: Choice, column: str) -> tuple[str, float]:
-    """The test that fits, and its two-sided p-value for equal means.
-
-    Where both have the same seeds it is Student's paired t-test, since a seed draws the same split and initial weights
-    for both; otherwise Welch's.
-    """
-    from scipy.special import stdtr  # scipy.stats, which has both tests, takes most of a second to import
-
-    a, b = one.by_seed(column), other.by_seed(column)
-    paired = bool(a) and a.keys() == b.keys()
-    x, y = (list(a.values()), [b[seed] for seed in a]) if paired else (one.results(column), other.results(column))
-    name = "paired t-test by seed" if paired else "Welch's t-test"
-    shifts = {p - q for p, q in zip(x, y, strict=True)} if paired else {*x, *y}
-    if len(shifts) == 1:  # no noise at all, for which the statistic is 0 / 0
-        return name, 1.0 if x == y else 0.0
-    if paired:
-        gaps = [p - q for p, q in zip(x, y, strict=True)]
-        error, freedom = statistics.variance(gaps) / len(gaps), float(len(gaps) - 1)
-    else:
-        u, v = statistics.variance(x) / len(x), statistics.variance(y) / len(y)
-        error = u + v
-        freedom = error**2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1)) if error else math.nan
-    shift = statistics.fmean(x) - statistics.fmean(y)
-    if not error:
-        return name, float(shift == 0)
-    return name, 2 * float(stdtr(freedom, -abs(shift) / math.sqrt(error)))
-
-
-def holm(p: Sequence[float], of: int) -> list[float]:
-    """p-values corrected so that all rejections together err with the given level (Holm, 1979).
-
-    They are those of some among `of` comparisons that could have been looked at.
-    """
-    corrected, least = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        least = max(least, min(1.0, (of - rank) * p[i]))
-        corrected[i] = least
-    return corrected
+    brief = {}
+    for value in values:
+        parsed = number(value)
+        brief[value] = f"{parsed:.6g}" if isinstance(parsed, float) and len(value) > 9 else value
+    return brief if len(set(brief.values())) == len(values) else {value: value for value in values}
 
 
 _WORDS = {"val": "validation", "train": "training", "r2": "R²", "f1": "F1", "auroc": "area under the ROC curve"}
@@ -224,11 +154,6 @@ _WORDS = {"val": "validation", "train": "training", "r2": "R²", "f1": "F1", "au
 def words(column: str) -> str:
     """An entry of a summary in words, such as `best validation loss`."""
     return " ".join(_WORDS.get(part, part) for part in column.split("_"))
-
-
-def counted(number: int, noun: str) -> str:
-    """Such as `1 run` or `12 runs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def number(text: str) -> float | int | str:

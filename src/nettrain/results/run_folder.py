@@ -1,9 +1,9 @@
-"""`Run`: a run's folder, read back, to look at it, to predict and to evaluate."""
+"""A run's folder, read back: its config, its numbers, its model, and what the model predicts."""
 
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,34 +14,28 @@ from torch import Tensor, nn
 from yaml import AliasToken, YAMLError
 
 from nettrain import data
-from nettrain.config.schema import Config, load_config
+from nettrain.config.build import build_model, choose_head, load_config
+from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
 from nettrain.data.files import TableLike
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.objective import Objective
 from nettrain.parts import models
 from nettrain.parts.heads import Head
-from nettrain.preparation.prepare import build_model, choose_head
-from nettrain.report import html as page
-from nettrain.report.prediction_figures import Picture
-from nettrain.report.run_figures import find, run_pictures
-from nettrain.storage.files import load_checkpoint
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.vector import flatten
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-class Run:
+class RunFolder:
     """A run that has been trained, in `folder`; it predicts with the weights of its best epoch.
 
     Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
-    `torch.nn` is imported by the name in the run's config, and only if `trust` is True. Raises `CheckpointError` for a
-    folder that holds no run or a damaged one.
+    `torch.nn` is imported by the name in the run's config, and only if `trust` is True. `loaded` are the run's data
+    where they have been loaded already. Raises `CheckpointError` for a folder that holds no run or a damaged one.
     """
 
-    def __init__(self, folder: str | Path, trust: bool = False) -> None:
-        self.folder, self.trust = Path(folder), trust
+    def __init__(self, folder: str | Path, trust: bool = False, loaded: Data | None = None) -> None:
+        self.folder, self.trust, self._loaded = Path(folder), trust, loaded
         if not (self.folder / ".hydra" / "config.yaml").is_file():
             hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
             raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
@@ -89,33 +83,16 @@ class Run:
     @cached_property
     def data(self) -> Data:
         """The data that the run was trained on, loaded and split again; `DataError` if they are not there any more."""
-        return data.load(self._parts.data, self._parts.seed)
+        return self._loaded or data.load(self._parts.data, self._parts.seed)
 
     @cached_property
-    def path(self) -> tuple[list[int], Tensor] | None:
+    def trajectory(self) -> tuple[list[int], Tensor] | None:
         """Epochs (S,) and the weights after them (S, P), where the run has kept them (see `figures`)."""
-        kept = load_checkpoint(self.folder / "checkpoints" / "last.pt").get("path")
-        return (kept["epochs"], kept["w"]) if kept else None
-
-    def plot(self, name: str = "loss") -> "Figure":
-        """The figure of this name, one of `figures`."""
-        pictures, missing = self._pictures
-        return find(pictures, name, missing).draw()
-
-    @property
-    def figures(self) -> list[str]:
-        """The names of all figures that can be drawn of the run."""
-        return [picture.name for picture in self._pictures[0]]
-
-    @cached_property
-    def _pictures(self) -> tuple[list[Picture], list[str]]:
-        return run_pictures(self)
+        points = load_checkpoint(self.folder / "checkpoints" / "last.pt").get("path")
+        return (points["epochs"], points["w"]) if points else None
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    def _repr_html_(self) -> str:
-        return page.fragment(page.run_sections(self, brief=True))
+        return f"{type(self).__name__}({str(self.folder)!r})"
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -179,6 +156,20 @@ class Run:
         return {name: float(value) for name, value in numbers.items()}
 
     @cached_property
+    def objective(self) -> Objective:
+        """The head's loss of the model, as a function of its weights."""
+        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
+        if not self.encoder.classes:
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
+            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
+        return objective
+
+    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
+        w = flatten(self.model) if w is None else w
+        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
+
+    @cached_property
     def _parts(self) -> Config:
         try:
             return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
@@ -195,20 +186,6 @@ class Run:
         if not all(tensor.isfinite().all() for tensor in last["model"].values()):
             raise CheckpointError(f"{self.folder}: the run diverged in its first epoch, it has no weights to use.")
         return last
-
-    @cached_property
-    def objective(self) -> Objective:
-        """The head's loss of the model, as a function of its weights."""
-        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
-        if not self.encoder.classes:
-            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
-            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
-        return objective
-
-    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
-        w = flatten(self.model) if w is None else w
-        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
 
 
 def read_columns(folder: Path) -> dict[str, np.ndarray]:

@@ -1,28 +1,23 @@
-"""`Sweep`: the runs of a sweep, read back; and any runs or sweeps side by side."""
+"""A sweep's folder, read back; any runs and sweeps side by side; and results.csv, a row per run."""
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from nettrain.app.sweep.sweep import read_entry, read_runs
-from nettrain.errors import CheckpointError, ConfigError
-from nettrain.preparation.prepare import hparams
-from nettrain.report import html as page
-from nettrain.report.prediction_figures import Picture
-from nettrain.report.run_figures import find
-from nettrain.report.sweep_figures import heat_map, sweep_pictures
-from nettrain.results.comparison import Comparison, Entry, union
-from nettrain.results.run_folder import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from nettrain.config.scopes import hparams
+from nettrain.errors import CheckpointError
+from nettrain.results.comparison import Comparison, RunResult, union
+from nettrain.storage.atomic import replace_file
 
 
-class Sweep:
-    """A sweep, in `folder`: its runs as tables, figures and `Run`s. Raises `CheckpointError` for no sweep."""
+class SweepFolder:
+    """A sweep, in `folder`: its runs as tables. Raises `CheckpointError` for no sweep."""
 
     def __init__(self, folder: str | Path, trust: bool = False) -> None:
         self.folder, self.trust = Path(folder), trust
@@ -32,57 +27,60 @@ class Sweep:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The runs by their choices, best first."""
-        return Comparison(read_runs(self.folder))
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        """The runs that have ended, by number."""
-        return [Run(entry.folder, self.trust) for entry in self.comparison.runs if entry.folder is not None]
+        """The runs by their settings, best first."""
+        return Comparison(read_results(self.folder))
 
     @cached_property
     def results(self) -> Any:
         """A pandas table with a row per run: its number, its overrides and its summary."""
         import pandas
 
-        rows = [{"run": entry.run, **entry.overrides, **entry.summary} for entry in self.comparison.runs]
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame([{"run": run.name, **run.overrides, **run.summary} for run in self.comparison.runs])
 
     @cached_property
     def metrics(self) -> Any:
         """A pandas table with a row per run and epoch: the metrics.csv of all runs, with a column `run`."""
         import pandas
 
-        tables = [(entry.run, Path(str(entry.folder)) / "metrics.csv") for entry in self.comparison.runs]
-        read = [pandas.read_csv(path).assign(run=run) for run, path in tables if path.exists()]
-        return pandas.concat(read, ignore_index=True)
-
-    @property
-    def figures(self) -> list[str]:
-        """The names of all figures that can be drawn."""
-        return [picture.name for picture in self._pictures]
-
-    def plot(self, name: str = "curves") -> "Figure":
-        """The figure of this name, one of `figures`."""
-        return find(self._pictures, name).draw()
-
-    def heat_map(self, x: str, y: str) -> "Figure":
-        """The median result over any two keys, such as `optimizer.lr` and `bs`; `ConfigError` for one of no run's."""
-        for key in (x, y):
-            known = union(run.overrides for run in self.comparison.runs)
-            if key not in known:
-                raise ConfigError(f"{key}: no run of the sweep was given it; known are {', '.join(known)}.")
-        return heat_map(self.comparison, x, y)
-
-    @cached_property
-    def _pictures(self) -> list[Picture]:
-        return sweep_pictures(self.comparison)
+        paths = [(run.name, Path(str(run.folder)) / "metrics.csv") for run in self.comparison.runs]
+        tables = [pandas.read_csv(path).assign(run=name) for name, path in paths if path.exists()]
+        return pandas.concat(tables, ignore_index=True)
 
     def __repr__(self) -> str:
-        return f"Sweep({str(self.folder)!r})"
+        return f"{type(self).__name__}({str(self.folder)!r})"
 
-    def _repr_html_(self) -> str:
-        return page.fragment([page.leaderboard_section(self.comparison)])
+
+def read_results(folder: Path) -> list[RunResult]:
+    """The runs of a sweep that have ended, by number."""
+    paths = sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return [read_result(path.parent) for path in paths]
+
+
+def read_result(folder: Path) -> RunResult:
+    """A run that has ended, from its folder."""
+    path = folder / ".hydra" / "overrides.yaml"
+    texts = yaml.load(path.read_text(), yaml.CSafeLoader) if path.exists() else []
+    overrides = dict(str(text).lstrip("+~").split("=", 1) for text in texts if "=" in str(text))
+    return RunResult(folder.name, overrides, json.loads((folder / "summary.json").read_text()), folder)
+
+
+def write_results(path: Path, runs: list[RunResult]) -> None:
+    """A row per run; the columns are `run`, all overrides and all entries of the summaries.
+
+    An entry that is named like an override, such as `epochs`, is in the column `summary.epochs`: how many were trained,
+    beside how many were asked for.
+    """
+    asked = union(run.overrides for run in runs)
+    rows = [
+        {"run": run.name, **run.overrides}
+        | {f"summary.{key}" if key in asked else key: value for key, value in run.summary.items()}
+        for run in runs
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["run", *asked, *(key for key in union(rows) if key not in ("run", *asked))])
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())
 
 
 def gather(folders: Sequence[Path]) -> Comparison:
@@ -90,24 +88,24 @@ def gather(folders: Sequence[Path]) -> Comparison:
 
     Raises `CheckpointError` for a folder that holds neither.
     """
-    entries: list[Entry] = []
+    runs: list[RunResult] = []
     for folder in folders:
         if (folder / "summary.json").is_file():
-            found = [read_entry(folder)]
-        elif not (found := read_runs(folder)):
+            there = [read_result(folder)]
+        elif not (there := read_results(folder)):
             raise CheckpointError(f"{folder}: no run and no sweep that has ended is there.")
-        entries += [Entry(str(entry.folder), entry.overrides, entry.summary, entry.folder) for entry in found]
+        runs += [RunResult(str(run.folder), run.overrides, run.summary, run.folder) for run in there]
     if len(folders) > 1:
-        for entry, given in zip(entries, _differing([_choices(entry) for entry in entries]), strict=True):
-            entry.overrides = given
-    return Comparison(entries)
+        for run, overrides in zip(runs, _differing([_settings(run) for run in runs]), strict=True):
+            run.overrides = overrides
+    return Comparison(runs)
 
 
-def _choices(entry: Entry) -> dict[str, str]:
+def _settings(run: RunResult) -> dict[str, str]:
     """The whole config of a run as flat keys; what it was asked for, if it failed before it had one."""
-    path = Path(str(entry.folder)) / ".hydra" / "config.yaml"
+    path = Path(str(run.folder)) / ".hydra" / "config.yaml"
     if not path.exists():
-        return entry.overrides
+        return run.overrides
     return {key: str(value) for key, value in hparams(yaml.load(path.read_text(), yaml.CSafeLoader)).items()}
 
 
@@ -116,12 +114,12 @@ def _differing(configs: list[dict[str, str]]) -> list[dict[str, str]]:
 
     That is, if every run with the same optimizer has the same `optimizer.lr`, the optimizer says it all.
     """
-    kept: list[str] = []
+    differing: list[str] = []
     for key in sorted(union(configs), key=lambda key: ("." in key, key != "data")):
         values = [config.get(key) for config in configs]
         if len(set(values)) == 1 or key == "seed":
             continue
-        given = [[config.get(part) for config in configs] for part in kept if "." not in part]
-        if not any(len(set(zip(parts, values, strict=True))) == len(set(parts)) for parts in given):
-            kept.append(key)
-    return [{key: config[key] for key in [*kept, "seed"] if key in config} for config in configs]
+        parts = [[config.get(part) for config in configs] for part in differing if "." not in part]
+        if not any(len(set(zip(names, values, strict=True))) == len(set(names)) for names in parts):
+            differing.append(key)
+    return [{key: config[key] for key in [*differing, "seed"] if key in config} for config in configs]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nettrain.storage.files import replace_file
+from nettrain.storage.atomic import replace_file
 
 # What can change the bits.
 _BITS = ("nettrain", "torch", "numpy", "device", "cpu_capability", "threads", "deterministic", "stack")
@@ -49,12 +49,12 @@ def stack_of(folder: Path) -> str | None:
     return stack if isinstance(stack, str) else None
 
 
-def record_environment(folder: Path, present: dict[str, Any], going_on: bool) -> str | None:
+def record_environment(folder: Path, present: dict[str, Any], resumed: bool) -> str | None:
     """Write `environment.json`; a warning if a run that goes on began in one that can give other bits.
 
     The entry `earlier` lists those in which the run has been trained before, as far as they differ.
     """
-    recorded = recorded_environment(folder) if going_on else {}
+    recorded = recorded_environment(folder) if resumed else {}
     earlier = recorded.pop("earlier", [])
     changed = [key for key in present if key in recorded and recorded[key] != present[key]]
     entries = {**present, "earlier": [*earlier, recorded] if changed else earlier}

@@ -1,19 +1,61 @@
-"""The checkpoints of a stack's rows: all that going on needs."""
+"""The checkpoints of a stack's rows: all that going on needs, when they are due, and how a stack stands there again."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nettrain.storage.files import write_together
-from nettrain.training.run_state import Row
+from nettrain.config.settings import Checkpoint
+from nettrain.profile import stage
+from nettrain.storage.atomic import write_together
+from nettrain.storage.checkpoint_files import save_checkpoint
+from nettrain.training.run_state import RunState
+from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.stack import Stack
-from nettrain.vector import state_dict
+from nettrain.vector import join, state_dict
+
+FLUSH_SECONDS = 1.0  # between two times at which what is recorded is written
+ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes about a tenth of that
+
+
+class SaveTimes:
+    """When checkpoints are due, and when what is recorded is to be written."""
+
+    def __init__(self, asked: Sequence[Checkpoint], alone: bool) -> None:
+        self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
+        self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
+        self.alone = alone
+        self.saved, self.saved_updates = time.monotonic(), 0
+        self.saving_seconds = 0.0  # that it took to save all rows
+        # A run alone is written after its first epoch; that of many rows would cost as much as the training of a few.
+        self.flushed = -math.inf if alone else time.monotonic()
+
+    def due(self, updates: int) -> bool:
+        """Whether checkpoints are to be saved now, after so many updates.
+
+        A stack's are further apart where writing them would take a large share of the time.
+        """
+        seconds = self.every_seconds if self.alone else max(self.every_seconds, 10 * self.saving_seconds)
+        return time.monotonic() - self.saved > seconds or updates - self.saved_updates >= self.every_steps
+
+    def updates_until_due(self, updates: int) -> float:
+        """How many more updates may be made before the next checkpoint; infinite where the time alone decides."""
+        return self.every_steps - (updates - self.saved_updates)
+
+    def flush_due(self, rows: int) -> bool:
+        """Whether what so many rows have recorded is to be written; those who ask write it then."""
+        now = time.monotonic()
+        due = now - self.flushed > max(FLUSH_SECONDS, ROW_FLUSH_SECONDS * rows)
+        if due:
+            self.flushed = now
+        return due
 
 
 def save_rows(
-    stack: Stack, rows: Sequence[Row], which: Sequence[int], position: dict[str, Any], z: list[Tensor]
+    stack: Stack, rows: Sequence[RunState], which: Sequence[int], position: dict[str, Any], z: list[Tensor]
 ) -> None:
     """Write last.pt, all that going on needs, and best.pt of these rows.
 
@@ -23,35 +65,82 @@ def save_rows(
     outputs: list[Tensor | None] = [None] * len(rows)
     if z:
         outputs = list(stack.each(torch.cat(z, -2)))
-    states, skipped = stack.each_state(), [int(n) for n in stack.each(stack.skipped)]
-    buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best_buffers)
-    ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best_w))
+    states, skipped = _optimizer_states(stack), [int(n) for n in stack.each(stack.skipped)]
+    buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best.buffers)
+    ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best.w))
 
     def save(i: int) -> None:
         row = rows[i]
-        if row.status == "running" and not ws[i].isfinite().all():
+        if row.running and not ws[i].isfinite().all():
             return
-        row.save(
-            "last.pt",
-            ws[i],
-            buffers[i],
-            optimizer=states[i],
-            schedule=row.setup.schedule.state(),
-            last=row.last,
-            best=row.best,
-            progress=row.progress,
-            halvings=row.halvings,
-            initial=row.initial,
-            skipped=skipped[i],
-            status=row.status,
-            pruned=row.reason if row.pruned else None,
-            best_model=state_dict(row.setup.model, best_ws[i], best_buffers[i]),
-            best_buffers=best_buffers[i],
-            outputs=outputs[i],
-            path=row.path.state() if row.path else None,
+        row.log.flush(sync=True)  # no checkpoint is ahead of its metrics
+        best_model = state_dict(row.run.model, best_ws[i], best_buffers[i])
+        last = {
+            "optimizer": states[i],
+            "schedule": row.run.config.schedule.state(),
+            "last": row.last,
+            "best": row.best,
+            "progress": row.progress,
+            "halvings": row.lr_halvings,
+            "initial": row.initial,
+            "skipped": skipped[i],
+            "status": row.status,
+            "pruned": row.reason if row.pruned else None,
+            "best_model": best_model,
+            "best_buffers": best_buffers[i],
+            "outputs": outputs[i],
+            "path": row.trajectory.state() if row.trajectory else None,
             **position,
-        )
-        if row.best:
-            row.save("best.pt", best_ws[i], best_buffers[i], epoch=int(row.best["epoch"]), best=row.best)
+        }
+        folder = row.run.folder / "checkpoints"
+        model = state_dict(row.run.model, ws[i], buffers[i])
+        save_checkpoint(folder / "last.pt", {**_usable(row, model, buffers[i]), **last}, keep="previous.pt")
+        if row.best and row.best_saved != row.best["epoch"]:
+            best = {"epoch": int(row.best["epoch"]), "best": row.best}
+            save_checkpoint(folder / "best.pt", {**_usable(row, best_model, best_buffers[i]), **best})
+            row.best_saved = row.best["epoch"]
 
-    write_together(save, which)
+    with stage("writing"):
+        write_together(save, which)
+
+
+def _usable(row: RunState, model: Tensors, buffers: Tensors) -> dict[str, Any]:
+    """What is needed to predict: a `model` for `load_state_dict`, and where its inputs come from."""
+    return {
+        "model": model,
+        "buffers": buffers,
+        "head": row.run.head.name,
+        "encoder": row.run.data.encoder.state,
+        "data": row.run.data.digest,
+        "config": row.run.container,
+    }
+
+
+def _optimizer_states(stack: Stack) -> list[Tensors]:
+    """The state of every run's optimizer, on the host."""
+    if not stack.rule_groups:
+        return stack.each_of(stack.solver_state)
+    states: list[Tensors] = [{} for _ in stack.runs]
+    for group in stack.rule_groups:
+        members = states[group.rows] if isinstance(group.rows, slice) else states
+        for name, tensor in group.state.items():
+            for state, part in zip(members, stack.each(tensor), strict=True):
+                state[name] = part
+    return states
+
+
+def restore_stack(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
+    """Take back the weights, buffers and optimizer state of every run, from a last.pt of each."""
+    names = stack.objective.layout.names
+    stack.skipped.copy_(stack.join([torch.tensor(c["skipped"]) for c in checkpoints]))
+    stack.w.copy_(stack.join([join(c["model"][name] for name in names) for c in checkpoints]))
+    stack.best.w.copy_(stack.join([join(c["best_model"][name] for name in names) for c in checkpoints]))
+    for name in stack.objective.buffers:
+        stack.objective.buffers[name].copy_(stack.join([c["buffers"][name] for c in checkpoints]))
+        stack.best.buffers[name].copy_(stack.join([c["best_buffers"][name] for c in checkpoints]))
+    if not stack.rule_groups:
+        stack.solver_state = {name: tensor.to(stack.device) for name, tensor in checkpoints[0]["optimizer"].items()}
+    for group in stack.rule_groups:
+        members = checkpoints[group.rows] if isinstance(group.rows, slice) else checkpoints
+        for name, tensor in group.state.items():
+            tensor.copy_(stack.join([c["optimizer"][name] for c in members]))

@@ -10,7 +10,7 @@ from nettrain.problem import Counts
 _GRADIENT_COSTS = ("function_evaluations", "gradient_evaluations")  # one each for an update by a gradient rule
 
 
-class Books:
+class Counters:
     """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
 
     def __init__(self, budget: Budget) -> None:
@@ -43,11 +43,12 @@ class Books:
                     return f"budget.{name}={limit}"
         return None
 
-    def gradient_updates(self, number: int = 1) -> None:
-        """Updates by a gradient rule: the loss and its gradient, once each."""
-        self.updates += number
-        self.counts.function_evaluations += number
-        self.counts.gradient_evaluations += number
+    def add(self, updates: int, costs: Counts) -> None:
+        """Count some updates and what they cost."""
+        self.updates += updates
+        self.counts.function_evaluations += costs.function_evaluations
+        self.counts.gradient_evaluations += costs.gradient_evaluations
+        self.counts.hessian_vector_products += costs.hessian_vector_products
 
     def left(self, updates: int) -> int:
         """How many updates by a gradient rule are left of so many in all, within the budgets of counts."""

@@ -1,140 +1,133 @@
-"""One pass over the training split: the loop of every epoch.
-
-`gradient_pass` is that of the rules, for w of shape (P,) or (K, P); `solver_pass` that of the methods which evaluate
-a batch as often as they need.
-"""
+"""One pass over the training split, and what is measured after it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nettrain.optimizers.solvers import REASONS, Solver
-from nettrain.parts.models import RowModule
-from nettrain.problem import Abandoned, Problem
-from nettrain.training.counters import Books
-from nettrain.training.engines.choose import Updates
+from nettrain.errors import Abandoned
+from nettrain.optimizers.solvers import REASONS
+from nettrain.profile import stage
+from nettrain.training.counters import Counters
+from nettrain.training.engines.protocol import Engine
+from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.stack import Stack
-
-Stop = Callable[[], bool]
-Room = Callable[[], int]
-Watched = Callable[[Stack, Tensor | None, Tensor], dict[str, Tensor]]
-
-SAMPLES = 2**18  # in the forward passes of a population, or of rows of a Hessian, that are computed at once
 
 
 @dataclass
-class Begun:
-    """A pass that was interrupted: how many batches are behind it, and their z."""
+class PartialEpoch:
+    """What there is of an epoch that was interrupted: how many batches are behind it, and their logits z."""
 
     batches: int = 0
     z: list[Tensor] = field(default_factory=list)
 
 
 @dataclass
-class Pass:
-    """What a pass leaves behind: z of its batches, their y (..., samples), g and the change of w of its last update."""
+class EpochResult:
+    """What a pass leaves behind: z of its batches, and the gradient and the change of w by its last update."""
 
+    epoch: int
     batches: int
     z: list[Tensor]
-    y: Tensor
     gradient: Tensor | None
     change: Tensor
 
 
-def gradient_pass(
-    stack: Stack, updates: Updates, epoch: int, rates: np.ndarray, books: Books, stop: Stop, room: Room, begun: Begun
-) -> Pass:
-    """An update of the rules for each batch, by an engine.
+def train_epoch(
+    stack: Stack,
+    engine: Engine,
+    epoch: int,
+    rates: np.ndarray,
+    counters: Counters,
+    begun: PartialEpoch,
+    stop: Callable[[], bool],
+    updates_allowed: Callable[[], int],
+) -> EpochResult:
+    """An update for each batch, by an engine, where `begun` says how much of the epoch is behind.
 
-    It ends early when `stop()` is true after a call of the engine, which makes at most `room()` updates.
+    It ends early when `stop()` is true after a call of the engine, which makes at most `updates_allowed()` updates.
     """
-    zs, batch, before = list(begun.z), begun.batches, torch.empty_like(stack.w)
-    updates.begin(stack, epoch, rates, batch)
-    while batch < stack.per_epoch:
-        number = min(updates.most, stack.per_epoch - batch, max(1, room()))
-        batch += number
-        z, g = updates.advance(number, before if batch == stack.per_epoch else None)
-        zs.append(z)
-        books.gradient_updates(number)
-        if stop():
-            break
-    whole = batch == stack.per_epoch
-    change = torch.sub(stack.w, before, out=before) if whole else before.fill_(torch.nan)
-    return Pass(batch, zs, targets(stack, epoch, batch), g, change)
-
-
-def targets(stack: Stack, epoch: int, batches: int) -> Tensor:
-    """y (..., samples) of the first batches of an epoch."""
-    return stack.samples.targets("train", epoch)[..., : batches * stack.samples.bs]
-
-
-def solver_pass(
-    stack: Stack, solver: Solver, epoch: int, books: Books, stop: Stop, begun: Begun, abandon: Stop
-) -> Pass:
-    """For each batch: one update of the solver. It ends early when `stop()` is true.
-
-    When `abandon()` is true an update is left in the middle, and all is as it was before that update.
-    """
-    objective, seed = stack.objective, stack.setups[0].settings.seed
-    zs, batch = list(begun.z), begun.batches
-    change = torch.full_like(stack.w, torch.nan)
-    for i, (x, y) in enumerate(stack.samples.batches(epoch)):
-        if i < begun.batches:
-            continue
-        value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
-        problem = Problem(value, isinstance(objective.model, RowModule), chunk, abandon)
-        w, state, counts = stack.w.clone(), {name: t.clone() for name, t in stack.state.items()}, replace(books.counts)
-        problem.counts = counts
+    zs, batches, gradient, change = list(begun.z), begun.batches, None, None
+    engine.begin_epoch(epoch, rates, batches)
+    while batches < stack.per_epoch:
+        number = min(engine.updates_per_call, stack.per_epoch - batches, max(1, updates_allowed()))
         try:
-            if not state:
-                state = solver.init(problem, w, seed)
-            elif stack.per_epoch > 1:
-                solver.renew(problem, state, w)
-            solver.step(problem, state, w, books.updates + 1, seed)
+            z, gradient, change, costs = engine.advance(number, batches + number == stack.per_epoch)
         except Abandoned:
             break
-        change = w - stack.w
-        stack.w.copy_(w)
-        stack.state, books.counts = state, counts
-        books.updates, batch = books.updates + 1, batch + 1
-        with torch.no_grad():
-            zs.append(objective.logits(w, x))
+        batches += number
+        zs.append(z)
+        counters.add(number, costs)
         if stop():
             break
-    return Pass(batch, zs, targets(stack, epoch, batch), stack.state.get("gradient"), change)
+    if change is None:  # only that of an epoch's last update is known
+        change = torch.full_like(stack.w, torch.nan)
+    return EpochResult(epoch, batches, zs, gradient, change)
 
 
 def converged(stack: Stack) -> str | None:
     """Why a solver is done, where it is; its test holds for one batch, which has to be the whole training split."""
-    return REASONS.get(int(stack.state["converged"])) if stack.state and stack.per_epoch == 1 else None
+    state = stack.solver_state
+    return REASONS.get(int(state["converged"])) if state and stack.per_epoch == 1 else None
 
 
-def measure(stack: Stack, done: Pass, watched: Watched) -> dict[str, Tensor]:
+@torch.no_grad()
+def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor) -> Tensors:
+    """The loss and metrics of a split, each (...), as `<split>_<metric>`; nothing for an empty split."""
+    if not stack.batches.size[split]:
+        return {}
+    with stage("evaluation"):
+        values = stack.objective.measure(engine.forward(split, w), stack.batches.targets(split))
+    return {f"{split}_{name}": value for name, value in values.items()}
+
+
+def evaluate_best(stack: Stack, engine: Engine, split: str) -> Tensors:
+    """As `evaluate`, with the best weights of every row."""
+    present, stack.objective.buffers = stack.objective.buffers, stack.best.buffers
+    values = evaluate(stack, engine, split, stack.best.w)
+    stack.objective.buffers = present
+    return values
+
+
+def monitored_values(stack: Stack, engine: Engine) -> Tensors:
+    """Loss and metrics of the split by which epochs are compared, with the present weights."""
+    return evaluate(stack, engine, stack.runs[0].data.monitored_split, stack.w)
+
+
+def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
     """The numbers of an epoch, each (...).
 
     Training loss and metrics are those of the batches: with a rule as they were trained on, with a solver after the
-    update. Validation's are those after the epoch; without a validation split, by which epochs are compared, training's
-    are, too. `finite` is 0 where all weights are finite, and NaN elsewhere. `watched` is the engine's.
+    update. Those of the split by which epochs are compared are measured after the epoch. `finite` is 0 where all
+    weights are finite, and NaN elsewhere.
     """
-    z, y = torch.cat(done.z, -2), done.y
-    values = stack.evaluate("val", stack.w)
-    if values:
-        train = stack.objective.measure(z, y)
+    values = monitored_values(stack, engine)
+    if "train_loss" not in values:
+        with stage("evaluation"):
+            train = stack.objective.measure(torch.cat(result.z, -2), _targets(stack, result))
         values = {**{f"train_{name}": value for name, value in train.items()}, **values}
-    else:
-        values = stack.evaluate("train", stack.w)
     values["finite"] = (stack.w * 0).sum(-1)
     if stack.skips is not None:
         values["skipped_updates"] = stack.skipped
-    return {**values, **watched(stack, done.gradient, done.change)}
+    with stage("evaluation"):
+        return {**values, **engine.layer_statistics(result.gradient, result.change)}
 
 
-def finite_batches(stack: Stack, done: Pass) -> list[int]:
-    """For each row how many batches of a pass came before the first one with a sample whose loss is not finite."""
-    losses = stack.objective.losses(torch.cat(done.z, -2), done.y)
-    samples = losses.isfinite().cumprod(-1).sum(-1)
-    return [min(done.batches, int(number) // stack.samples.bs) for number in stack.each(samples)]
+def _targets(stack: Stack, result: EpochResult) -> Tensor:
+    """y (..., samples) of an epoch's batches."""
+    return stack.batches.targets("train", result.epoch)[..., : result.batches * stack.batches.bs]
+
+
+def until_divergence(stack: Stack, result: EpochResult) -> list[tuple[int, float]]:
+    """For each row how many batches came before the first one with a sample whose loss is not finite.
+
+    Beside it the largest output in these batches, in absolute value; 0 without any.
+    """
+    z, bs = torch.cat(result.z, -2), stack.batches.bs
+    finite = stack.objective.losses(z, _targets(stack, result)).isfinite().cumprod(-1).sum(-1)
+    largest = z.abs().amax(-1)
+    batches = [min(result.batches, int(samples) // bs) for samples in stack.each(finite)]
+    sizes = zip(batches, stack.each(largest), strict=True)
+    return [(number, float(size[: number * bs].max()) if number else 0.0) for number, size in sizes]

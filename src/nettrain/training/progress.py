@@ -11,6 +11,7 @@ class Progress:
     def __init__(self, settings: Settings, runs: int = 1) -> None:
         from tqdm import tqdm
 
+        tqdm.monitor_interval = 0  # no thread of its own
         self.bar = tqdm(
             total=settings.epochs,
             desc=f"best of {runs} runs" if runs > 1 else None,
@@ -36,10 +37,3 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
-
-
-def say(line: str) -> None:
-    """Print a line, above the bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(line)

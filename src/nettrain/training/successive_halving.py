@@ -11,7 +11,7 @@ _KEY = "hydra.launcher.reduction_factor"
 
 
 @dataclass
-class Halving:
+class SuccessiveHalving:
     """At the epochs r, r eta, r eta^2, ... only the best 1/eta of the running runs go on.
 
     r is `min_epochs`, eta `reduction_factor`; there is no rung where a single run is left.
@@ -29,9 +29,9 @@ class Halving:
         """The positions of the runs that end after this epoch; `losses` are the best monitored ones so far."""
         if len(losses) < 2 or not self._is_rung(epoch):
             return []
-        kept = max(1, len(losses) // self.reduction_factor)
+        survivors = max(1, len(losses) // self.reduction_factor)
         ranked = sorted(range(len(losses)), key=lambda i: (math.isnan(losses[i]), losses[i]))
-        return sorted(ranked[kept:])
+        return sorted(ranked[survivors:])
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self.min_epochs

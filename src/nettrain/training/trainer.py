@@ -6,66 +6,77 @@ for the device once an epoch, when the epoch's numbers are fetched.
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from nettrain.optimizers.solvers import Solver
-from nettrain.preparation.prepared import Setup
-from nettrain.storage.files import write_together
-from nettrain.training.checkpoints import save_rows
-from nettrain.training.counters import Books
-from nettrain.training.divergence import largest_values, reason
-from nettrain.training.engines.choose import Engine
-from nettrain.training.engines.compiled import Abandoned
-from nettrain.training.epoch import Begun, Pass, converged, finite_batches, gradient_pass, measure, solver_pass
+from nettrain.errors import Abandoned
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.profile import Profile, profiling
+from nettrain.storage.atomic import write_together
+from nettrain.terminal import say
+from nettrain.training.checkpoints import SaveTimes, restore_stack, save_rows
+from nettrain.training.counters import Counters
+from nettrain.training.divergence import reason
+from nettrain.training.engines.choose import choose_engine
+from nettrain.training.engines.protocol import Engine
+from nettrain.training.epoch import (
+    EpochResult,
+    PartialEpoch,
+    converged,
+    evaluate_best,
+    measure,
+    monitored_values,
+    train_epoch,
+    until_divergence,
+)
 from nettrain.training.logging.graph import model_graph
-from nettrain.training.profile import Profile
-from nettrain.training.progress import Progress, say
-from nettrain.training.run_state import Numbers, Row, monitored
+from nettrain.training.progress import Progress
+from nettrain.training.run_state import RunState
 from nettrain.training.signals import Signals
-from nettrain.training.stack.stack import Stack, fetch
-from nettrain.training.successive_halving import Halving
-from nettrain.training.trajectory import Path
+from nettrain.training.stack import rates
+from nettrain.training.stack.going_back import go_back_to_best
+from nettrain.training.stack.rows import fetch
+from nettrain.training.stack.stack import Stack
+from nettrain.training.successive_halving import SuccessiveHalving
+from nettrain.training.trajectory import Trajectory
 
-FLUSH_SECONDS = 1.0  # between two times at which what is recorded is written
-ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes about a tenth of that
+AfterEpoch = Callable[[RunState, Stack], None]
 
 
 class Trainer:
-    """Trains the given runs together, each to its own end, and writes each one's folder."""
+    """Trains the given runs together, each to its own end, and writes each one's folder.
+
+    `halving` ends the worst of them early; `threads` are those of a compiled program; `stacked` makes a single run the
+    row of a stack, by whose operations it is computed. After every epoch that is not its last one, `after_epoch` is
+    called with the first row and the stack.
+    """
 
     def __init__(
         self,
-        setups: Sequence[Setup],
+        runs: Sequence[PreparedRun],
         device: torch.device,
-        halving: Halving | None = None,
+        halving: SuccessiveHalving | None = None,
         threads: int = 1,
         stacked: bool = False,
+        after_epoch: AfterEpoch | None = None,
     ) -> None:
-        self.stack = Stack(setups, device, stacked)
-        self.alone = len(setups) == 1 and not stacked
-        self.rows = [Row(setup) for setup in setups]
-        settings = setups[0].settings
-        self.engine = Engine(settings, threads, (lambda line: None) if settings.quiet else say)
-        self.profile = Profile(self.stack, self.engine, self.rows) if settings.profile else None
-        self.books = Books(settings.budget)
-        self.halving = halving
+        first = runs[0].config
+        self.stack = Stack(runs, device, stacked)
+        self.rows = [RunState(run) for run in runs]
+        self.engine: Engine
+        self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
+        self.counters = Counters(first.budget)
+        self.halving, self.after_epoch = halving, after_epoch
         for row in self.rows:
-            if row.setup.pictured:
-                row.path = Path(row.setup.settings.epochs, row.setup.parameters, len(self.rows))
-        self.epoch, self.begun = 0, Begun()  # whole epochs that are behind, and what there is of the present one
-        asked = [setup.settings.checkpoint for setup in setups]
-        self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
-        self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
-        self.before: tuple[list[Tensor], int] | None = None  # the present pass by rules: its tensors, and batches
-        self.saved, self.saved_updates = time.monotonic(), 0
-        # A run alone is written after its first epoch; that of many rows would cost as much as the training of a few.
-        self.flushed = -math.inf if self.alone else time.monotonic()
-        self.saving = 0.0  # seconds that it took to save all rows
+            if row.run.drawn:
+                row.trajectory = Trajectory(row.run.config.epochs, row.run.parameters, len(runs))
+        self.epoch, self.begun = 0, PartialEpoch()  # whole epochs that are behind, and what there is of the present one
+        self.times = SaveTimes([run.config.checkpoint for run in runs], alone=len(runs) == 1 and not stacked)
+        self.say = (lambda line: None) if first.quiet else say
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
         """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each.
@@ -74,234 +85,234 @@ class Trainer:
         """
         first = checkpoints[0]
         self.epoch = first["epoch"]
-        self.books.restore(first)
-        self.saved_updates = self.books.updates
-        self.engine.go_on(first["engine"])
-        self.stack.restore(checkpoints)
+        self.counters.restore(first)
+        self.times.saved_updates = self.counters.updates
+        if self.engine_name == "auto":  # go on as before, whatever it would choose now
+            self.engine_name = first["engine"]
+        restore_stack(self.stack, checkpoints)
         if first["outputs"] is not None:
             outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
             z = torch.stack(outputs) if self.stack.stacked else outputs[0]
-            self.begun = Begun(first["batch"], [z.to(self.stack.device)])
+            self.begun = PartialEpoch(first["batch"], [z.to(self.stack.device)])
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
-        self.conclude()
-        for row in self.rows:
-            over = row.status != "running"  # it was killed before it could write its summary
-            epoch = int(row.last["epoch"]) if over and row.last else self.epoch
-            row.record.rewind(epoch, min(self.books.updates, epoch * self.stack.per_epoch))
+        self._conclude()
+        for row in self.rows:  # one that has ended was killed before it could write its summary
+            epoch = self.epoch if row.running or not row.last else int(row.last["epoch"])
+            row.log.rewind(epoch, min(self.counters.updates, epoch * self.stack.per_epoch))
 
-    def forget(self) -> None:
+    def discard_records(self) -> None:
         """Take back what was recorded by a process that ended before it had saved a checkpoint."""
         for row in self.rows:
-            row.record.rewind(0, 0)
+            row.log.rewind(0, 0)
 
-    def conclude(self) -> None:
-        """End the rows for which nothing is left to do."""
-        for row in self.rows:
-            row.conclude(self.epoch)
-            row.end(self.books.exhausted() or converged(self.stack))
-
-    def run(self) -> list[Row]:
+    def run(self) -> list[RunState]:
         """Train all runs; they come back with their summaries, in the order in which they were given.
 
         A signal ends them after the update in progress, with status `interrupted` and their checkpoints saved.
         """
-        rows = list(self.rows)
-        with Signals() as signals, Progress(rows[0].setup.settings, len(rows)) as progress:
-            self.show_model()
-            self.conclude()
+        rows, config = list(self.rows), self.rows[0].run.config
+        trace = profiling(rows[0].run.folder / "profile.json") if config.profile else nullcontext()
+        with trace as profile, Signals() as signals, Progress(config, len(rows)) as progress:
+            self._record_model()
+            self._conclude()
             try:
-                self.engine.choose(self.stack, self.books.left(self.stack.updates), lambda: bool(signals.received))
+                self.choose_engine(signals)
             except Abandoned:
-                self.interrupt(signals.received or 0)
+                self._interrupt(signals.received or 0)
                 return rows
-            self.finish()
-            if not self.books.updates and any(row.goes_back for row in self.rows):
-                self.begin()
+            self._finish_ended()
+            if not self.counters.updates and any(row.goes_back for row in self.rows):
+                self._measure_initial_weights()
             while self.rows:
-                rates = self.learning_rates()
-                done = self.train_epoch(rates, signals)
-                spent = self.books.exhausted()
-                whole = done.batches == self.stack.per_epoch
-                self.epoch += whole
-                self.begun = Begun() if whole else Begun(done.batches, done.z)
-                if whole or spent:
-                    self.end_epoch(done, rates)
-                    progress.show(min((row.last for row in self.rows), key=monitored))
-                    for row in self.rows:
-                        row.signal = signals.received
-                        row.end(spent or converged(self.stack))
-                    self.look(done)
-                    self.halve()
-                    self.finish()
+                self._epoch(signals, progress)
                 if signals.received and self.rows:
-                    self.interrupt(signals.received)
+                    self._interrupt(signals.received)
                     break
-                self.write()
-        if self.profile:
-            for line in self.profile.table(max(1, self.books.updates)):
-                say(line)
+                self._write()
+        self._show_profile(profile)
         return rows
 
-    def begin(self) -> None:
-        """Measure the initial weights of the rows that may have to go back to them."""
-        values = self.stack.evaluate("val", self.stack.w) or self.stack.evaluate("train", self.stack.w)
-        for row, numbers in zip(self.rows, fetch({"train_loss": next(iter(values.values()))}), strict=True):
-            row.initial = numbers["train_loss"] if row.goes_back else math.inf
+    def choose_engine(self, signals: Signals) -> None:
+        """Set the engine. Raises `Abandoned` if a signal came while a program was compiled."""
+        left = self.counters.left(self.stack.updates)
+        self.engine = choose_engine(
+            self.stack, self.engine_name, left, self.threads, lambda: signals.received is not None, self.say
+        )
+        self.engine_name = self.engine.name
 
-    def show_model(self) -> None:
-        """Record what there is to see before the first epoch: the model's graph and the first point of the path."""
-        settings = self.rows[0].setup.settings
-        if settings.tensorboard and settings.watch.graph:
-            graph = model_graph(self.stack.objective.model)
-            for row in self.rows:
-                row.record.graph(graph)
-        if not self.books.updates:
-            self.keep_points(0)
-
-    def look(self, done: Pass) -> None:
-        """Record what is seen only after some epochs: points of the paths, pictures, histograms of the parameters."""
-        stack, first = self.stack, self.rows[0]
-        self.keep_points(int(first.last["epoch"]))
-        if first.setup.live and first.record.events and first.status == "running" and self.alone:
-            first.setup.live(stack.objective, stack.w.flatten(), int(first.last["step"]), first.record.events)
-        every = first.setup.settings.watch.histograms_every
-        if every and self.epoch % every == 0:
-            views = stack.objective.layout.views
-            weights = stack.each_of(views(stack.w))
-            gradients = stack.each_of({} if done.gradient is None else views(done.gradient))
-            for row, own, slopes in zip(self.rows, weights, gradients, strict=True):
-                row.record.histograms(int(row.last["step"]), own, slopes)
-
-    def keep_points(self, epoch: int) -> None:
-        """Keep the weights after this epoch as points of the rows' paths, where they are wanted."""
-        wanted = [row.path is not None and row.path.wants(epoch, row.status != "running") for row in self.rows]
-        if any(wanted):
-            for row, w, wants in zip(self.rows, self.stack.each(self.stack.w), wanted, strict=True):
-                if row.path and wants:
-                    row.path.keep(epoch, w)
-
-    def due(self) -> bool:
-        """Whether checkpoints are to be saved now.
-
-        A stack's are further apart where writing them would take a large share of the time.
-        """
-        seconds = self.every_seconds if self.alone else max(self.every_seconds, 10 * self.saving)
-        return time.monotonic() - self.saved > seconds or self.books.updates - self.saved_updates >= self.every_steps
-
-    def write(self) -> None:
-        """Save checkpoints when they are due, and what is recorded every second, or less often for many rows."""
-        now = time.monotonic()
-        if self.due():
-            self.save(range(len(self.rows)))
-            self.saving = self.saved - now
-        elif now - self.flushed > max(FLUSH_SECONDS, ROW_FLUSH_SECONDS * len(self.rows)):
-            write_together(lambda row: row.record.flush(), self.rows)
-            self.flushed = now
+    def _epoch(self, signals: Signals, progress: Progress) -> None:
+        """Train an epoch, or the rest of it, or until a checkpoint is due; conclude what has come to an end."""
+        lr = self.learning_rates()
+        result = self.train_epoch(lr, signals)
+        spent = self.counters.exhausted()
+        whole = result.batches == self.stack.per_epoch
+        self.epoch += whole
+        self.begun = PartialEpoch() if whole else PartialEpoch(result.batches, result.z)
+        if not (whole or spent):
+            return
+        self._end_epoch(result, lr)
+        leader = min(self.rows, key=lambda row: row.monitored(row.last))
+        progress.show(leader.last)
+        for row in self.rows:
+            row.signal = signals.received
+            row.end(spent or converged(self.stack))
+        self._record_weights(result)
+        self._halve()
+        self._finish_ended()
 
     def learning_rates(self) -> np.ndarray:
         """The learning rate of every update of the present epoch, (S,) or (S, K, 1)."""
-        factors = np.array([0.5**row.halvings for row in self.rows])
-        return self.stack.learning_rates(self.epoch) * (factors[:, None] if self.stack.stacked else factors[0])
+        factors = np.array([0.5**row.lr_halvings for row in self.rows])
+        return rates.learning_rates(self.stack, self.epoch) * (factors[:, None] if self.stack.stacked else factors[0])
 
-    def train_epoch(self, rates: np.ndarray, signals: Signals) -> Pass:
+    def train_epoch(self, lr: np.ndarray, signals: Signals) -> EpochResult:
         """One pass over the training split, or what is left of it; ended early by a signal, a budget or a save."""
+        counters, times = self.counters, self.times
 
         def stop() -> bool:
-            return signals.received is not None or self.books.exhausted() is not None or self.due()
+            return signals.received is not None or counters.exhausted() is not None or times.due(counters.updates)
 
-        def room() -> int:
-            until_saved = self.every_steps - (self.books.updates - self.saved_updates)
-            return int(min(self.books.left(self.stack.updates), until_saved))
+        def updates_allowed() -> int:
+            return int(min(counters.left(self.stack.updates), times.updates_until_due(counters.updates)))
 
-        def abandon() -> bool:
-            return signals.received is not None
+        return train_epoch(self.stack, self.engine, self.epoch, lr, counters, self.begun, stop, updates_allowed)
 
-        stack, optimizer = self.stack, self.stack.setups[0].optimizer
-        if isinstance(optimizer, Solver):
-            return solver_pass(stack, optimizer, self.epoch, self.books, stop, self.begun, abandon)
-        kept = self.before[0] if self.before and self.before[0][0].shape == stack.w.shape else None
-        self.before = stack.snapshot(kept), self.begun.batches
-        return gradient_pass(stack, self.engine.updates, self.epoch, rates, self.books, stop, room, self.begun)
-
-    def end_epoch(self, done: Pass, rates: np.ndarray) -> None:
+    def _end_epoch(self, result: EpochResult, lr: np.ndarray) -> None:
         """Measure the epoch, hand each row its numbers, and keep the weights of those that are at their best.
 
         The epoch may be one that a budget has ended before its last batch.
         """
-        spent = self.books.spent
-        epoch = self.epoch + (self.begun.batches > 0)
-        measured = fetch(measure(self.stack, done, self.engine.updates.watched))
-        position = {"epoch": epoch, "step": spent.pop("updates"), "seconds": self.books.seconds}
+        stack, spent = self.stack, self.counters.spent
+        measured = fetch(measure(stack, self.engine, result))
+        position = {"epoch": result.epoch + 1, "step": spent.pop("updates"), "seconds": self.counters.seconds}
         better = []
         for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):
-            losses: Numbers = {name: numbers.pop(name) for name in ("train_loss", "val_loss") if name in numbers}
-            finite, lr = numbers.pop("finite") == 0, float(rates[done.batches - 1].reshape(-1)[i])
-            if row.setup.settings.on_divergence != "skip_step":
+            losses = {name: numbers.pop(name) for name in list(numbers) if name in ("train_loss", "val_loss")}
+            finite, rate = numbers.pop("finite") == 0, float(lr[result.batches - 1].reshape(-1)[i])
+            if row.run.config.on_divergence != "skip_step":
                 numbers.pop("skipped_updates", None)  # that of other rows
-            better.append(row.observe({**position, **losses, "lr": lr, **numbers, **spent}, finite))
-        self.stack.keep_best(better)
-        diverged = [row.status == "diverged" for row in self.rows]
-        if any(diverged):
-            self.diverge(diverged, done, epoch - 1, rates)
+            better.append(row.observe({**position, **losses, "lr": rate, **numbers, **spent}, finite))
+        if any(better):
+            stack.best.keep(None if all(better) else stack.mask(better), stack.w, stack.objective.buffers)
+        if any(row.status == "diverged" for row in self.rows):
+            self._explain_divergence(result)
 
-    def diverge(self, diverged: list[bool], done: Pass, epoch: int, rates: np.ndarray) -> None:
-        """Say why these rows have diverged in the pass, and let those go on that are to."""
-        largest, finite = None, finite_batches(self.stack, done)
-        if self.stack.blocks and self.before is not None:
-            until = [n if bad else 0 for n, bad in zip(finite, diverged, strict=True)]
-            largest = largest_values(self.stack, epoch, rates, *self.before, until)
-        for i, row in enumerate(self.rows):
-            if diverged[i]:
-                row.reason = reason(row, epoch, finite[i], largest[i] if largest else {})
-        back = [bad and row.recover() for bad, row in zip(diverged, self.rows, strict=True)]
+    def _explain_divergence(self, result: EpochResult) -> None:
+        """Say why rows have diverged in this epoch, and let those go on that are to."""
+        back = []
+        for row, (batches, largest) in zip(self.rows, until_divergence(self.stack, result), strict=True):
+            diverged = row.status == "diverged"
+            if diverged:
+                row.reason = reason(row, result.epoch, batches, largest)
+            back.append(diverged and row.recover())
         if any(back):
-            self.stack.go_back(back)
+            go_back_to_best(self.stack, back)
 
-    def halve(self) -> None:
+    def _conclude(self) -> None:
+        """End the rows for which nothing is left to do."""
+        for row in self.rows:
+            row.conclude(self.epoch)
+            row.end(self.counters.exhausted() or converged(self.stack))
+
+    def _measure_initial_weights(self) -> None:
+        """Measure the initial weights of the rows that may have to go back to them."""
+        loss = next(iter(monitored_values(self.stack, self.engine).values()))
+        for row, numbers in zip(self.rows, fetch({"loss": loss}), strict=True):
+            row.initial = numbers["loss"] if row.goes_back else math.inf
+
+    def _record_model(self) -> None:
+        """Record what there is to see before the first epoch: the model's graph and the start of the trajectories."""
+        config = self.rows[0].run.config
+        if config.tensorboard and config.watch.graph:
+            graph = model_graph(self.stack.objective.model)
+            for row in self.rows:
+                if row.log.tensorboard:
+                    row.log.tensorboard.events.graph(graph)
+        if not self.counters.updates:
+            self._keep_trajectory_points(0)
+
+    def _record_weights(self, result: EpochResult) -> None:
+        """Record what is seen of the weights: points of the trajectories, pictures, histograms of the parameters."""
+        stack, first = self.stack, self.rows[0]
+        self._keep_trajectory_points(int(first.last["epoch"]))
+        if self.after_epoch and first.running:
+            self.after_epoch(first, stack)
+        every = first.run.config.watch.histograms_every
+        if every and self.epoch % every == 0:
+            views = stack.objective.layout.views
+            weights = stack.each_of(views(stack.w))
+            gradients = stack.each_of({} if result.gradient is None else views(result.gradient))
+            for row, parameters, slopes in zip(self.rows, weights, gradients, strict=True):
+                if row.log.tensorboard:
+                    row.log.tensorboard.histograms(int(row.last["step"]), parameters, slopes)
+
+    def _keep_trajectory_points(self, epoch: int) -> None:
+        """Keep the weights after this epoch as points of the rows' trajectories, where they are wanted."""
+        wanted = [row.trajectory is not None and row.trajectory.wants(epoch, not row.running) for row in self.rows]
+        if any(wanted):
+            for row, w, wants in zip(self.rows, self.stack.each(self.stack.w), wanted, strict=True):
+                if row.trajectory and wants:
+                    row.trajectory.keep(epoch, w)
+
+    def _halve(self) -> None:
         """End the runs that are not among the best at a rung of successive halving."""
         if self.halving:
-            running = [row for row in self.rows if row.status == "running"]
+            running = [row for row in self.rows if row.running]
             losses = [math.inf if row.best_loss is None else row.best_loss for row in running]
             for i in self.halving.losers(self.epoch, losses):
                 running[i].prune(f"{self.halving} after epoch {self.epoch}")
 
-    def finish(self) -> None:
+    def _finish_ended(self) -> None:
         """Evaluate, save and close the rows that have ended, and go on with the others alone."""
-        ended = [row.status != "running" for row in self.rows]
-        if not any(ended):
+        ended = [i for i, row in enumerate(self.rows) if not row.running]
+        if not ended:
             return
-        halved = any(row.pruned for row in self.rows)  # then all rows stand behind the rung, or none does
-        self.save([i for i, end in enumerate(ended) if end or halved])
-        tests = self.stack.evaluate_best("test")
+        # Either all rows stand behind a rung of successive halving, or none does.
+        self._save(range(len(self.rows)) if any(row.pruned for row in self.rows) else ended)
+        tests = evaluate_best(self.stack, self.engine, "test")
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
 
         def finish(i: int) -> None:
             row = self.rows[i]
             never = row.status == "diverged" and not row.best  # there are no weights worth a test
-            row.finish(row.status, self.books, {} if never else numbers[i])
+            row.finish(row.status, self.counters, {} if never else numbers[i])
 
-        write_together(finish, [i for i, end in enumerate(ended) if end])
-        going = [i for i, end in enumerate(ended) if not end]
+        write_together(finish, ended)
+        going = [i for i, row in enumerate(self.rows) if row.status == "running"]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
 
-    def interrupt(self, signal: int) -> None:
+    def _interrupt(self, signal: int) -> None:
         """Save and close all rows where they stand."""
-        self.save(range(len(self.rows)))
+        self._save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
-        write_together(lambda row: row.finish("interrupted", self.books, {}), self.rows)
+        write_together(lambda row: row.finish("interrupted", self.counters, {}), self.rows)
 
-    def save(self, which: Iterable[int]) -> None:
+    def _write(self) -> None:
+        """Save checkpoints when they are due, and what is recorded every second, or less often for many rows."""
+        if self.times.due(self.counters.updates):
+            began = time.monotonic()
+            self._save(range(len(self.rows)))
+            self.times.saving_seconds = time.monotonic() - began
+        elif self.times.flush_due(len(self.rows)):
+            write_together(lambda row: row.log.flush(), self.rows)
+
+    def _save(self, which: Iterable[int]) -> None:
         """Write the checkpoints of these rows."""
         position = {
             "epoch": self.epoch,
             "batch": self.begun.batches,
-            "seconds": self.books.seconds,
-            "engine": self.engine.choice,
-            **self.books.spent,
+            "seconds": self.counters.seconds,
+            "engine": self.engine_name,
+            **self.counters.spent,
         }
         save_rows(self.stack, self.rows, list(which), position, self.begun.z)
-        self.saved, self.saved_updates = time.monotonic(), self.books.updates
+        self.times.saved, self.times.saved_updates = time.monotonic(), self.counters.updates
+
+    def _show_profile(self, profile: Profile | None) -> None:
+        if profile:
+            for line in profile.table(max(1, self.counters.updates)):
+                self.say(line)

@@ -1,4 +1,4 @@
-"""The path of a run through the space of its weights: where it stood after some epochs, for figures of the way."""
+"""The way of a run through the space of its weights: where it stood after some epochs, for figures."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ NUMBERS = 2**22  # at most, so that a large model's checkpoint stays small
 NUMBERS_OF_ALL = 2**26  # at most in a stack
 
 
-class Path:
+class Trajectory:
     """The weights (S, P) after the epochs (S,), the initial ones first; nothing where there are too many of them."""
 
     def __init__(self, epochs: int, parameters: int, rows: int = 1) -> None:

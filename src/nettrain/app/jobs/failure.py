@@ -1,6 +1,5 @@
 """What is left of a run that has failed: one line for its user, and its status in its folder."""
 
-import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +9,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.jobs.folder import save_overrides
 from nettrain.app.jobs.folder_match import has_ended
-from nettrain.config.explain import explain, unexpected
+from nettrain.config.explain import explain
 from nettrain.config.schema import known_keys
-from nettrain.errors import Mistake, StorageError
-from nettrain.storage.files import replace_file, write_json
+from nettrain.errors import Mistake, StorageError, unexpected
+from nettrain.storage.atomic import replace_file, write_json
+from nettrain.terminal import warn
 
 
 def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
@@ -35,5 +35,5 @@ def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
         if overrides is not None and not has_ended(folder):
             save_overrides(folder, overrides)
             write_json(folder / "summary.json", {"status": "failed", "message": message, "exit_code": code})
-    print(f"nettrain: {line}", file=sys.stderr, flush=True)
+    warn(line)
     return code

@@ -7,7 +7,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.errors import ConfigError
-from nettrain.storage.files import replace_file
+from nettrain.storage.atomic import replace_file
 from nettrain.storage.yaml_text import yaml_text
 
 _RESULTS = ("summary.json", "metrics.csv", "checkpoints")

@@ -9,14 +9,13 @@ from typing import Any
 import yaml
 
 from nettrain.app.jobs.folder import holds_run
-from nettrain.config.schema import Config, to_container
-
-# A change in these is no other run.
-_BOOKKEEPING = ("device", "engine", "profile", "tensorboard", "figures", "quiet", "resume", "trust", "checkpoint")
+from nettrain.config.build import saved_container
+from nettrain.config.schema import Config
+from nettrain.config.scopes import identity
 
 
 @dataclass
-class Place:
+class FolderMatch:
     """The folder of a run, and its number in its sweep.
 
     `begun` if the same run was there before, `ended` if it has ended: completed and diverged runs are not repeated, as
@@ -28,16 +27,16 @@ class Place:
     begun: bool = False
     ended: bool = False
 
-    @classmethod
-    def of(cls, config: Config | None, folder: Path, number: int) -> "Place":
-        """A place that is chosen already; `begun` if the run there has this config."""
-        saved = _saved(folder)
-        begun = saved is not None and config is not None and bool({*_keys(saved)} & {_key(to_container(config))})
-        return cls(folder, number, begun, begun and has_ended(folder))
+
+def match_folder(config: Config | None, folder: Path, number: int) -> FolderMatch:
+    """A folder that is chosen already; `begun` if the run there has this config."""
+    saved = _saved_config(folder)
+    begun = saved is not None and config is not None and identity(saved_container(config)) in _identities(saved)
+    return FolderMatch(folder, number, begun, begun and has_ended(folder))
 
 
-def places(configs: Sequence[Config | None], folder: Path, first: int = 0) -> list[Place]:
-    """A place for each run of a sweep in `folder`; those that are not there yet are numbered from `first`.
+def match_folders(configs: Sequence[Config | None], folder: Path, first: int = 0) -> list[FolderMatch]:
+    """A folder for each run of a sweep in `folder`; those that are not there yet are numbered from `first`.
 
     Runs are known again by their configs, not by their numbers, and no number is given twice. None stands for a run
     whose config is a mistake.
@@ -45,33 +44,29 @@ def places(configs: Sequence[Config | None], folder: Path, first: int = 0) -> li
     numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit() and holds_run(path))
     there: dict[str, list[int]] = {}
     for number in numbers:
-        for key in _keys(_saved(folder / str(number))):
-            there.setdefault(key, []).append(number)
-    taken, known, found = set(numbers), set[int](), list[Place]()
+        for name in _identities(_saved_config(folder / str(number))):
+            there.setdefault(name, []).append(number)
+    taken, matched, matches = set(numbers), set[int](), list[FolderMatch]()
     for position, config in enumerate(configs, first):
-        same = there.get(_key(to_container(config)), []) if config else []
-        number = next((number for number in same if number not in known), -1)
+        same = there.get(identity(saved_container(config)), []) if config else []
+        number = next((number for number in same if number not in matched), -1)
         if number >= 0:
-            known.add(number)
-            place = folder / str(number)
-            found.append(Place(place, number, True, has_ended(place)))
+            matched.add(number)
+            run_folder = folder / str(number)
+            matches.append(FolderMatch(run_folder, number, True, has_ended(run_folder)))
         else:
             number = position if position not in taken else max(taken) + 1
             taken.add(number)
-            found.append(Place(folder / str(number), number))
-    return found
+            matches.append(FolderMatch(folder / str(number), number))
+    return matches
 
 
-def _keys(saved: dict[str, Any] | None) -> list[str]:
+def _identities(saved: dict[str, Any] | None) -> list[str]:
     """By what a saved config is known: it names its head even where that was chosen by the data."""
-    return [_key(saved), _key({**saved, "head": {"name": "auto"}})] if saved else []
+    return [identity(saved), identity({**saved, "head": {"name": "auto"}})] if saved else []
 
 
-def _key(container: dict[str, Any]) -> str:
-    return json.dumps({k: v for k, v in container.items() if k not in _BOOKKEEPING}, sort_keys=True)
-
-
-def _saved(folder: Path) -> dict[str, Any] | None:
+def _saved_config(folder: Path) -> dict[str, Any] | None:
     path = folder / ".hydra" / "config.yaml"
     try:
         container = yaml.load(path.read_text(), yaml.CSafeLoader)

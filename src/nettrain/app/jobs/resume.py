@@ -1,4 +1,4 @@
-"""Going on with a run from its last checkpoint."""
+"""Going on with a run from its last checkpoint, and running a saved config again."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +6,32 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nettrain.config.explain import warn
-from nettrain.config.schema import GROUPS, Config, load_config, to_container
+from nettrain.config.build import load_config, saved_container
+from nettrain.config.overrides import config_options, overrides_of
+from nettrain.config.schema import GROUPS, Config
+from nettrain.config.scopes import identity, may_change_on_resume, resumable_keys
 from nettrain.errors import CheckpointError, ConfigError, DataError
-from nettrain.preparation.prepared import Setup
-from nettrain.results.run_folder import Run
-from nettrain.storage.files import load_checkpoint, load_newest, replace_by
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.results.run_folder import RunFolder
+from nettrain.storage.atomic import replace_by
+from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
+from nettrain.terminal import warn
 
-_FREE = (
-    *("epochs", "device", "tensorboard", "quiet", "engine", "figures", "profile"),
-    *("resume", "trust", "budget", "checkpoint"),
-)
+
+def with_saved_config(arguments: list[str]) -> list[str]:
+    """With `--config-dir RUN/.hydra --config-name config`, a run's config, the overrides that make it instead.
+
+    Hydra never sees the file, which may be somebody else's: it would run whatever code the file names.
+    """
+    folder, name, rest = config_options(arguments)
+    if folder is None or name is None or Path(folder).name != ".hydra" or name.removesuffix(".yaml") != "config":
+        return arguments
+    run = RunFolder(Path(folder).parent, trust="trust=true" in rest)
+    run.require_trust()
+    container: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
+    container = {key: value for key, value in container.items() if key not in ("resume", "trust")}  # of older versions
+    first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
+    return [*rest[:first], *overrides_of(container), *rest[first:]]
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:
@@ -24,7 +39,7 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
 
     Raises `ConfigError` for an override that would make it another run, and `CheckpointError` for no run.
     """
-    run = Run(composed.resume, trust=composed.trust)
+    run = RunFolder(composed.resume, trust=composed.trust)
     run.require_trust()
     saved = run.config
     for override in overrides:
@@ -32,52 +47,59 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
         if key.startswith("hydra"):
             continue
         path = f"{key}.name" if key in GROUPS else key
-        given, had = OmegaConf.select(composed, path), OmegaConf.select(saved, path)
-        if key.partition(".")[0] in _FREE:
-            OmegaConf.update(saved, key, given, force_add=True)
-        elif given != had or key == "experiment":
+        asked, had = OmegaConf.select(composed, path), OmegaConf.select(saved, path)
+        if may_change_on_resume(key):
+            OmegaConf.update(saved, key, asked, force_add=True)
+        elif asked != had or key == "experiment":
+            *some, last = resumable_keys()
             raise ConfigError(
-                f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(_FREE[:5])}, budget.* and "
-                "checkpoint.* may change."
+                f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(some)} and {last} may "
+                "change."
             )
     container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
     return load_config(container), run.folder
 
 
 def is_complete(folder: Path, config: Config) -> bool:
-    """Whether the run in the folder has ended by itself, and `config` is still the one it ended with."""
-    run = Run(folder)
+    """Whether the run in the folder has ended by itself, and `config` asks for nothing more than it had."""
+    run = RunFolder(folder)
     if not (folder / "summary.json").exists() or run.summary.get("status") != "completed":
         return False
-    # a change in these alone trains no further
-    passing = ("resume", "quiet", "tensorboard", "figures", "device", "engine", "trust")
-    saved, present = dict(run.config), OmegaConf.create(to_container(config))
-    return all(saved[key] == present[key] for key in saved if key not in passing)
+    saved: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
+    return identity(saved) == identity(saved_container(config))
 
 
-def last_checkpoint(setup: Setup) -> dict[str, Any] | None:
-    """The last checkpoint of the run that `setup` goes on with.
+def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
+    """The last checkpoint of the run that `run` goes on with.
 
     It is the one before if the last one is damaged, and None if the run ended before it had saved any; it says so.
 
     Raises `CheckpointError` for a damaged file or one of another model, and `DataError` if the data have changed.
     """
-    path = setup.folder / "checkpoints" / "last.pt"
+    path = run.folder / "checkpoints" / "last.pt"
     if not any(path.parent.glob("*.pt")):
-        warn(f"{setup.folder}: the run ended before it had saved a checkpoint; it begins again.")
+        warn(f"{run.folder}: the run ended before it had saved a checkpoint; it begins again.")
         return None
     last, warning = load_newest(path)
     if warning:
         warn(warning)
-    shapes = {name: tensor.shape for name, tensor in setup.model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in run.model.state_dict().items()}
     missing = {"model", "data"} - last.keys()
     if missing:
         raise CheckpointError(f"{path}: it is no checkpoint of nettrain's, it has no {', '.join(sorted(missing))}.")
     if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
-        raise CheckpointError(f"{path}: it belongs to another model than {setup.config['model']['name']}.")
-    if last["data"] != setup.data.digest:
-        raise DataError(f"{setup.data.table.source}: the data have changed since the run in {setup.folder} began.")
+        raise CheckpointError(f"{path}: it belongs to another model than {run.config.model.name}.")
+    require_same_data(run.folder, run.data.table.source, last["data"], run.data.digest)
     return last
+
+
+def require_same_data(folder: Path, source: str, trained: str | None, present: str | None) -> None:
+    """Raise `DataError` if the fingerprint of the data is not the one with which the run in `folder` was trained."""
+    if trained and present and trained != present:
+        raise DataError(
+            f"{source}: the data have changed since the run in {folder} was trained with them; bring the old ones "
+            "back, or choose another folder."
+        )
 
 
 def checkpoint_before(folder: Path) -> dict[str, Any] | None:

@@ -13,12 +13,14 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import OmegaConf
 
 from nettrain.app.jobs.failure import fail
-from nettrain.app.jobs.folder_match import Place, places
+from nettrain.app.jobs.folder_match import FolderMatch, match_folder, match_folders
 from nettrain.app.jobs.job import Job, Outcome, take_up
 from nettrain.app.sweep.stacks import train_jobs
+from nettrain.config.build import to_config
 from nettrain.config.compose import Composed, Composer
-from nettrain.config.schema import Config, to_config
+from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, Mistake
+from nettrain.terminal import say
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -41,26 +43,26 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             configs.append(None)
             mistakes[i] = mistake
     folder = Path(master.hydra.sweep.dir).absolute()
-    found = _places(configs, hydras, folder, first)
-    outcomes, jobs, positions = dict[int, Outcome](), list[Job](), list[int]()
-    for i, (config, place, hydra) in enumerate(zip(configs, found, hydras, strict=True)):
-        hydra["job"] |= {"num": place.number, "id": str(place.number)}
-        hydra["runtime"]["output_dir"] = str(place.folder)
+    outcomes, jobs = dict[int, Outcome](), dict[int, Job]()
+    matches = _match(configs, hydras, folder, first)
+    for i, (config, match, hydra) in enumerate(zip(configs, matches, hydras, strict=True)):
+        hydra["job"] |= {"num": match.number, "id": str(match.number)}
+        hydra["runtime"]["output_dir"] = str(match.folder)
         if config is None:
-            fail(mistakes[i], place.folder, hydra["overrides"]["task"])
+            fail(mistakes[i], match.folder, hydra["overrides"]["task"])
             continue
-        job = Job(config, place.folder, hydra)
-        outcome = take_up(job, place)
-        if outcome:
-            outcomes[i] = outcome
+        taken_up = take_up(Job(config, match.folder, hydra), match)
+        if isinstance(taken_up, Outcome):
+            outcomes[i] = taken_up
         else:
-            jobs.append(job)
-            positions.append(i)
-    quiet = all(job.config.quiet for job in jobs)
+            jobs[i] = taken_up
+    quiet = all(job.config.quiet for job in jobs.values())
     if outcomes and not quiet:
-        print(f"{folder}: {len(outcomes)} of {len(configs)} runs are complete already", flush=True)
-    for i, outcome in train_jobs(jobs, launcher.memory, launcher.halving(), quiet).items() if jobs else ():
-        outcomes[positions[i]] = outcome
+        say(f"{folder}: {len(outcomes)} of {len(configs)} runs are complete already")
+    if jobs:
+        numbers = list(jobs)
+        trained = train_jobs(list(jobs.values()), launcher.memory, launcher.halving(), quiet)
+        outcomes |= {numbers[position]: outcome for position, outcome in trained.items()}
     return [_return(hydra["overrides"]["task"], outcomes.get(i)) for i, hydra in enumerate(hydras)]
 
 
@@ -78,19 +80,19 @@ def _config(composed: Composed, launcher: Any, overrides: Sequence[str], number:
         HydraConfig.instance().set_config(launcher.config)
 
 
-def _places(
+def _match(
     configs: Sequence[Config | None], hydras: Sequence[dict[str, Any]], folder: Path, first: int
-) -> list[Place]:
+) -> list[FolderMatch]:
     if all(hydra["sweep"]["subdir"] == "${hydra.job.num}" for hydra in hydras):
-        return places(configs, folder, first)
-    found = []
+        return match_folders(configs, folder, first)
+    matches = []
     for number, (config, hydra) in enumerate(zip(configs, hydras, strict=True), first):
         settings = {**hydra, "job": {**hydra["job"], "num": number, "id": str(number)}}
         name = OmegaConf.create({"hydra": settings}).hydra.sweep.subdir
-        found.append(Place.of(config, folder / str(name), number))
-    if twice := [path for path, n in Counter(place.folder for place in found).items() if n > 1]:
+        matches.append(match_folder(config, folder / str(name), number))
+    if twice := [path for path, n in Counter(match.folder for match in matches).items() if n > 1]:
         raise ConfigError(f"hydra.sweep.subdir: several runs of the sweep would write into {twice[0]}.")
-    return found
+    return matches
 
 
 @dataclass

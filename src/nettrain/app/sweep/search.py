@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 
 from nettrain.errors import ConfigError
-from nettrain.storage.files import replace_file
+from nettrain.storage.atomic import replace_file
 
 
 def search(

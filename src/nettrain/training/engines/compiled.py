@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from nettrain.compiler.library import library
-from nettrain.training.engines.program import example, outputs, program_text, watched_names
-from nettrain.training.stack.rule_groups import Block, kind
+from nettrain.errors import Abandoned
+from nettrain.profile import stage
+from nettrain.training.engines.program import program_text, statistics_names
+from nettrain.training.engines.protocol import Updates, gradient_costs
+from nettrain.training.stack.rates import noise_keys, update_numbers
+from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
 CALL_SECONDS = 0.25  # of one call, between two of which signals and budgets are looked at
-
-
-class Abandoned(Exception):
-    """The compilation was left in the middle."""
 
 
 class Compiled:
@@ -37,88 +37,83 @@ class Compiled:
     name = "compiled"
 
     def __init__(self, stack: Stack, threads: int, abandon: Callable[[], bool]) -> None:
-        self.noisy = stack.noise(0) is not None
+        self.stack, self.threads, self.updates_per_call = stack, threads, 64
         self.pool = ThreadPoolExecutor(threads)
-        self.threads, self.most, self.names = threads, 64, watched_names(stack)
+        self.outputs, self.statistics = stack.runs[0].outputs, statistics_names(stack)
+        noisy = noise_keys(stack, 0) is not None
         self.programs: dict[Any, ctypes.CDLL] = {}
-        for block in stack.blocks:
-            program = library(program_text(stack, block, self.noisy), abandon)
+        for group in stack.rule_groups:
+            program = library(program_text(stack, group, noisy), abandon)
             if program is None:
                 raise Abandoned
-            self.programs[kind(example(stack, block))] = program
+            self.programs[group.kind] = program
 
-    def begin(self, stack: Stack, epoch: int, rates: np.ndarray, start: int) -> None:
-        """Get ready for the updates of an epoch from number `start` on."""
-        self.stack, self.next, k = stack, start, len(stack.setups)
-        t = epoch * stack.per_epoch + np.arange(1, stack.per_epoch + 1)
-        self.order = stack.samples.order("train", epoch).expand(k, -1)
-        self.tables = [
-            torch.as_tensor(table.reshape(len(t), -1, table.shape[-1]), dtype=stack.dtype)
-            for table in (block.table(t, rates)[1] for block in stack.blocks)
-        ]
-        keys, dropout = stack.noise(epoch) or (np.zeros((len(t), k), np.int64), np.zeros(k))
-        self.keys, self.rates = torch.as_tensor(np.ascontiguousarray(keys.T)), torch.as_tensor(dropout)
+    def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
+        stack, self.next = self.stack, first
+        t, runs = update_numbers(stack, epoch), len(stack.runs)
+        self.order = stack.batches.order("train", epoch).expand(runs, -1)
+        tables = [group.table(t, rates)[1] for group in stack.rule_groups]
+        self.tables = [torch.as_tensor(a.reshape(len(t), -1, a.shape[-1]), dtype=stack.dtype) for a in tables]
+        keys, dropout = noise_keys(stack, epoch) or (np.zeros((len(t), runs), np.int64), np.zeros(runs))
+        self.keys, self.dropout = torch.as_tensor(np.ascontiguousarray(keys.T)), torch.as_tensor(dropout)
 
-    def advance(self, number: int, before: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Make so many updates; z (..., samples, outputs) of them, and the gradient g (..., P) of the last one.
-
-        The weights before the last one are written into `before`, if given.
-        """
-        began, stack, bs = time.perf_counter(), self.stack, self.stack.samples.bs
+    def advance(self, number: int, last: bool) -> Updates:
+        began, stack, bs = time.perf_counter(), self.stack, self.stack.batches.bs
         order = self.order[:, self.next * bs : (self.next + number) * bs]
-        z = torch.empty(*order.shape, outputs(stack), dtype=stack.dtype)
+        z = torch.empty(*order.shape, self.outputs, dtype=stack.dtype)
         g = torch.empty_like(stack.w)
+        before = torch.empty_like(stack.w) if last else None
         calls = [
             call
-            for block, table in zip(stack.blocks, self.tables, strict=True)
-            for call in self._calls(block, table[self.next : self.next + number], order, z, g, before)
+            for group, table in zip(stack.rule_groups, self.tables, strict=True)
+            for call in self._calls(group, table[self.next : self.next + number], order, z, g, before)
         ]
-        self._run(calls)
+        with stage("compiled updates"):
+            self._run(calls)
         self.next += number
-        self.most = max(1, int(number * CALL_SECONDS / (time.perf_counter() - began)))
-        return z if stack.stacked else z[0], g
+        self.updates_per_call = max(1, int(number * CALL_SECONDS / (time.perf_counter() - began)))
+        change = None if before is None else torch.sub(stack.w, before, out=before)
+        return Updates(z if stack.stacked else z[0], g, change, gradient_costs(number))
 
     def _calls(
-        self, block: Block, table: Tensor, order: Tensor, z: Tensor, g: Tensor, before: Tensor | None
+        self, group: RuleGroup, table: Tensor, order: Tensor, z: Tensor, g: Tensor, before: Tensor | None
     ) -> Iterator[Callable[[], None]]:
-        """The block's rows, in parts for the threads; each part is computed by one call."""
-        stack, program = self.stack, self.programs[kind(example(self.stack, block))]
-        own = block.rows if isinstance(block.rows, slice) else slice(0, 1)
-        rows = own.stop - own.start
-        tensors = [stack.w[block.rows], g[block.rows], *block.state.values()]
-        x, y = stack.samples.splits["train"]
-        order, keys = order[own], self.keys[own, self.next :]
-        given = [
+        """The group's rows, in parts for the threads; each part is computed by one call."""
+        stack, program = self.stack, self.programs[group.kind]
+        rows = group.rows if isinstance(group.rows, slice) else slice(0, 1)
+        tensors = [stack.w[group.rows], g[group.rows], *group.state.values()]
+        x, y = stack.batches.splits["train"]
+        order, keys = order[rows], self.keys[rows, self.next :]
+        arguments = [
             (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors)),
             *(_pointer(x), _pointer(y)),
             *(_pointer(order), order.stride(0)),
             *(_pointer(table), table.stride(1), table.stride(0)),
-            *(_pointer(keys), keys.stride(0), _pointer(self.rates[own])),
-            *(_pointer(z[own]), z.stride(0)),
-            None if before is None else _pointer(before[block.rows]),
+            *(_pointer(keys), keys.stride(0), _pointer(self.dropout[rows])),
+            *(_pointer(z[rows]), z.stride(0)),
+            None if before is None else _pointer(before[group.rows]),
         ]
-        smaller = order.shape[1] % stack.samples.bs > 0
-        for first, number in self._shares(rows):
-            yield partial(_call, program.advance, program, *given, first, number, len(table), int(smaller))
+        smaller = order.shape[1] % stack.batches.bs > 0
+        for first, number in self._shares(rows.stop - rows.start):
+            yield partial(_call, program.advance, program, *arguments, first, number, len(table), int(smaller))
 
-    def forward(self, stack: Stack, split: str, w: Tensor) -> Tensor:
-        """The logits (..., n, outputs) of a whole split with the weights w (..., P)."""
-        program, rows = next(iter(self.programs.values())), len(stack.setups)
-        x, order = stack.samples.splits[split][0], stack.samples.order(split).expand(rows, -1)
-        z = torch.empty(*order.shape, outputs(stack), dtype=stack.dtype)
-        given = _pointer(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
-        self._run([partial(_call, program.logits, program, *given, *share) for share in self._shares(rows)])
+    def forward(self, split: str, w: Tensor) -> Tensor:
+        stack, program, rows = self.stack, next(iter(self.programs.values())), len(self.stack.runs)
+        x, order = stack.batches.splits[split][0], stack.batches.order(split).expand(rows, -1)
+        z = torch.empty(*order.shape, self.outputs, dtype=stack.dtype)
+        arguments = _pointer(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
+        self._run([partial(_call, program.logits, program, *arguments, *share) for share in self._shares(rows)])
         return z if stack.stacked else z[0]
 
-    def watched(self, stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
-        """As `nettrain.training.engines.layer_statistics.watched`."""
-        program, x = next(iter(self.programs.values())), stack.first_samples
+    def layer_statistics(self, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
         assert gradient is not None
-        values = torch.empty(len(stack.setups), len(self.names), dtype=torch.float64)
-        given = _pointer(stack.w), _pointer(gradient), _pointer(change), _pointer(x), x[0].numel() if x.dim() > 2 else 0
+        stack, program, x = self.stack, next(iter(self.programs.values())), self.stack.first_samples
+        values = torch.empty(len(stack.runs), len(self.statistics), dtype=torch.float64)
+        x_row = x[0].numel() if x.dim() > 2 else 0
+        arguments = _pointer(stack.w), _pointer(gradient), _pointer(change), _pointer(x), x_row, _pointer(values)
         shares = self._shares(len(values))
-        self._run([partial(_call, program.watch, program, *given, _pointer(values), *share) for share in shares])
-        return dict(zip(self.names, (values if stack.stacked else values[0]).unbind(-1), strict=True))
+        self._run([partial(_call, program.statistics, program, *arguments, *share) for share in shares])
+        return dict(zip(self.statistics, (values if stack.stacked else values[0]).unbind(-1), strict=True))
 
     def _shares(self, rows: int) -> list[tuple[int, int]]:
         """The first row and the number of rows for each thread."""
@@ -132,10 +127,10 @@ class Compiled:
             list(self.pool.map(lambda call: call(), calls))
 
 
-def _call(function: Callable[..., None], program: ctypes.CDLL, *given: Any) -> None:
+def _call(function: Callable[..., None], program: ctypes.CDLL, *arguments: Any) -> None:
     """Call a function of the program with memory of its own; numbers are 64 bits wide."""
     scratch = torch.empty(program.scratch_bytes(), dtype=torch.uint8)
-    function(*(ctypes.c_int64(value) if isinstance(value, int) else value for value in given), _pointer(scratch))
+    function(*(ctypes.c_int64(value) if isinstance(value, int) else value for value in arguments), _pointer(scratch))
 
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:

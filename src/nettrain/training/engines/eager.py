@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nettrain.objective import samples_at_once
 from nettrain.optimizers.rules import Coefficients, State
+from nettrain.profile import stage
 from nettrain.random import Noise
-from nettrain.training.engines.fused import Fused
-from nettrain.training.engines.layer_statistics import watched
+from nettrain.training.engines.layer_statistics import layer_statistics
+from nettrain.training.engines.protocol import Updates, gradient_costs
+from nettrain.training.stack.going_back import leave_out, snapshot
+from nettrain.training.stack.rates import coefficients, noises
 from nettrain.training.stack.stack import Stack
 
 Step = Callable[[State, Tensor, Tensor, Coefficients], None]  # as `Rule.step`
@@ -19,49 +23,53 @@ Step = Callable[[State, Tensor, Tensor, Coefficients], None]  # as `Rule.step`
 class Eager:
     """The updates of a stack, each by some dozens of operations on whole tensors.
 
-    With `fused`, torch computes the gradient of a run alone, and that is the rule's step.
+    `step` is the rules' step where it is computed in another way; the engine is then called `name`.
     """
 
-    most = 1
-    watched = staticmethod(watched)
+    updates_per_call = 1
 
-    def __init__(self, fused: Fused | None = None) -> None:
-        self.name = "fused" if fused else "eager"
-        self.step: Step | None = fused.step if fused else None
+    def __init__(self, stack: Stack, step: Step | None = None, name: str = "eager") -> None:
+        self.stack, self.step, self.name = stack, step, name
 
-    def begin(self, stack: Stack, epoch: int, rates: np.ndarray, start: int) -> None:
-        """Get ready for the updates of an epoch from number `start` on; `rates` are their learning rates."""
-        coefficients, noises = stack.coefficients(epoch, rates), stack.noises(epoch)
-        self.stack = stack
-        self.left = itertools.islice(zip(stack.samples.batches(epoch), coefficients, noises, strict=True), start, None)
+    def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
+        stack = self.stack
+        batches = zip(
+            stack.batches.of_epoch(epoch), coefficients(stack, epoch, rates), noises(stack, epoch), strict=True
+        )
+        self.left = itertools.islice(batches, first, None)
 
-    def advance(self, number: int, before: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Make so many updates; z (..., samples, outputs) of them, and the gradient g (..., P) of the last one.
-
-        The weights before the last one are written into `before`, if given.
-        """
-        zs = []
-        for i, ((x, y), coefficients, noise) in enumerate(itertools.islice(self.left, number)):
-            if before is not None and i == number - 1:
-                before.copy_(self.stack.w)
-            z, g = update(self.stack, x, y, coefficients, noise, self.step)
+    def advance(self, number: int, last: bool) -> Updates:
+        zs, w, before = [], self.stack.w, None
+        for i, ((x, y), scalars, noise) in enumerate(itertools.islice(self.left, number)):
+            if last and i == number - 1:
+                before = w.clone()
+            z, g = self._update(x, y, scalars, noise)
             zs.append(z)
-        return zs[0] if number == 1 else torch.cat(zs, -2), g
+        change = None if before is None else torch.sub(w, before, out=before)
+        return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, gradient_costs(number))
+
+    def _update(
+        self, x: Tensor, y: Tensor, scalars: Sequence[Coefficients], noise: Noise | None
+    ) -> tuple[Tensor, Tensor]:
+        """z and g of a batch, by which the rules have made one update."""
+        stack = self.stack
+        before = snapshot(stack) if stack.skips is not None else None
+        z, g = stack.objective.gradient(stack.w, x, y, noise)
+        with stage("update"):
+            for group, c in zip(stack.rule_groups, scalars, strict=True):
+                (self.step or group.rule.step)(group.state, stack.w[group.rows], g[group.rows], c)
+        if before is not None:
+            leave_out(stack, before, z, y, g)
+        return z, g
+
+    def forward(self, split: str, w: Tensor) -> Tensor:
+        return forward(self.stack, split, w)
+
+    def layer_statistics(self, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
+        return layer_statistics(self.stack, gradient, change)
 
 
-def update(
-    stack: Stack,
-    x: Tensor,
-    y: Tensor,
-    coefficients: Sequence[Coefficients],
-    noise: Noise | None,
-    step: Step | None = None,
-) -> tuple[Tensor, Tensor]:
-    """z and g of a batch, by which the rules have made one update, or `step` instead of them."""
-    before = stack.snapshot() if stack.skips is not None else None
-    z, g = stack.objective.gradient(stack.w, x, y, noise)  # forward, loss, backward
-    for block, c in zip(stack.blocks, coefficients, strict=True):
-        (step or block.rule.step)(block.state, stack.w[block.rows], g[block.rows], c)  # update
-    if before is not None:
-        stack.leave_out(before, z, y, g)
-    return z, g
+def forward(stack: Stack, split: str, w: Tensor) -> Tensor:
+    """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows."""
+    parts = stack.batches.parts(split, samples_at_once(w))
+    return torch.cat([stack.objective.logits(w, x) for x, _ in parts], -2)

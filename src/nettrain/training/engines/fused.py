@@ -14,8 +14,8 @@ from torch import Tensor
 from nettrain.compiler.library import library
 from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
+from nettrain.errors import Abandoned
 from nettrain.optimizers.rules import Coefficients, Rule, State
-from nettrain.training.engines.compiled import Abandoned
 
 PART = 2**12  # numbers
 _LOOP = Template("""
@@ -31,8 +31,8 @@ struct Work {
   std::atomic<int64_t> taken, threads;
 };
 
-static void share(void* given) {
-  Work* work = (Work*)given;
+static void share(void* argument) {
+  Work* work = (Work*)argument;
   $real *const* tensors = work->tensors, *c = work->c;
   char* scratch = work->scratch + work->threads++ * SCRATCH;
   for (int64_t first; (first = work->taken.fetch_add($at_once)) < work->parts;)

@@ -34,7 +34,8 @@ def module_shares(stack: Stack) -> dict[str, Tensor]:
 
     Layers are named as their parameters are; those are meant that were called last before the activation.
     """
-    model, parameters, x = stack.objective.model, stack.parameters, stack.first_samples
+    objective, x = stack.objective, stack.first_samples
+    model, parameters = objective.model, objective.layout.views(stack.w)
     model.eval()
     for f in _FUNCTIONS.values():
         _steep_parts(f)  # by autograd, which vmap would not let in
@@ -44,8 +45,9 @@ def module_shares(stack: Stack) -> dict[str, Tensor]:
             functional_call(model, (parameters, buffers), (x,))
         return seen.shares
 
-    own = (parameters, stack.objective.buffers, x)
-    return vmap(of_row, (0, 0, 0 if x.dim() == 3 else None))(*own) if stack.stacked else of_row(*own)
+    if stack.stacked:
+        return vmap(of_row, (0, 0, 0 if x.dim() == 3 else None))(parameters, objective.buffers, x)
+    return of_row(parameters, objective.buffers, x)
 
 
 def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
@@ -53,27 +55,29 @@ def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: Tensor
     if not isinstance(model, DenseNetwork) or not _steep_parts(model.activation):
         return {}
     hidden = itertools.islice(model.affine_outputs(parameters, x), len(model.layers) - 1)
-    shares = (_shares(model.activation, z, f"layers.{i}") for i, z in enumerate(hidden))
-    return {name: share for own in shares for name, share in own.items()}
+    shares: dict[str, Tensor] = {}
+    for i, z in enumerate(hidden):
+        shares |= _shares(model.activation, z, f"layers.{i}")
+    return shares
 
 
 @cache
 def _steep_parts(f: Activation) -> dict[str, tuple[float, float]]:
     """Outside of which interval a unit counts as dead and as saturated; only what f has."""
-    found = {"dead": steep(f, 0.0)} if can_die(f) else {}
-    return {**found, "saturated": steep(f, SATURATED)} if can_saturate(f) else found
+    intervals = {"dead": steep(f, 0.0)} if can_die(f) else {}
+    return {**intervals, "saturated": steep(f, SATURATED)} if can_saturate(f) else intervals
 
 
 def _shares(f: Activation, z: Tensor, layer: str) -> dict[str, Tensor]:
     """Of an activation of z (..., n, width): the shares that there are for it, each (...)."""
-    found = {}
+    shares = {}
     for name, (low, high) in _steep_parts(f).items():
         dead = name == "dead"
         flat = (z.amax(-2, True) if dead else z) <= low
         if high < torch.inf:
             flat = flat | ((z.amin(-2, True) if dead else z) >= high)
-        found[f"{name}/{layer}"] = flat.sum((-2, -1), dtype=torch.float64) / flat.shape[-2:].numel()
-    return found
+        shares[f"{name}/{layer}"] = flat.sum((-2, -1), dtype=torch.float64) / flat.shape[-2:].numel()
+    return shares
 
 
 class _Activations(TorchFunctionMode):
@@ -86,17 +90,18 @@ class _Activations(TorchFunctionMode):
         self.shares: dict[str, Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = [*args, *(kwargs or {}).values()]
+        values = [*args, *(kwargs or {}).values()]
         f = _FUNCTIONS.get(func)
-        if f is not None and given[0].dim() > 1:
+        if f is not None and values[0].dim() > 1:
             with torch._C.DisableTorchFunction():
-                found = _shares(f, given[0].flatten(1), self.layer)
-            for name, share in found.items():
+                shares = _shares(f, values[0].flatten(1), self.layer)
+            for name, share in shares.items():
                 self.shares[_new(name, self.shares)] = share
-        self.layer = next((self.layers[id(value)] for value in given if id(value) in self.layers), self.layer)
+        self.layer = next((self.layers[id(value)] for value in values if id(value) in self.layers), self.layer)
         return func(*args, **(kwargs or {}))
 
 
 def _new(name: str, known: dict[str, Tensor]) -> str:
     """The name, numbered where it is not the first of its kind."""
-    return next(own for k in itertools.count(1) if (own := f"{name}.{k}" if k > 1 else name) not in known)
+    names = (f"{name}.{k}" if k > 1 else name for k in itertools.count(1))
+    return next(free for free in names if free not in known)

@@ -14,24 +14,26 @@ from nettrain.vector import Layout
 
 
 @torch.no_grad()
-def watched(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
+def layer_statistics(stack: Stack, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
     """The numbers of the inside of the network, each (...); gradient and change (..., P) of the last update.
 
     The norms of the whole network, and what `watch` asks for, as `<what>/<layer>`.
     """
     if isinstance(stack.objective.model, RowModule):
-        return watched_in_rows(stack, stack.w, gradient, change, stack.first_samples)
-    settings = stack.setups[0].settings.watch
-    values = norms(stack.objective.layout, stack.w, gradient, change, settings.layers)
-    return {**values, **module_shares(stack)} if settings.units else values
+        return row_module_statistics(stack, stack.w, gradient, change, stack.first_samples)
+    watch = stack.runs[0].config.watch
+    values = norms(stack.objective.layout, stack.w, gradient, change, watch.layers)
+    return {**values, **module_shares(stack)} if watch.units else values
 
 
-def watched_in_rows(stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor) -> dict[str, Tensor]:
+def row_module_statistics(
+    stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor
+) -> dict[str, Tensor]:
     """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, D)."""
-    objective, settings = stack.objective, stack.setups[0].settings.watch
+    objective, watch = stack.objective, stack.runs[0].config.watch
     assert isinstance(objective.model, RowModule)
-    values = norms(objective.layout, w, gradient, change, settings.layers)
-    shares = row_module_shares(objective.model, objective.layout.views(w), x) if settings.units else {}
+    values = norms(objective.layout, w, gradient, change, watch.layers)
+    shares = row_module_shares(objective.model, objective.layout.views(w), x) if watch.units else {}
     return {**values, **shares}
 
 
@@ -41,9 +43,9 @@ def norms(layout: Layout, w: Tensor, gradient: Tensor | None, change: Tensor, la
     def norm(vector: Tensor, part: slice) -> Tensor:
         return torch.linalg.vector_norm(vector[..., part], dim=-1)
 
-    found: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     for parts in [{"": slice(None)}, *([{f"/{name}": part for name, part in layout.layers.items()}] if layers else [])]:
         if gradient is not None:
-            found |= {f"gradient_norm{name}": norm(gradient, part) for name, part in parts.items()}
-        found |= {f"update_to_weight{name}": norm(change, part) / norm(w, part) for name, part in parts.items()}
-    return found
+            values |= {f"gradient_norm{name}": norm(gradient, part) for name, part in parts.items()}
+        values |= {f"update_to_weight{name}": norm(change, part) / norm(w, part) for name, part in parts.items()}
+    return values

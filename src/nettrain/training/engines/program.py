@@ -6,17 +6,15 @@ noise are its inputs.
 
 from string import Template
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
-from nettrain.optimizers.rules import Rule
 from nettrain.random import Noise
-from nettrain.training.engines.layer_statistics import watched_in_rows
-from nettrain.training.stack.rule_groups import Block
+from nettrain.training.engines.layer_statistics import row_module_statistics
+from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
 _LOOP = Template("""
@@ -67,91 +65,83 @@ extern "C" void logits($real* weights, const $real* all_x, const int64_t* order,
 }
 
 // For each of the rows: the numbers of its inside.
-extern "C" void watch($real* weights, $real* gradients, $real* changes, $real* all_x, int64_t x_row, double* values,
-                      int64_t first, int64_t rows, char* scratch) {
+extern "C" void statistics($real* weights, $real* gradients, $real* changes, $real* all_x, int64_t x_row,
+                           double* values, int64_t first, int64_t rows, char* scratch) {
   for (int64_t r = first; r < first + rows; r++)
-    watched(weights + r * $parameters, gradients + r * $parameters, changes + r * $parameters, all_x + r * x_row,
-            values + r * $values, scratch);
+    of_layers(weights + r * $parameters, gradients + r * $parameters, changes + r * $parameters, all_x + r * x_row,
+              values + r * $values, scratch);
 }
 """)
 SOME = 32  # samples whose logits are computed at a time
 
 
-def example(stack: Stack, block: Block) -> Rule:
-    """The rule of the block's first row."""
-    rule = stack.setups[block.rows.start if isinstance(block.rows, slice) else 0].optimizer
-    assert isinstance(rule, Rule)
-    return rule
+def scalar_names(group: RuleGroup) -> list[str]:
+    """The names of the scalars that the group's rule is given at every update."""
+    return list(group.first.all_coefficients(1.0, group.first.lr))
 
 
-def outputs(stack: Stack) -> int:
-    first = stack.setups[0]
-    return first.head.outputs(len(first.data.encoder.classes))
+def statistics_names(stack: Stack) -> list[str]:
+    """The names of the numbers that the program's `statistics` gives."""
+    return list(row_module_statistics(stack, **_example(stack)))
 
 
-def scalar_names(stack: Stack, block: Block) -> list[str]:
-    """The names of the scalars that the block's rule is given at every update."""
-    return block.table(np.ones(1), stack.learning_rates(0)[:1])[0]
-
-
-def watched_names(stack: Stack) -> list[str]:
-    """The names of the numbers that the program's `watch` gives."""
-    return list(watched_in_rows(stack, *_watched_example(stack).values()))
-
-
-def _watched_example(stack: Stack) -> dict[str, Tensor]:
+def _example(stack: Stack) -> dict[str, Tensor]:
+    """What the statistics of one row are computed from."""
     w, x = torch.zeros(stack.objective.layout.size, dtype=stack.dtype), stack.first_samples
     return {"w": w, "gradient": w.clone(), "change": w.clone(), "x": torch.zeros(x.shape[-2:], dtype=stack.dtype)}
 
 
-def program_text(stack: Stack, block: Block, noisy: bool) -> str:
+def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
     """The program for rows with this kind of rule."""
-    samples, rule = stack.samples, example(stack, block)
-    names = scalar_names(stack, block)
-    x, y = samples.splits["train"]
+    batches, rule, outputs = stack.batches, group.first, stack.runs[0].outputs
+    names = scalar_names(group)
+    x, y = batches.splits["train"]
     w = torch.zeros_like(stack.w[0] if stack.stacked else stack.w)
     state = rule.init(w)
-    objective = Objective(stack.objective.model, stack.setups[0].head)
+    objective = Objective(stack.objective.model, stack.runs[0].head)
 
     def update(w: Tensor, g: Tensor, x: Tensor, y: Tensor, c: Tensor, z: Tensor, **more: Tensor) -> None:
         noise = Noise(more["key"], more["rate"]) if noisy else None
-        outputs, gradient = objective.gradient(w, x, y, noise)
-        z.copy_(outputs)
+        logits, gradient = objective.gradient(w, x, y, noise)
+        z.copy_(logits)
         g.copy_(gradient)
         rule.step({name: more[name] for name in state}, w, gradient, dict(zip(names, c.unbind(), strict=True)))
 
     def written(name: str, bs: int) -> tuple[str, int]:
         batch = {"x": torch.zeros_like(x[:bs]), "y": torch.zeros_like(y[:bs])}
-        numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs(stack), dtype=w.dtype)}
+        numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs, dtype=w.dtype)}
         noise = {"key": torch.zeros((), dtype=torch.int64), "rate": torch.zeros((), dtype=torch.float64)}
         with torch.no_grad():
             return function(name, update, {"w": w, "g": torch.zeros_like(w), **state, **batch, **numbers, **noise})
 
-    def watch(values: Tensor, **tensors: Tensor) -> None:
-        for value, number in zip(values, watched_in_rows(stack, **tensors).values(), strict=True):
+    def statistics(values: Tensor, **tensors: Tensor) -> None:
+        for value, number in zip(values, row_module_statistics(stack, **tensors).values(), strict=True):
             value.copy_(number)
 
     def forward(w: Tensor, x: Tensor, z: Tensor) -> None:
         z.copy_(objective.logits(w, x))
 
-    last = samples.used - (stack.per_epoch - 1) * samples.bs
-    whole = written("update", samples.bs)
-    smaller = written("update_last", last) if last < samples.bs else ("constexpr auto update_last = update;", 0)
+    whole = written("update", batches.bs)
+    smaller = (
+        written("update_last", batches.last)
+        if batches.last < batches.bs
+        else ("constexpr auto update_last = update;", 0)
+    )
     with torch.no_grad():
         some = {
             "x": torch.zeros(SOME, x.shape[1], dtype=w.dtype),
-            "z": torch.zeros(SOME, outputs(stack), dtype=w.dtype),
+            "z": torch.zeros(SOME, outputs, dtype=w.dtype),
         }
         evaluation = function("forward", forward, {"w": w, **some})
-        values = torch.zeros(len(watched_names(stack)), dtype=torch.float64)
-        inside = function("watched", watch, {**_watched_example(stack), "values": values})
+        values = torch.zeros(len(statistics_names(stack)), dtype=torch.float64)
+        inside = function("of_layers", statistics, {**_example(stack), "values": values})
     loop = _LOOP.substitute(
         real=c_type(w.dtype),
         target=c_type(y.dtype),
-        bs=samples.bs,
-        last=last,
+        bs=batches.bs,
+        last=batches.last,
         inputs=x.shape[1],
-        outputs=outputs(stack),
+        outputs=outputs,
         tensors=2 + len(state),
         sizes=", ".join(str(len(tensor)) for tensor in (w, w, *state.values())),
         row=", ".join(f"row[{i}]" for i in range(2 + len(state))),

@@ -26,7 +26,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from nettrain.storage.files import append
+from nettrain.storage.atomic import append
 from nettrain.training.logging.scalar_records import records, scalar_records
 
 LAYERED = ("gradient_norm", "update_to_weight", "dead", "saturated")  # what is measured of every layer

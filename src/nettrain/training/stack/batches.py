@@ -1,4 +1,4 @@
-"""The data of one run, or of the rows of a stack, as tensors on the device."""
+"""The data of one run, or of the rows of a stack, as tensors on the device, and the batches of their epochs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,27 +7,28 @@ import torch
 from torch import Tensor
 
 from nettrain import random
-from nettrain.preparation.prepared import Setup
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.profile import stage
 
 
-class Samples:
+class Batches:
     """The splits of the runs, and the batches of their epochs: x (..., n, D), y (..., n).
 
     `...` is nothing where all runs see the same samples in the same order, and K, one for each row, otherwise. Rows
     with the same data share one copy of them, from which each batch is gathered.
     """
 
-    def __init__(self, setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> None:
-        first = setups[0]
+    def __init__(self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype) -> None:
+        first = runs[0]
         self.device = device
-        self.seeds = [setup.settings.seed for setup in setups]
-        data = list({id(setup.data): setup.data for setup in setups}.values())
+        self.seeds = [run.config.seed for run in runs]
+        data = list({id(run.data): run.data for run in runs}.values())
         position = {id(d): i for i, d in enumerate(data)}
-        self.copies = np.array([position[id(setup.data)] for setup in setups])  # of the data, by row
+        self.copies = np.array([position[id(run.data)] for run in runs])  # of the data, by row
         self.shared = len(data) == 1 and len(set(self.seeds)) == 1
         self.size = {name: len(rows) for name, rows in first.data.splits.items()}
-        self.bs = first.settings.batch_size(first.n_train)
-        self.used = first.updates_per_epoch * self.bs if first.settings.drop_last else first.n_train
+        self.bs, self.per_epoch, self.last = first.batch_size, first.updates_per_epoch, first.last_batch
+        self.used = (self.per_epoch - 1) * self.bs + self.last  # samples of an epoch
         classes = torch.int64 if first.data.y.dtype.kind == "i" else dtype
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
         for name in first.data.splits:
@@ -47,15 +48,18 @@ class Samples:
             index = torch.stack([orders[seed] for seed in self.seeds])
         return (index if self.shared else index + self._starts(split)).to(self.device)
 
-    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y of every batch, the training split in the order of this epoch."""
         index = self.order("train", epoch)
         if self.shared:  # one permuted copy, of which the batches are views
-            x, y = self._gather("train", index)
+            with stage("batch"):
+                x, y = self._gather("train", index)
             yield from zip(x.split(self.bs), y.split(self.bs), strict=True)
         else:
-            for batch in index.split(self.bs, dim=-1):
-                yield self._gather("train", batch)
+            for numbers in index.split(self.bs, dim=-1):
+                with stage("batch"):
+                    batch = self._gather("train", numbers)
+                yield batch
 
     def targets(self, split: str, epoch: int | None = None) -> Tensor:
         """y (..., n) of a split, in the order of `order`."""
@@ -68,8 +72,8 @@ class Samples:
             yield from zip(x.split(size), y.split(size), strict=True)
         else:
             starts = self._starts(split)
-            for part in torch.arange(self.size[split]).split(size):
-                yield self._gather(split, (starts + part).to(self.device))
+            for numbers in torch.arange(self.size[split]).split(size):
+                yield self._gather(split, (starts + numbers).to(self.device))
 
     def _starts(self, split: str) -> Tensor:
         """Where each row's samples begin in the split, (K, 1)."""
@@ -82,10 +86,10 @@ class Samples:
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone; data that none of them uses are dropped."""
         self.seeds = [self.seeds[row] for row in rows]
-        kept, self.copies = np.unique(self.copies[rows], return_inverse=True)
+        used, self.copies = np.unique(self.copies[rows], return_inverse=True)
         for name, (x, y) in self.splits.items():
-            index = torch.as_tensor(kept).to(self.device)
+            index = torch.as_tensor(used).to(self.device)
             blocks = [tensor.unflatten(0, (-1, self.size[name])) for tensor in (x, y)] if self.size[name] else []
-            if blocks and len(kept) < len(blocks[0]):
+            if blocks and len(used) < len(blocks[0]):
                 self.splits[name] = blocks[0].index_select(0, index).flatten(0, 1), blocks[1][index].flatten()
-        self.shared = len(kept) == 1 and len(set(self.seeds)) == 1
+        self.shared = len(used) == 1 and len(set(self.seeds)) == 1

@@ -1,8 +1,8 @@
-"""The update rules of a stack's rows: neighbouring rows with the same kind of rule are one block, updated together."""
+"""The update rules of a stack's rows: neighbouring rows with the same kind of rule are a group, updated together."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -11,15 +11,24 @@ import torch
 from torch import Tensor
 
 from nettrain.optimizers.rules import Coefficients, Rule, State
+from nettrain.training.stack.rows import take
 
 
 @dataclasses.dataclass
-class Block:
-    """Rows of w (K, P), all of them (`...`) where there is one run, and their rule with its state."""
+class RuleGroup:
+    """Rows of w (K, P), all of them (`...`) where there is one run, and their rule with its state.
+
+    `rule` has the rows' numbers as arrays (K, 1); `first` is the rule of the first row as it is.
+    """
 
     rule: Rule
+    first: Rule
     rows: slice | EllipsisType
     state: State
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        return kind(self.first)
 
     def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
@@ -44,7 +53,7 @@ class Block:
 
 
 def kind(rule: Rule) -> tuple[Any, ...]:
-    """What rules of one block have in common: their class, their switches, and which of their numbers are 0 or none.
+    """What rules of one group have in common: their class, their switches, and which of their numbers are 0 or none.
 
     Whatever a rule computes and remembers depends on that, and on nothing else of its fields.
     """
@@ -55,20 +64,20 @@ def _switch(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | str) else value > 0
 
 
-def blocks(rules: Sequence[Rule], w: Tensor) -> list[Block]:
-    """The blocks of K rules for the rows of w (K, P), or that of one rule for w (P,)."""
+def group_rules(rules: Sequence[Rule], w: Tensor) -> list[RuleGroup]:
+    """The groups of K rules for the rows of w (K, P), or that of one rule for w (P,)."""
     if w.dim() == 1:
-        return [Block(rules[0], ..., rules[0].init(w))]
-    found, start = [], 0
-    for _, alike in itertools.groupby(rules, kind):
-        rule = stacked_rule(list(alike))
-        end = start + len(rule.lr)  # type: ignore[arg-type]
-        found.append(Block(rule, slice(start, end), rule.init(w[start:end])))
+        return [RuleGroup(rules[0], rules[0], ..., rules[0].init(w))]
+    groups, start = [], 0
+    for _, neighbours in itertools.groupby(rules, kind):
+        alike = list(neighbours)
+        rule, end = _stacked(alike), start + len(alike)
+        groups.append(RuleGroup(rule, alike[0], slice(start, end), rule.init(w[start:end])))
         start = end
-    return found
+    return groups
 
 
-def stacked_rule(rules: Sequence[Rule]) -> Rule:
+def _stacked(rules: Sequence[Rule]) -> Rule:
     """One rule whose numbers are arrays (K, 1), a row for each of these rules of one kind."""
     first = rules[0]
     changes: dict[str, Any] = {}
@@ -79,17 +88,16 @@ def stacked_rule(rules: Sequence[Rule]) -> Rule:
     return dataclasses.replace(first, **changes)
 
 
-def select(
-    old: Sequence[Block], rules: Sequence[Rule], rows: list[int], take: Callable[[Tensor, Any], Tensor]
-) -> list[Block]:
-    """The blocks of a stack that goes on with the given rows alone; `rules` are those of the rows."""
-    new, position = [], 0
-    for block in old:
-        assert isinstance(block.rows, slice)
-        inside = [row - block.rows.start for row in rows if block.rows.start <= row < block.rows.stop]
+def select(groups: Sequence[RuleGroup], rules: Sequence[Rule], rows: list[int]) -> list[RuleGroup]:
+    """The groups of a stack that goes on with the given rows alone; `rules` are those of the rows."""
+    selected, position = [], 0
+    for group in groups:
+        assert isinstance(group.rows, slice)
+        inside = [row - group.rows.start for row in rows if group.rows.start <= row < group.rows.stop]
         if inside:
             end = position + len(inside)
-            state = {name: take(tensor, inside) for name, tensor in block.state.items()}
-            new.append(Block(stacked_rule(rules[position:end]), slice(position, end), state))
+            state = {name: take(tensor, inside) for name, tensor in group.state.items()}
+            alike = rules[position:end]
+            selected.append(RuleGroup(_stacked(alike), alike[0], slice(position, end), state))
             position = end
-    return new
+    return selected

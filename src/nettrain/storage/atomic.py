@@ -1,11 +1,9 @@
-"""How a run's files are written: whole or not at all, and checked when they are read."""
+"""How files are written: whole or not at all, and many of them together."""
 
 import contextlib
-import fcntl
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -14,11 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from nettrain.errors import CheckpointError, InUseError, StorageError
-
-FORMAT = 3  # of checkpoints; raised when their content changes
+from nettrain.errors import StorageError
 
 SYNCS = 16  # threads that wait for the disk at once
 
@@ -66,7 +60,7 @@ def replace_file(path: Path, content: bytes, keep: str | None = None, durable: b
     not: they have been deleted. Raises `StorageError` when the disk is full or the folder cannot be written; the old
     file then stays.
     """
-    temporary = path.with_name(_temporary(path.name, os.getpid()))
+    temporary = path.with_name(temporary_name(path.name, os.getpid()))
     written, group = _Written(path, temporary, keep), _together.get()
     with _written(written):
         if not path.parent.exists():
@@ -145,7 +139,8 @@ def replace_by(path: Path, other: Path) -> None:
         raise storage_error(path, error) from error
 
 
-def _temporary(name: str, process: int | str) -> str:
+def temporary_name(name: str, process: int | str) -> str:
+    """What a file is called while a process writes it."""
     return f".{name}.{process}.tmp"
 
 
@@ -154,32 +149,6 @@ def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, which is made if it is not there.
-
-    Raises `InUseError` if another process has locked it. The lock ends with the process, however that ends.
-    """
-    try:
-        new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for pattern in () if new else (_temporary("*", "*"), f"*/{_temporary('*', '*')}"):
-            for left in folder.glob(pattern):  # by a run that was killed while it wrote
-                left.unlink(missing_ok=True)
-        yield
-    except BlockingIOError as error:
-        raise InUseError(
-            f"{folder}: another run is using this folder; wait for its end or choose another one."
-        ) from error
     finally:
         os.close(descriptor)
 
@@ -222,50 +191,3 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a dictionary as JSON, whole or not at all."""
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def save_checkpoint(path: Path, content: dict[str, Any], keep: str | None = None) -> None:
-    """Save tensors and plain containers, whole or not at all; `keep` as for `replace_file`."""
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **content}, buffer)
-    replace_file(path, buffer.getvalue(), keep)
-
-
-def load_newest(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The checkpoint at `path`; where it is damaged or missing, the one saved before it, and a sentence that says so.
-
-    Raises `CheckpointError` as `load_checkpoint` does if neither can be read.
-    """
-    try:
-        return load_checkpoint(path), None
-    except CheckpointError as error:
-        previous = path.with_name("previous.pt")
-        if not previous.exists():
-            raise
-        return load_checkpoint(previous), f"{error} The one saved before it is used."
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, its checksums verified; nothing in it is executed.
-
-    Raises `CheckpointError` when it is missing, damaged, or of a format that this version does not read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load itself does not notice flipped bits
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError(f"{path}: no checkpoint of nettrain's, which are not compressed.")
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise CheckpointError(f"{path}: the checkpoint is damaged (checksum of {damaged}).")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such checkpoint.") from error
-    except Exception as error:  # what torch raises for other people's bytes is of a dozen types
-        raise CheckpointError(
-            f"{path}: the checkpoint is damaged or no checkpoint ({type(error).__name__})."
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, which this version reads.")
-    return content

@@ -1,0 +1,143 @@
+"""From a composed config to checked objects and back. Here `DictConfig` ends: the rest takes plain arguments."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from torch import Tensor, nn
+
+from nettrain.config.explain import unknown_key
+from nettrain.config.schema import GROUPS, Config, known_keys, parts
+from nettrain.data.encoding import Encoder
+from nettrain.errors import ConfigError, first_line
+from nettrain.parts import models
+from nettrain.parts.activations import Activation
+from nettrain.parts.heads import Auto, Head
+from nettrain.parts.models import RowModule
+from nettrain.registry import check, values_of
+from nettrain.vector import trainable
+
+
+def to_config(composed: DictConfig) -> Config:
+    """A composed config as checked objects. Raises `ConfigError` for a value that is missing or out of range."""
+    try:
+        config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key or 'config'}: a value has to be given.") from error
+    _check_keys(config, "")
+    config.batch_size(1)
+    check(config)
+    return config
+
+
+def load_config(container: dict[str, Any]) -> Config:
+    """The objects of a config that was saved as plain containers."""
+    settings = {key: value for key, value in container.items() if key not in GROUPS}
+    root = OmegaConf.merge(OmegaConf.structured(Config), settings)
+    assert isinstance(root, DictConfig)
+    for group in GROUPS:
+        node = container.get(group, {})
+        known = parts(group)
+        if node.get("name") not in known:
+            raise ConfigError(f"{group}={node.get('name')}: there is no such {group}; known are {', '.join(known)}.")
+        schema = OmegaConf.structured(known[node["name"]])
+        OmegaConf.set_struct(schema, False)  # a model of the user's own has keys that no schema knows
+        root[group] = OmegaConf.merge(schema, node)
+    return to_config(root)
+
+
+def saved_container(config: Config) -> dict[str, Any]:
+    """The config as plain containers, as a run's folder keeps it and `load_config` takes it back.
+
+    Paths of files are absolute, so that the run is at home in any folder; what concerns one start of the program alone,
+    such as `resume`, is not saved.
+    """
+    return {field.name: _saved(getattr(config, field.name), field) for field in dataclasses.fields(config)}
+
+
+def _saved(value: Any, field: dataclasses.Field | None = None) -> Any:
+    if dataclasses.is_dataclass(value):  # what was added to it beside its fields included
+        fields = {f.name: f for f in dataclasses.fields(value)}
+        return {k: _saved(v, fields.get(k)) for k, v in values_of(value).items()}
+    if field is not None and not field.metadata.get("saved", True):
+        return field.default
+    if field is not None and field.metadata.get("is_path", False):
+        return str(Path(value).expanduser().absolute())
+    return value
+
+
+def flat(container: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested containers as one dictionary with dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in container.items():
+        result.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return result
+
+
+def _check_keys(part: Any, path: str) -> None:
+    """Raise `ConfigError` for a key that was added to a node whose part does not know it, and for a changed name."""
+    names = [field.name for field in dataclasses.fields(part)]
+    for name, value in values_of(part).items():
+        if name not in names and not isinstance(part, models.Module):
+            raise unknown_key(path + name, known_keys())
+        if name == "name" and value != type(part).name:
+            raise ConfigError(f"{path}name={value}: choose a part by its group, {path.rstrip('.')}={value}.")
+        if dataclasses.is_dataclass(value):
+            _check_keys(value, f"{path}{name}.")
+
+
+def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
+    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target."""
+    fitting: list[Any] = [part for part in parts("head").values() if encoder.task in getattr(part, "tasks", ())]
+    if isinstance(head, Auto):
+        return next(part() for part in fitting if part.tasks[0] == encoder.task)
+    if encoder.task not in head.tasks:
+        what = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
+        names = " or ".join(f"head={part.name}" for part in fitting)
+        raise ConfigError(
+            f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use {names}."
+        )
+    return head
+
+
+def build_activation(chosen: Any) -> Activation:
+    """The activation of a config's part."""
+    return Activation(chosen.name, tuple((k, v) for k, v in values_of(chosen).items() if k != "name"))
+
+
+def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
+    """The model for these features and this head; a foreign module is tried on a few rows."""
+    inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
+    try:
+        model: nn.Module = config.model.build(inputs, outputs, build_activation(config.activation))
+    except (MemoryError, RuntimeError) as error:
+        if "alloc" not in str(error):
+            raise
+        sentence = f"model={config.model.name}: its parameters do not fit into memory; make it smaller."
+        raise ConfigError(sentence) from error
+    model.to(config.dtype)
+    if not isinstance(model, RowModule):
+        _try(model, inputs, outputs, config)
+    return model
+
+
+def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
+    target = config.model._target_
+    if not trainable(model):
+        raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
+    model.eval()
+    try:
+        with torch.no_grad():
+            z = model(torch.zeros(2, inputs, dtype=config.dtype))
+    except Exception as error:
+        raise ConfigError(
+            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {first_line(error)}."
+        ) from error
+    fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
+    if not isinstance(z, Tensor) or z.shape not in fits:
+        result = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+        raise ConfigError(
+            f"model._target_={target}: for a batch of 2 rows it gave {result}, the head needs the shape (2, {outputs})."
+        )

@@ -1,0 +1,61 @@
+"""The updates of a run whose optimizer is a solver: it evaluates a batch as often as it needs."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nettrain.optimizers.solvers import Solver
+from nettrain.parts.models import RowModule
+from nettrain.problem import Problem
+from nettrain.profile import stage
+from nettrain.training.engines.eager import forward
+from nettrain.training.engines.layer_statistics import layer_statistics
+from nettrain.training.engines.protocol import Updates
+from nettrain.training.stack.stack import Stack
+
+SAMPLES = 2**18  # in the forward passes of a population, or of rows of a Hessian, that are computed at once
+
+
+class SolverEngine:
+    """One update of the solver for each batch, left in the middle where `abandon()` is true."""
+
+    name = "eager"
+    updates_per_call = 1
+
+    def __init__(self, stack: Stack, solver: Solver, abandon: Callable[[], bool]) -> None:
+        self.stack, self.solver, self.abandon = stack, solver, abandon
+
+    def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
+        self.t = epoch * self.stack.per_epoch + first
+        self.left = itertools.islice(self.stack.batches.of_epoch(epoch), first, None)
+
+    def advance(self, number: int, last: bool) -> Updates:
+        stack, objective, solver = self.stack, self.stack.objective, self.solver
+        x, y = next(self.left)
+        value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
+        problem = Problem(value, isinstance(objective.model, RowModule), chunk, self.abandon)
+        # Until the update is over, all is as it was before.
+        w, state = stack.w.clone(), {name: tensor.clone() for name, tensor in stack.solver_state.items()}
+        seed = stack.runs[0].config.seed
+        with stage("update"):
+            if not state:
+                state = solver.init(problem, w, seed)
+            elif stack.per_epoch > 1:
+                solver.renew(problem, state, w)
+            solver.step(problem, state, w, self.t + 1, seed)
+        change = w - stack.w
+        stack.w.copy_(w)
+        stack.solver_state, self.t = state, self.t + 1
+        with torch.no_grad():
+            z = objective.logits(w, x)
+        return Updates(z, state.get("gradient"), change, problem.counts)
+
+    def forward(self, split: str, w: Tensor) -> Tensor:
+        return forward(self.stack, split, w)
+
+    def layer_statistics(self, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
+        return layer_statistics(self.stack, gradient, change)

@@ -1,0 +1,53 @@
+"""The scalars of all updates of an epoch, computed beforehand: learning rates, coefficients of the rules, noise."""
+
+import numpy as np
+import torch
+
+from nettrain import random
+from nettrain.optimizers.rules import Coefficients
+from nettrain.parts.models import RowModule
+from nettrain.random import Noise
+from nettrain.training.stack.stack import Stack
+
+
+def learning_rates(stack: Stack, epoch: int) -> np.ndarray:
+    """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
+    t = epoch * stack.per_epoch + np.arange(stack.per_epoch, dtype=float)
+    rates = [run.lr * run.config.schedule.lr_factors(t, stack.per_epoch, run.updates) for run in stack.runs]
+    return np.stack(rates, axis=1)[..., None] if stack.stacked else rates[0]
+
+
+def coefficients(stack: Stack, epoch: int, lr: np.ndarray) -> list[list[Coefficients]]:
+    """The rules' scalars for every update of the epoch: a list with those of each group."""
+    t = update_numbers(stack, epoch)
+    of_groups = [group.coefficients(t, lr, stack.device, stack.dtype) for group in stack.rule_groups]
+    return [list(update) for update in zip(*of_groups, strict=True)]
+
+
+def update_numbers(stack: Stack, epoch: int) -> np.ndarray:
+    """The numbers t = 1, 2, ... of the epoch's updates, (S,)."""
+    return epoch * stack.per_epoch + np.arange(1, stack.per_epoch + 1)
+
+
+def noise_keys(stack: Stack, epoch: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The keys, (S, K), of the noise of every update, and the rates of dropout, (K,); None if there is no noise."""
+    models = [run.model for run in stack.runs]
+    rates = [model.dropout if isinstance(model, RowModule) else None for model in models]
+    if not any(rate is None or rate > 0 for rate in rates):  # a foreign module may draw noise of its own
+        return None
+    t = epoch * stack.per_epoch + np.arange(stack.per_epoch)
+    keys = [random.noise_keys(run.config.seed, t) for run in stack.runs]
+    return np.stack(keys, 1), np.array([rate or 0.0 for rate in rates])
+
+
+def noises(stack: Stack, epoch: int) -> list[Noise | None]:
+    """The noise of every update of the epoch."""
+    noise = noise_keys(stack, epoch)
+    if noise is None:
+        return [None] * stack.per_epoch
+    keys, rates = noise
+    if not stack.stacked:
+        return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
+    rate = torch.as_tensor(rates[:, None, None], dtype=torch.float64).to(stack.device)
+    table = torch.as_tensor(keys[..., None, None], dtype=torch.int64).to(stack.device)
+    return [Noise(key, rate) for key in table.unbind()]
