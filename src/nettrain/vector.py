@@ -79,9 +79,3 @@ def state_dict(module: nn.Module, w: Tensor, buffers: dict[str, Tensor]) -> dict
 def join(tensors: Iterable[Tensor]) -> Tensor:
     """Tensors laid one after another in one vector."""
     return torch.cat([t.reshape(-1) for t in tensors])
-
-
-def bind(module: nn.Module, w: Tensor) -> None:
-    """Make a module's parameters views into the vector `w` of shape (P,): from then on they share memory."""
-    for (_, parameter), view in zip(trainable(module).items(), Layout.of(module).views(w).values(), strict=True):
-        parameter.data = view

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
 from nettrain.parts import activations
-from nettrain.parts.models import MLP, DenseNetwork, Linear, Module, Polynomial, RowModule
+from nettrain.parts.models import MLP, DenseNetwork, Linear, Module, Polynomial
 from nettrain.random import Noise
-from nettrain.vector import Layout, bind, flatten, join
+from nettrain.vector import Layout, flatten
 
 ROWS: dict[str, Any] = {
     "linear": Linear().build(4, 3, activations.tanh),
@@ -95,24 +95,6 @@ def test_each_hidden_layer_has_a_mask_of_its_own() -> None:
     parameters = {key: torch.eye(100) if p.dim() == 2 else torch.zeros(100) for key, p in network.named_parameters()}
     passed = network.logits(parameters, torch.ones(100, 100), Noise(5, 0.5)) > 0
     assert passed.double().mean().item() == pytest.approx(0.25, abs=0.02)  # both masks; 0.5 if they were the same
-
-
-@each_row_module
-def test_bound_parameters_are_views_of_the_vector_and_the_state_dict_still_works(name: str) -> None:
-    module: RowModule = ROWS[name].double()
-    state = {key: value.clone() for key, value in module.state_dict().items()}
-    x = inputs(ROWS[name])
-    expected = module(x)
-    w = flatten(module)
-    bind(module, w)
-    assert torch.equal(module(x), expected)
-    for key, view in Layout.of(module).views(w).items():
-        assert view.data_ptr() == module.get_parameter(key).data_ptr()
-    w.zero_()
-    assert all(not p.any() for p in module.parameters())
-    module.load_state_dict(state)  # fills the vector through the views
-    assert torch.equal(w, join(state.values()))
-    assert module.state_dict().keys() == state.keys()
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 5])

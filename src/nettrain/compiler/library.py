@@ -82,8 +82,16 @@ def _run(command: list[str], abandon: Callable[[], bool]) -> tuple[int, str] | N
                 return process.returncode, said.decode(errors="replace")
             except subprocess.TimeoutExpired:
                 if abandon():
-                    os.killpg(process.pid, signal.SIGKILL)
+                    _kill(process)
                     return None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a compiler and the programs that it has started."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _processor() -> str:

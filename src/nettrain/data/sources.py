@@ -10,7 +10,8 @@ from typing import Optional
 import numpy as np
 from omegaconf import MISSING
 
-from nettrain.data import bundled, toys
+from nettrain.data import toys
+from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
 from nettrain.data.reading import read_table
 from nettrain.data.table import Table
@@ -45,53 +46,46 @@ class Dataset(ABC):
 
 
 @dataclass
-class Digits(Dataset):
+class Bundled(Dataset):
+    """A data set that lies in the package."""
+
+    def load(self) -> Table:
+        return bundled(self.name)
+
+
+@dataclass
+class Digits(Bundled):
     """1797 handwritten digits, 8 x 8 grey values, 10 classes (scikit-learn)."""
 
     name: str = "digits"
 
-    def load(self) -> Table:
-        return bundled.bundled_digits()
-
 
 @dataclass
-class Iris(Dataset):
+class Iris(Bundled):
     """150 iris flowers, 4 measures, 3 species (scikit-learn)."""
 
     name: str = "iris"
 
-    def load(self) -> Table:
-        return bundled.bundled_classification(self.name, "iris.csv", bundled.IRIS_FEATURES)
-
 
 @dataclass
-class Wine(Dataset):
+class Wine(Bundled):
     """178 Italian wines, 13 chemical measures, 3 growers (scikit-learn)."""
 
     name: str = "wine"
 
-    def load(self) -> Table:
-        return bundled.bundled_classification(self.name, "wine_data.csv", bundled.WINE_FEATURES)
-
 
 @dataclass
-class BreastCancer(Dataset):
+class BreastCancer(Bundled):
     """569 tumours, 30 measures, malignant or benign (scikit-learn)."""
 
     name: str = "breast_cancer"
 
-    def load(self) -> Table:
-        return bundled.bundled_classification(self.name, "breast_cancer.csv", bundled.BREAST_CANCER_FEATURES)
-
 
 @dataclass
-class Diabetes(Dataset):
+class Diabetes(Bundled):
     """442 diabetes patients, 10 measures, progression after a year (regression, scikit-learn)."""
 
     name: str = "diabetes"
-
-    def load(self) -> Table:
-        return bundled.bundled_diabetes()
 
 
 @dataclass

@@ -139,9 +139,7 @@ class SGD(RuleOptimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        hyperparameters = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        implementation = {"foreach": None, "differentiable": False, "fused": None}
-        super().__init__(params, {**hyperparameters, "nesterov": nesterov, "maximize": maximize, **implementation})
+        super().__init__(params, _arguments(locals(), foreach=None, differentiable=False, fused=None))
 
     def rule(self, group: dict[str, Any]) -> rules.Rule:
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
@@ -168,15 +166,7 @@ class Adagrad(RuleOptimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "maximize": maximize,
-        }
-        super().__init__(params, {**defaults, "foreach": None, "differentiable": False, "fused": None})
+        super().__init__(params, _arguments(locals(), foreach=None, differentiable=False, fused=None))
 
     def rule(self, group: dict[str, Any]) -> rules.Rule:
         return rules.Adagrad(**_named(group, "lr", "weight_decay", "lr_decay", "initial_accumulator_value", "eps"))
@@ -197,16 +187,7 @@ class RMSprop(RuleOptimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "alpha": alpha,
-            "eps": eps,
-            "centered": centered,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, {**defaults, "foreach": None, "capturable": False, "differentiable": False})
+        super().__init__(params, _arguments(locals(), foreach=None, capturable=False, differentiable=False))
 
     def rule(self, group: dict[str, Any]) -> rules.Rule:
         return rules.RMSprop(**_named(group, "lr", "weight_decay", "alpha", "eps", "momentum", "centered"))
@@ -232,18 +213,8 @@ class Adam(RuleOptimizer):
         decoupled_weight_decay: bool = False,
         bias_correction: bool = True,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "bias_correction": bias_correction,
-        }
         implementation = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
-        super().__init__(params, {**defaults, **implementation})
+        super().__init__(params, _arguments(locals(), **implementation))
 
     def rule(self, group: dict[str, Any]) -> rules.Rule:
         beta1, beta2 = group["betas"]
@@ -283,6 +254,12 @@ class AdamW(Adam):
         super().__setstate__(state)
         for group in self.param_groups:
             group["decoupled_weight_decay"] = True  # also after Adam's state dict, as torch has it
+
+
+def _arguments(constructor: dict[str, Any], **implementation: Any) -> dict[str, Any]:
+    """The hyperparameters among a constructor's local variables, and the keys by which torch chooses its variant."""
+    others = ("self", "params", "implementation", "__class__")
+    return {**{key: value for key, value in constructor.items() if key not in others}, **implementation}
 
 
 def _named(group: dict[str, Any], *keys: str) -> dict[str, Any]:

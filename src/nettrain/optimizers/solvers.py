@@ -1,6 +1,5 @@
 """What curvature and search methods share: a solver takes a whole problem, not one gradient, and makes an update."""
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -80,11 +79,9 @@ def require_memory(needed: int, device: torch.device, what: str, instead: str) -
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that programs can still take there: Linux knows them, elsewhere all of the host's memory stands in."""
+    """Bytes that programs can still take there."""
+    import psutil
+
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(psutil.virtual_memory().available)

@@ -1,6 +1,7 @@
 """How files are written: whole or not at all, and many of them together."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -41,7 +42,7 @@ class _Written:
 
     def sync_name(self) -> None:
         if self.temporary:
-            _fsync(self.path.parent)
+            _fsync_names(self.path.parent)
 
     def withdraw(self) -> None:
         if self.temporary:
@@ -134,7 +135,7 @@ def replace_by(path: Path, other: Path) -> None:
     """Give another file in the same folder the name `path`, durably. Raises `StorageError` as `replace_file` does."""
     try:
         os.replace(other, path)
-        _fsync(path.parent)
+        _fsync_names(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
 
@@ -145,10 +146,25 @@ def temporary_name(name: str, process: int | str) -> str:
 
 
 def _fsync(path: Path) -> None:
-    """Bring the content of a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring the content of a file to the disk."""
+    descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system does that: Windows and some servers do not."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(descriptor)
 

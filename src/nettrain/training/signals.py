@@ -5,7 +5,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _latest: int | None = None
 
 
@@ -15,7 +15,10 @@ def latest() -> int | None:
 
 
 class Signals:
-    """A context in which SIGINT, SIGTERM and SIGHUP only set `received`; a second one acts as it would without us."""
+    """A context in which SIGINT, SIGTERM and SIGHUP only set `received`; a second one acts as it would without us.
+
+    One that is ignored, as under `nohup`, stays so. In a thread other than the main one nothing is taken over.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -23,7 +26,8 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._receive) for number in taken}
         return self
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from nettrain.training.signals import SIGNALS, latest
 
-_PASSED_ON = signal.SIGUSR1
+_PASSED_ON: int | None = getattr(signal, "SIGUSR1", None)  # Windows has none: there Ctrl-C alone reaches all
 _received: int | None = None  # in the main process the sweep's signal, in a worker the one that has ended its run
 _training = False
 
@@ -39,8 +39,9 @@ def passing_signals_on() -> Iterator[None]:
         for next_one in SIGNALS:
             signal.signal(next_one, signal.default_int_handler)
         processes = [worker.pid for worker in multiprocessing.active_children() if worker.pid is not None]
-        for process in processes:
-            os.kill(process, _PASSED_ON)
+        if _PASSED_ON is not None:
+            for process in processes:
+                os.kill(process, _PASSED_ON)
         if not processes:
             raise KeyboardInterrupt
 
@@ -60,7 +61,7 @@ def taking_signals() -> Iterator[None]:
     if not is_worker():
         yield
         return
-    for number in (*SIGNALS, _PASSED_ON):
+    for number in (*SIGNALS, *([_PASSED_ON] if _PASSED_ON else [])):
         signal.signal(number, _interrupt)
     _training = True
     try:

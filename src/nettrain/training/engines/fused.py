@@ -5,6 +5,7 @@ torch.
 """
 
 import ctypes
+import os
 from collections.abc import Callable
 from string import Template
 
@@ -62,7 +63,8 @@ class Fused:
         if program is None:
             raise Abandoned
         self.rule, self.names, self.dtype, self.threads, self.program = rule, names, dtype, threads, program
-        self.parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)  # every OpenMP library has that name
+        # Every OpenMP library has that name; Windows cannot look for it in the whole process.
+        self.parallel = None if os.name == "nt" else getattr(ctypes.CDLL(None), "GOMP_parallel", None)
         self.scratch = torch.empty(threads * program.scratch_bytes(), dtype=torch.uint8)
 
     def step(self, state: State, w: Tensor, g: Tensor, c: Coefficients) -> None:
