@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nettrain.app.jobs.folder import discard, hydra_settings, note_missing
 from nettrain.app.jobs.job import train_run
+from nettrain.app.jobs.resume import with_resumed_parts
 from nettrain.config.explain import explain
 from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.schema import config_folder, known_keys, register
@@ -95,7 +96,7 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
     overrides = overrides_of(config) if isinstance(config, Mapping) else list(config)
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("train", with_module(overrides), return_hydra_config=True)
+            composed = compose("train", with_module(with_resumed_parts(overrides)), return_hydra_config=True)
         hydra = composed.hydra
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)

@@ -27,7 +27,7 @@ try:
     from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
     from nettrain.app.jobs.folder_match import match_folder
     from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
-    from nettrain.app.jobs.resume import with_saved_config
+    from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
     from nettrain.app.sweep import sweep, workers
     from nettrain.config.build import to_config
     from nettrain.config.explain import explain
@@ -53,7 +53,7 @@ def main() -> None:
         if {"--help", "-h"} & set(sys.argv):
             print(help_text(sys.argv[1:]))
         else:
-            sys.argv[1:] = with_module(with_saved_config(for_hydra(sys.argv[1:])))
+            sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(sys.argv[1:]))))
             _job()
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error, known_keys()))

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import load_config, saved_container
 from nettrain.config.overrides import config_options, overrides_of
-from nettrain.config.schema import GROUPS, Config
+from nettrain.config.schema import GROUPS, Config, parts
 from nettrain.config.scopes import identity, may_change_on_resume, resumable_keys
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.preparation.prepared import PreparedRun
@@ -32,6 +32,19 @@ def with_saved_config(arguments: list[str]) -> list[str]:
     container = {key: value for key, value in container.items() if key not in ("resume", "trust")}  # of older versions
     first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
     return [*rest[:first], *overrides_of(container), *rest[first:]]
+
+
+def with_resumed_parts(arguments: list[str]) -> list[str]:
+    """With `resume=RUN`, the overrides with the parts of that run, so that their keys are known."""
+    folder = next((a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("resume=")), None)
+    if folder is None or not (Path(folder) / ".hydra" / "config.yaml").is_file():
+        return arguments
+    saved = RunFolder(folder).config
+    asked = [argument.partition("=")[0] for argument in arguments]
+    names = {group: OmegaConf.select(saved, f"{group}.name") for group in GROUPS if group not in asked}
+    chosen = [f"{group}={name}" for group, name in names.items() if name in parts(group)]
+    first = next(i for i, argument in enumerate(arguments) if "=" in argument)
+    return [*arguments[:first], *chosen, *arguments[first:]]
 
 
 def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Config, Path]:

@@ -56,7 +56,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             outcomes[i] = taken_up
         else:
             jobs[i] = taken_up
-    quiet = all(job.config.quiet for job in jobs.values())
+    quiet = all(config.quiet for config in configs if config)
     if outcomes and not quiet:
         say(f"{folder}: {len(outcomes)} of {len(configs)} runs are complete already")
     if jobs:
