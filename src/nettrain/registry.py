@@ -53,13 +53,13 @@ def option(
 @cache
 def options(part: type, prefix: str = "") -> dict[str, dataclasses.Field]:
     """The fields of a dataclass, and of those inside it, by their dotted keys; its `name` is none of them."""
-    found: dict[str, dataclasses.Field] = {}
+    fields: dict[str, dataclasses.Field] = {}
     for field in dataclasses.fields(part):
         if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            found |= options(field.type, f"{prefix}{field.name}.")
+            fields |= options(field.type, f"{prefix}{field.name}.")
         elif field.name != "name":
-            found[prefix + field.name] = field
-    return found
+            fields[prefix + field.name] = field
+    return fields
 
 
 def values_of(part: Any) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def allowed(field: dataclasses.Field) -> str:
 
 def named_parts(*modules: ModuleType) -> dict[str, type]:
     """The dataclasses defined in some modules, by their `name`; the bases that parts share have none."""
-    found: dict[str, type] = {}
+    parts: dict[str, type] = {}
     for module in modules:
         for part in vars(module).values():
             is_part = isinstance(part, type) and dataclasses.is_dataclass(part) and part.__module__ == module.__name__
             if is_part and (name := str(getattr(part, "name", ""))):
-                found[name] = part
-    return found
+                parts[name] = part
+    return parts
 
 
 def check(part: Any, path: str = "") -> None:

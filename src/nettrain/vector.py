@@ -37,13 +37,13 @@ class Layout:
     @cached_property
     def layers(self) -> dict[str, slice]:
         """Where each layer lies in the vector, by name: the parameters of one submodule, which are neighbours."""
-        found: dict[str, slice] = {}
+        slices: dict[str, slice] = {}
         end = 0
         for name, size in zip(self.names, self.sizes, strict=True):
             layer = name.rpartition(".")[0] or name
             begin, end = end, end + size
-            found[layer] = slice(found[layer].start if layer in found else begin, end)
-        return found
+            slices[layer] = slice(slices[layer].start if layer in slices else begin, end)
+        return slices
 
     def views(self, w: Tensor) -> dict[str, Tensor]:
         """The parameters as views into `w` of shape (..., P): each of shape (..., *its own shape)."""
@@ -73,7 +73,9 @@ def state_dict(module: nn.Module, w: Tensor, buffers: dict[str, Tensor]) -> dict
     first_names = {id(p): name for name, p in module.named_parameters()}
     names = {name: first_names[id(p)] for name, p in module.named_parameters(remove_duplicate=False)}  # tied ones, too
     values = {**Layout.of(module).views(w), **buffers}
-    return {key: values.get(names.get(key, key), own).detach().clone() for key, own in module.state_dict().items()}
+    return {
+        key: values.get(names.get(key, key), tensor).detach().clone() for key, tensor in module.state_dict().items()
+    }
 
 
 def join(tensors: Iterable[Tensor]) -> Tensor:

@@ -24,7 +24,7 @@ class BuildError(Exception):
 def compiler() -> str | None:
     """The C++ compiler: the one that CXX names, else g++ or clang++; None if there is none."""
     names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return next((program for name in names if (program := shutil.which(name))), None)
 
 
 def library(text: str, abandon: Callable[[], bool]) -> ctypes.CDLL | None:

@@ -24,7 +24,7 @@ class Loop:
         """Whether the statement can be computed in this loop: no element needs another one of what is written."""
         if not self.elementwise or statement.out.shape != self.shape:
             return False
-        return not any(_conflict(statement, own, self.shape) for own in self.statements)
+        return not any(_conflict(statement, earlier, self.shape) for earlier in self.statements)
 
 
 def place(access: Access, shape: tuple[int, ...]) -> Place:
@@ -33,11 +33,11 @@ def place(access: Access, shape: tuple[int, ...]) -> Place:
 
 def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> list[Loop]:
     """The statements in loops, in an order in which they can be computed."""
-    found: list[Loop] = []
+    made: list[Loop] = []
     for statement in _needed(recording):
         elementwise = is_elementwise(statement)
         home = None
-        for loop in reversed(found if elementwise else []):
+        for loop in reversed(made if elementwise else []):
             if loop.takes(statement):
                 home = loop
             if home or any(_depends(statement, other) for other in loop.statements):
@@ -45,25 +45,25 @@ def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> 
         if home:
             home.statements.append(statement)
         else:
-            found.append(Loop([statement], elementwise))
-    for loop in found:
-        others = [access for other in found if other is not loop for s in other.statements for access in s.reads]
+            made.append(Loop([statement], elementwise))
+    for loop in made:
+        others = [access for other in made if other is not loop for s in other.statements for access in s.reads]
         loop.stored = {
             place(s.out, loop.shape)
             for s in loop.statements
             if s.out.buffer < len(recording.names) or any(s.out.overlaps(access) for access in others)
         }
-    return found
+    return made
 
 
 def _needed(recording: Recording) -> list[Statement]:
     """The statements whose results are read, or lie in the function's own tensors."""
-    live, kept = set(range(len(recording.names))), []
+    live, needed = set(range(len(recording.names))), []
     for statement in reversed(recording.statements):
         if statement.out.buffer in live:
-            kept.append(statement)
+            needed.append(statement)
             live.update(access.buffer for access in statement.reads)
-    return kept[::-1]
+    return needed[::-1]
 
 
 def _depends(later: Statement, earlier: Statement) -> bool:
@@ -87,16 +87,16 @@ def _conflict(one: Statement, other: Statement, shape: tuple[int, ...]) -> bool:
 def collapsed(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
     """A loop nest with as few dimensions as possible: its sizes, and the strides of each access over it."""
     sizes: list[int] = []
-    kept: list[list[int]] = [[] for _ in strides]
+    collapsed: list[list[int]] = [[] for _ in strides]
     for d, size in enumerate(shape):
         if size == 1:
             continue
-        if sizes and all(own[-1] == given[d] * size for own, given in zip(kept, strides, strict=True)):
+        if sizes and all(merged[-1] == stride[d] * size for merged, stride in zip(collapsed, strides, strict=True)):
             sizes[-1] *= size
-            for own, given in zip(kept, strides, strict=True):
-                own[-1] = given[d]
+            for merged, stride in zip(collapsed, strides, strict=True):
+                merged[-1] = stride[d]
         else:
             sizes.append(size)
-            for own, given in zip(kept, strides, strict=True):
-                own.append(given[d])
-    return sizes, kept
+            for merged, stride in zip(collapsed, strides, strict=True):
+                merged.append(stride[d])
+    return sizes, collapsed

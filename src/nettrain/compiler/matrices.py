@@ -21,13 +21,13 @@ def _product(statement: Statement) -> list[str]:
         added = pointer(bias)
     kind = c_type(c.dtype)
     sizes = f"{kind}, {rows}, {columns}, {inner}, {sa}"
-    given = f"({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"
+    arguments = f"({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"
     if jc != 1 and columns > 1:
         raise CannotCompile("there is no code for a product into columns")
     if ka == 1 and kb == 1 and inner > 1:
-        return [f"product_by_columns<{sizes}, {jb}, {ldc}>{given}"]
+        return [f"product_by_columns<{sizes}, {jb}, {ldc}>{arguments}"]
     if jb == 1 or columns == 1:
-        return [f"product_by_rows<{sizes}, {ka}, {kb}, {ldc}>{given}"]
+        return [f"product_by_rows<{sizes}, {ka}, {kb}, {ldc}>{arguments}"]
     raise CannotCompile("there is no code for a product of matrices that lie like these")
 
 
@@ -36,13 +36,14 @@ def _reduction(start: str, step: str, end: str = "{}", vectors: str = "") -> Cal
 
     def write(statement: Statement) -> list[str]:
         x, out, kind = statement.operands["self"], statement.out, c_type(statement.out.dtype)
-        reduced, kept = _dimensions(statement, x)
-        into = out.strides if len(out.shape) == len(kept) else [out.strides[d] for d in kept]
-        i, j = [f"i{n}" for n in range(len(kept))], [f"j{n}" for n in range(len(reduced))]
-        strides = [x.strides[d] for d in (*kept, *reduced)]
+        reduced, remaining = _dimensions(statement, x)
+        into = out.strides if len(out.shape) == len(remaining) else [out.strides[d] for d in remaining]
+        i, j = [f"i{n}" for n in range(len(remaining))], [f"j{n}" for n in range(len(reduced))]
+        strides = [x.strides[d] for d in (*remaining, *reduced)]
         target, value = element(out, i, into), f"({kind}){element(x, [*i, *j], strides)}"
-        outer, inner = [x.shape[d] for d in kept], [x.shape[d] for d in reduced]
-        if kept and x.strides[kept[-1]] == 1 and x.shape[kept[-1]] > 1 and end == "{}":  # rows are added up
+        outer, inner = [x.shape[d] for d in remaining], [x.shape[d] for d in reduced]
+        last = remaining[-1] if remaining else None
+        if last is not None and x.strides[last] == 1 and x.shape[last] > 1 and end == "{}":  # rows are added up
             return [
                 *nest(outer, [f"{target} = {start};"]),
                 *nest(inner, nest(outer, [f"{target} = {step.format(s=target, x=value)};"]), "", "j"),
@@ -65,9 +66,9 @@ def _norm(statement: Statement) -> list[str]:
 
 def _dimensions(statement: Statement, x: Access) -> tuple[list[int], list[int]]:
     """The dimensions that are reduced, and those that are kept."""
-    given: Any = statement.operands.get("dim")
-    given = list(range(len(x.shape))) if given in (None, []) else [given] if isinstance(given, int) else given
-    reduced = sorted(d % len(x.shape) for d in given)
+    dims: Any = statement.operands.get("dim")
+    dims = list(range(len(x.shape))) if dims in (None, []) else [dims] if isinstance(dims, int) else dims
+    reduced = sorted(d % len(x.shape) for d in dims)
     return reduced, [d for d in range(len(x.shape)) if d not in reduced]
 
 

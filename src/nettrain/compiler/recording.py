@@ -46,8 +46,8 @@ class Access:
     def broadcast(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The strides with which it is read over a larger shape."""
         missing = len(shape) - len(self.shape)
-        own = zip(self.shape, self.strides, shape[missing:], strict=True)
-        return (0,) * missing + tuple(0 if size == 1 and wanted != 1 else stride for size, stride, wanted in own)
+        dimensions = zip(self.shape, self.strides, shape[missing:], strict=True)
+        return (0,) * missing + tuple(0 if size == 1 and wanted != 1 else stride for size, stride, wanted in dimensions)
 
     def overlaps(self, other: "Access") -> bool:
         (a, b), (c, d) = self.span, other.span
@@ -64,10 +64,10 @@ class Statement:
 
     @property
     def reads(self) -> list[Access]:
-        found = []
+        accesses = []
         for operand in self.operands.values():
-            found += [a for a in (operand if isinstance(operand, list) else [operand]) if isinstance(a, Access)]
-        return found
+            accesses += [a for a in (operand if isinstance(operand, list) else [operand]) if isinstance(a, Access)]
+        return accesses
 
 
 @dataclass
@@ -126,9 +126,9 @@ class _Recorder(TorchDispatchMode):
         if name not in self.known or not isinstance(result, Tensor):
             raise CannotCompile(f"there is no code for {func._schema.name}")
         schema = func._schema.arguments
-        given = {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
+        values = {argument.name: value for argument, value in zip(schema, args, strict=False)} | kwargs
         operands = {
-            argument.name: self._operand(given.get(argument.name, argument.default_value))
+            argument.name: self._operand(values.get(argument.name, argument.default_value))
             for argument in schema
             if argument.name != "out" and not (argument.name == "self" and name in _OVERWRITING)
         }
@@ -175,19 +175,19 @@ def _is_view(func: OpOverload, args: Any, result: Any) -> bool:
     if any(argument.alias_info is not None and argument.alias_info.is_write for argument in func._schema.arguments):
         return False
     flat = [item for value in args for item in (value if isinstance(value, list | tuple) else [value])]
-    given = {item.untyped_storage().data_ptr() for item in flat if isinstance(item, Tensor)}
+    addresses = {item.untyped_storage().data_ptr() for item in flat if isinstance(item, Tensor)}
     results = result if isinstance(result, list | tuple) else [result]
-    return all(isinstance(item, Tensor) and item.untyped_storage().data_ptr() in given for item in results)
+    return all(isinstance(item, Tensor) and item.untyped_storage().data_ptr() in addresses for item in results)
 
 
 def _copies(out: Access, tensors: list[Access], dim: int) -> list[Statement]:
     """A concatenation: each tensor is copied into its part of the result."""
-    dim, start, found = dim % len(out.shape), out.offset, []
+    dim, start, copies = dim % len(out.shape), out.offset, []
     for tensor in tensors:
         part = replace(out, offset=start, shape=tensor.shape)
-        found.append(Statement("copy", part, {"src": tensor}))
+        copies.append(Statement("copy", part, {"src": tensor}))
         start += tensor.shape[dim] * out.strides[dim]
-    return found
+    return copies
 
 
 def _decomposition(func: OpOverload) -> Callable[..., Any] | None:

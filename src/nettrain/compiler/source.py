@@ -24,9 +24,9 @@ def function(name: str, does: Callable[..., None], tensors: Mapping[str, Tensor]
     Raises `CannotCompile` for what there is no code for.
     """
     recording = record(does, tensors, {*EXPRESSIONS, *MATRICES, "cat"})
-    found = loops(recording, lambda statement: statement.op in EXPRESSIONS)
-    stored = {stored_place[0] for loop in found for stored_place in loop.stored}
-    needed = stored | {access.buffer for loop in found for s in loop.statements for access in s.reads}
+    all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
+    stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
+    needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}
     parameters = [f"{c_type(d)}* __restrict b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
     lines, bytes_ = [f"static void {name}({', '.join(parameters)}, char* __restrict scratch) {{"], 0
     for i in range(len(recording.names), len(recording.sizes)):
@@ -38,7 +38,7 @@ def function(name: str, does: Callable[..., None], tensors: Mapping[str, Tensor]
             lines.append(f"  {kind}* __restrict b{i} = ({kind}*)(scratch + {bytes_});")
             size = recording.sizes[i] * recording.dtypes[i].itemsize
             bytes_ += -(-size // ALIGNMENT) * ALIGNMENT
-    for loop in found:
+    for loop in all_loops:
         code = _elementwise(loop) if loop.elementwise else MATRICES[loop.statements[0].op](loop.statements[0])
         lines += ["  " + line for line in code]
     return "\n".join([*lines, "}"]), bytes_
@@ -49,7 +49,8 @@ def _elementwise(loop: Loop) -> list[str]:
     sizes, strides = collapsed(loop.shape, [access.broadcast(loop.shape) for access in accesses])
     indices = [f"i{d}" for d in range(len(sizes))]
     elements = {
-        place(access, loop.shape): element(access, indices, own) for access, own in zip(accesses, strides, strict=True)
+        place(access, loop.shape): element(access, indices, steps)
+        for access, steps in zip(accesses, strides, strict=True)
     }
     flat = element_number(indices, sizes)
     values: dict[Place, str] = {}  # what has been computed of an element already
@@ -86,6 +87,6 @@ def _computed_in(statement: Statement) -> torch.dtype:
     """The type in which an operation computes: that of its result, or in comparisons that of its operands."""
     if statement.out.dtype != torch.bool:
         return statement.out.dtype
-    found: list[Any] = [torch.empty(a.shape, dtype=a.dtype, device="meta") for a in statement.reads]
-    found += [value for value in statement.operands.values() if isinstance(value, bool | int | float)]
-    return torch.result_type(*found[:2]) if len(found) > 1 else found[0].dtype if found else torch.bool
+    examples: list[Any] = [torch.empty(a.shape, dtype=a.dtype, device="meta") for a in statement.reads]
+    examples += [value for value in statement.operands.values() if isinstance(value, bool | int | float)]
+    return torch.result_type(*examples[:2]) if len(examples) > 1 else examples[0].dtype if examples else torch.bool

@@ -54,9 +54,9 @@ class Composer:
             self._keep(base.task, override.key_or_group)
         ConfigLoaderImpl._apply_overrides_to_config(plain, base.task)
         hydra = copy.deepcopy(base.hydra)
-        own = [override for override in parsed if not override.is_hydra_override()]
-        hydra["overrides"]["task"] = [override.input_line for override in own]
-        hydra["job"]["override_dirname"] = get_overrides_dirname(own, **hydra["job"]["config"]["override_dirname"])
+        task = [override for override in parsed if not override.is_hydra_override()]
+        hydra["overrides"]["task"] = [override.input_line for override in task]
+        hydra["job"]["override_dirname"] = get_overrides_dirname(task, **hydra["job"]["config"]["override_dirname"])
         return Composed(base.task, hydra)
 
     def _keep(self, task: DictConfig, key: str) -> None:

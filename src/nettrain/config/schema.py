@@ -75,12 +75,12 @@ def known_options() -> dict[str, dict[str, dataclasses.Field]]:
 
     The name is empty for the root keys.
     """
-    found = {key: {"": field} for key, field in options(Settings).items()}
+    known = {key: {"": field} for key, field in options(Settings).items()}
     for group in GROUPS:
         for name, part in parts(group).items():
             for key, field in options(part, f"{group}.").items():
-                found.setdefault(key, {})[name] = field
-    return found
+                known.setdefault(key, {})[name] = field
+    return known
 
 
 def known_keys() -> dict[str, list[str]]:

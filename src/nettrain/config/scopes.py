@@ -68,12 +68,12 @@ def shared_by_rows(config: Config) -> str:
 
 def _shared(part: Any) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(part)}
-    found: dict[str, Any] = {}
+    common: dict[str, Any] = {}
     for name, value in values_of(part).items():
         each_has_its_own = name in fields and fields[name].metadata.get("per_row", False)
         if not each_has_its_own and not getattr(value, "per_row", False):
-            found[name] = _shared(value) if dataclasses.is_dataclass(value) else value
-    return found
+            common[name] = _shared(value) if dataclasses.is_dataclass(value) else value
+    return common
 
 
 @cache

@@ -76,8 +76,8 @@ def texts(raw: RawTable, name: str) -> np.ndarray:
         values, inverse = np.unique(_array(column), return_inverse=True)
         shortest = [None if math.isnan(value) else _shortest(value) for value in values.tolist()]
         return np.array(shortest, dtype=object)[inverse]
-    found, codes = _distinct(_cells(column))
-    return np.array([*map(_canonical, found), None], dtype=object)[codes]
+    distinct, codes = _distinct(_cells(column))
+    return np.array([*map(_canonical, distinct), None], dtype=object)[codes]
 
 
 def is_none(values: np.ndarray) -> np.ndarray:
@@ -153,8 +153,8 @@ def _distinct(cells: "pa.ChunkedArray") -> tuple[list[str], np.ndarray]:
     import pyarrow as pa
 
     encoded = pa.chunked_array(cells, pa.string()).combine_chunks().dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    return found, encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+    distinct = encoded.dictionary.to_pylist()
+    return distinct, encoded.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
 
 
 def _array(column: "pa.ChunkedArray") -> np.ndarray:

@@ -160,9 +160,9 @@ class Encoder:
     @classmethod
     def from_state(cls, state: str) -> "Encoder":
         """The encoder whose `state` this was."""
-        kept = json.loads(state)
-        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in kept["columns"]]
-        return cls(**{**kept, "columns": columns})
+        content = json.loads(state)
+        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in content["columns"]]
+        return cls(**{**content, "columns": columns})
 
 
 def _means_and_scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

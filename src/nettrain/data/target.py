@@ -51,12 +51,12 @@ def class_indices(raw: RawTable, name: str, classes: list[str]) -> np.ndarray:
     """The column's labels as int64 indices into `classes`, shape (n,); `DataError` with row for another label."""
     labels = texts(raw, name)
     index = {label: i for i, label in enumerate(classes)}
-    found = np.array([index.get(label, -1) for label in labels], dtype=np.int64)
-    if (found < 0).any():
-        row = int((found < 0).argmax())
+    indices = np.array([index.get(label, -1) for label in labels], dtype=np.int64)
+    if (indices < 0).any():
+        row = int((indices < 0).argmax())
         _check_complete(raw, name, is_none(labels))
         raise raw.mistake(row, name, f"found the label '{labels[row]}'; the model's classes are {listed(classes)}.")
-    return found
+    return indices
 
 
 def target_numbers(raw: RawTable, name: str) -> np.ndarray:
@@ -92,10 +92,10 @@ def _check_classes(
             f"{where}: data.task=binary needs two classes, and there are {len(classes)} ({listed(classes)}); "
             "data.task=multiclass fits."
         )
-    found, counts = np.unique(labels.astype(str), return_counts=True)
+    names, counts = np.unique(labels.astype(str), return_counts=True)
     rare = counts < rows_per_class
     if rare.any():
-        label, count = found[rare][0], counts[rare][0]
+        label, count = names[rare][0], counts[rare][0]
         sentence = (
             f"the label '{label}' stands in {counted(count, 'row')}, and {rows_per_class} are needed, one for each "
             f"split ({rare.sum()} of {len(classes)} classes have fewer); correct the label, or delete its "

@@ -51,11 +51,11 @@ def curves(metrics: Mapping[str, ArrayLike], name: str = "loss", best: int | Non
     `metrics` are the columns of metrics.csv (a pandas table is such a mapping); `best` is the epoch whose weights
     were kept.
     """
-    found = {label: metrics[f"{split}_{name}"] for split, label in SPLITS.items() if f"{split}_{name}" in metrics}
+    series = {label: metrics[f"{split}_{name}"] for split, label in SPLITS.items() if f"{split}_{name}" in metrics}
     marked = None if best is None else (best, f"best epoch {best}")
     words = quantity(name)
     return lines(
-        metrics["epoch"], found or {name: metrics[name]}, "epoch", words, title or _title(words), marked=marked
+        metrics["epoch"], series or {name: metrics[name]}, "epoch", words, title or _title(words), marked=marked
     )
 
 
@@ -73,11 +73,11 @@ def layers(metrics: Mapping[str, ArrayLike], name: str = "gradient_norm", title:
     In a deep network of sigmoids the norms of the first layers' gradients are orders of magnitude below the last
     ones': the gradient vanishes.
     """
-    found = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
+    series = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
     share = name in ("dead", "saturated")
     words = "update-to-weight ratio" if name == "update_to_weight" else LAYERS[name]
     log = False if share else None
-    figure = lines(metrics["epoch"], found, "epoch", LAYERS[name], title or _title(f"{words}, by layer"), log)
+    figure = lines(metrics["epoch"], series, "epoch", LAYERS[name], title or _title(f"{words}, by layer"), log)
     if share:
         figure.axes[0].set_ylim(-0.03, 1.03)
     return figure

@@ -73,8 +73,8 @@ def heat_map(
         if np.isfinite(value):
             cells.setdefault((rows.index(b), columns.index(a)), []).append(float(value))
     middle = np.ma.masked_all((len(rows), len(columns)))
-    for cell, found in cells.items():
-        middle[cell] = np.median(found)
+    for cell, values in cells.items():
+        middle[cell] = np.median(values)
     figure, axes = new(title, xlabel, ylabel, max(4.6, 1.8 + 0.62 * len(columns)), max(3.0, 1.4 + 0.42 * len(rows)))
     axes.grid(False)
     low, top = (float(middle.min()), float(middle.max())) if cells else (0.0, 1.0)

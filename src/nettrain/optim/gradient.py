@@ -113,10 +113,10 @@ class RuleOptimizer(Optimizer, ABC):
                 group.setdefault(key, default)
             if isinstance(group["lr"], Tensor):
                 group["lr"] = float(group["lr"])
-        for kept in self.state.values():
-            if "step" in kept:
-                kept["step"] = torch.as_tensor(
-                    kept["step"], dtype=torch.float32
+        for entries in self.state.values():
+            if "step" in entries:
+                entries["step"] = torch.as_tensor(
+                    entries["step"], dtype=torch.float32
                 ).cpu()  # torch's fused form: on the GPU
 
 

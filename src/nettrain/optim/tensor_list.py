@@ -59,8 +59,8 @@ class TensorList:
         return TensorList([tensor.eq(number) for tensor in self.tensors])
 
     def masked_fill_(self, mask: "TensorList", value: float) -> "TensorList":
-        for tensor, own in zip(self.tensors, mask.tensors, strict=True):
-            tensor.masked_fill_(own, value)
+        for tensor, hidden in zip(self.tensors, mask.tensors, strict=True):
+            tensor.masked_fill_(hidden, value)
         return self
 
     @classmethod

@@ -73,12 +73,12 @@ class CMAES(Search):
         bias = math.sqrt(1 - (1 - p.c_sigma) ** (2 * t))
         steady = (length / bias < (1.4 + 2 / (n + 1)) * p.chi_n).to(w.dtype)
         path_c = (1 - p.c_c) * state["path_c"] + steady * math.sqrt(p.c_c * (2 - p.c_c) * p.mu_eff) * step
-        kept = 1 - p.c_1 - p.c_mu + (1 - steady) * p.c_1 * p.c_c * (2 - p.c_c)
+        retained = 1 - p.c_1 - p.c_mu + (1 - steady) * p.c_1 * p.c_c * (2 - p.c_c)
         if full:
             learned = p.c_1 * path_c.unsqueeze(1) * path_c + p.c_mu * (y.T * weights) @ y
         else:
             learned = p.c_1 * path_c.square() + p.c_mu * (y.square().T @ weights)
-        state["covariance"] = kept * state["covariance"] + learned
+        state["covariance"] = retained * state["covariance"] + learned
         state["path_sigma"], state["path_c"] = path, path_c
         state["sigma"] = sigma * ((p.c_sigma / p.d_sigma) * (length / p.chi_n - 1)).clamp(max=1).exp()
         if not full:

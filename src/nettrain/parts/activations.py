@@ -113,8 +113,8 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
 
 def functions() -> dict[str, Callable[..., Tensor]]:
     """The activation functions by name: the public functions above, whose first argument is a tensor called x."""
-    found = {name: f for name, f in globals().items() if inspect.isfunction(f) and not name.startswith("_")}
-    return {name: f for name, f in found.items() if next(iter(inspect.signature(f).parameters), None) == "x"}
+    public = {name: f for name, f in globals().items() if inspect.isfunction(f) and not name.startswith("_")}
+    return {name: f for name, f in public.items() if next(iter(inspect.signature(f).parameters), None) == "x"}
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,12 @@ class Module:
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
         package, _, name = self._target_.rpartition(".")
-        given: dict[str, Any] = {k: v for k, v in vars(self).items() if k not in ("name", "_target_")}
+        arguments: dict[str, Any] = {k: v for k, v in vars(self).items() if k not in ("name", "_target_")}
         try:
             target = getattr(importlib.import_module(package), name)
             accepted = inspect.signature(target).parameters
             sizes = {"in_features": inputs, "out_features": outputs}
-            module = target(**{**{k: v for k, v in sizes.items() if k in accepted}, **given})
+            module = target(**{**{k: v for k, v in sizes.items() if k in accepted}, **arguments})
         except Exception as error:
             raise ConfigError(
                 f"model._target_={self._target_}: it cannot be built: {type(error).__name__}: {first_line(error)}."

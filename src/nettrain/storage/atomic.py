@@ -125,10 +125,10 @@ def write_together(
         for i in numbers:
             each(_Written.publish, i)
         list(pool.map(partial(each, _Written.sync_name), numbers))
-    for i, found in errors.items():
+    for i, first in errors.items():
         if failed is None:
-            raise found
-        failed(items[i], found)
+            raise first
+        failed(items[i], first)
 
 
 def replace_by(path: Path, other: Path) -> None:

@@ -29,13 +29,13 @@ def _nodes(graph: fx.Graph, parameters: dict[str, nn.Parameter]) -> list[NodeDef
     names: dict[fx.Node, str] = {}
     nodes = []
     for node in graph.nodes:
-        own = [n for n in node.all_input_nodes if n.op == "get_attr"]
+        parameter_nodes = [n for n in node.all_input_nodes if n.op == "get_attr"]
         if node.op == "get_attr":  # a box for each layer, which keeps the order of layers and activations visible
             name = "/".join(str(node.target).rsplit(".", 1))
         elif node.op == "call_module":
             name = _scoped(str(node.target))
-        elif own:  # an operation lies where its parameters do
-            name = f"{names[own[0]].rpartition('/')[0]}/{node.name}".lstrip("/")
+        elif parameter_nodes:  # an operation lies where its parameters do
+            name = f"{names[parameter_nodes[0]].rpartition('/')[0]}/{node.name}".lstrip("/")
         else:
             name = node.name
         names[node] = name if name not in names.values() else f"{name}_{node.name}"

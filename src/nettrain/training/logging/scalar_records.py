@@ -25,14 +25,14 @@ def scalar_records(tags: Sequence[str], times: np.ndarray, steps: np.ndarray, va
     """Records of n events with these scalars: wall times (n,), steps (n,), values (n, tags); NaN makes no point."""
     there = ~np.isnan(values)
     kinds = [(row.tobytes(), len(_varint(int(step)))) for row, step in zip(there, steps, strict=True)]
-    found, start = [], 0
+    blocks, start = [], 0
     for _, alike in itertools.groupby(kinds):
         end = start + len(list(alike))
-        kept = there[start]
-        own = tuple(itertools.compress(tags, kept))
-        found.append(records(_events(own, times[start:end], steps[start:end], values[start:end, kept])))
+        present = there[start]
+        names = tuple(itertools.compress(tags, present))
+        blocks.append(records(_events(names, times[start:end], steps[start:end], values[start:end, present])))
         start = end
-    return b"".join(found)
+    return b"".join(blocks)
 
 
 def _events(tags: tuple[str, ...], times: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -66,11 +66,11 @@ def _summary(tags: tuple[str, ...]) -> tuple[bytes, np.ndarray]:
 
 def _varint(number: int) -> bytes:
     """A number that is not negative, as protobuf writes it: seven bits a byte, the lowest first."""
-    found = bytearray()
+    octets = bytearray()
     while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
+        octets.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes([*found, number])
+    return bytes([*octets, number])
 
 
 def _checksums(data: np.ndarray) -> np.ndarray:

@@ -66,11 +66,11 @@ class EventFile:
         lines: dict[str, list[str]] = {}
         for tag in tags:
             lines.setdefault(tag.partition("/")[0], []).append(tag)
-        several = {name: found for name, found in lines.items() if len(found) > 1 and name != "optimizer"}
+        several = {name: names for name, names in lines.items() if len(names) > 1 and name != "optimizer"}
         categories = [
             Category(
                 title=title,
-                chart=[_chart(name, found) for name, found in several.items() if (name in LAYERED) == inner],
+                chart=[_chart(name, names) for name, names in several.items() if (name in LAYERED) == inner],
             )
             for title, inner in (("training and validation", False), ("layers", True))
         ]
@@ -90,8 +90,8 @@ class EventFile:
     def histograms(self, step: int, values: dict[str, np.ndarray]) -> None:
         """The distribution of each array over 30 bins, for the HISTOGRAMS and DISTRIBUTIONS tabs."""
         finite = {tag: array[np.isfinite(array)].astype(float) for tag, array in values.items()}
-        found = [Summary.Value(tag=tag, histo=_histogram(array)) for tag, array in finite.items() if array.size]
-        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=found)))
+        histograms = [Summary.Value(tag=tag, histo=_histogram(array)) for tag, array in finite.items() if array.size]
+        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=histograms)))
 
     def hparams_start(self, hparams: dict[str, Any]) -> None:
         """The run's row in the HPARAMS tab: flat keys, values bool, number or text.
