@@ -34,7 +34,7 @@ def png(picture: Picture, dpi: int = 100) -> bytes:
     """The figures side by side, one row below the other, as one image."""
     for row in picture:
         for figure in row:
-            if len(row) > 2:  # three have to be smaller for their text to stay legible on a page
+            if len(row) > 2:  # three must be smaller for their text to stay legible on a page
                 figure.set_size_inches(4.0, 3.3)
     rows = [[Image.open(io.BytesIO(figures.png(figure, dpi))).convert("RGB") for figure in row] for row in picture]
     heights = [max(image.height for image in row) for row in rows]

@@ -2,7 +2,7 @@
 
 `make kill-harness` does it 200 times over different optimizers, engines and sweeps, and writes the figures into
 docs/reliability.md. A run goes on with `resume`, a sweep with the same command. After every kill all files are checked.
-`--mutations` leaves out the restoring of one thing after the other: each has to be noticed.
+`--mutations` leaves out the restoring of one thing after the other: each must be noticed.
 """
 
 import argparse

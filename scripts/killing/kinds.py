@@ -1,4 +1,4 @@
-"""What is killed: runs and sweeps of many kinds, and what may be left out when they go on, which has to be noticed."""
+"""What is killed: runs and sweeps of many kinds, and what may be left out when they go on, which must be noticed."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -71,7 +71,7 @@ class Sweep(SweepFolder):
         for key in (x, y):
             known = union(run.overrides for run in self.comparison.runs)
             if key not in known:
-                raise ConfigError(f"{key}: no run of the sweep was given it; known are {', '.join(known)}.")
+                raise ConfigError(f"{key}: no run of the sweep sets it; choose from {', '.join(known)}.")
         return heat_map(self.comparison, x, y)
 
     @cached_property

@@ -89,7 +89,7 @@ def minimize(
     """
     solver = _solver(optimizer, options)
     if not isinstance(w0, Tensor) or w0.dim() != 1 or not w0.is_floating_point() or not len(w0):
-        raise ConfigError("w0 has to be a vector, a floating point tensor of shape (P,) with P >= 1.")
+        raise ConfigError("w0 must be a vector, a floating point tensor of shape (P,) with P >= 1.")
     budgets = {
         "updates": max_updates,
         "function_evaluations": max_function_evaluations,

@@ -81,7 +81,7 @@ class Problem:
         value = self.fun(w) if w.dim() == 1 else self._rows(w)
         if not isinstance(value, Tensor) or value.shape != w.shape[:-1]:
             result = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ConfigError(f"fun(w) has to be a 0-d tensor for w of shape (P,); it is {result}.")
+            raise ConfigError(f"fun(w) must be a 0-d tensor for w of shape (P,); it is {result}.")
         return value
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from functools import cache
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -19,10 +20,10 @@ Scope = Literal["result", "length", "chance", "speed", "launch"]
 """
 
 _RANGES = {
-    "above": (lambda value, bound: value > bound, "> {}"),
-    "minimum": (lambda value, bound: value >= bound, ">= {}"),
-    "below": (lambda value, bound: value < bound, "< {}"),
-    "maximum": (lambda value, bound: value <= bound, "<= {}"),
+    "above": (operator.gt, "greater than {}"),
+    "minimum": (operator.ge, "at least {}"),
+    "below": (operator.lt, "less than {}"),
+    "maximum": (operator.le, "at most {}"),
 }
 
 
@@ -68,11 +69,18 @@ def values_of(part: Any) -> dict[str, Any]:
 
 
 def allowed(field: dataclasses.Field) -> str:
-    """The limits of a field in words, such as `> 0, < 1`; empty where there are none."""
-    limits = [text.format(field.metadata[key]) for key, (_, text) in _RANGES.items() if key in field.metadata]
-    if "choices" in field.metadata:
-        limits.append("one of " + ", ".join(map(str, field.metadata["choices"])))
-    return ", ".join(limits)
+    """The limits of a field in words, such as `at least 0 and less than 1`; empty where there are none."""
+    limits = field.metadata
+    if "choices" in limits:
+        return "one of " + ", ".join(map(str, limits["choices"]))
+    if "minimum" in limits and "maximum" in limits:
+        return f"between {limits['minimum']} and {_power(limits['maximum'])}"
+    return " and ".join(text.format(limits[key]) for key, (_, text) in _RANGES.items() if key in limits)
+
+
+def _power(bound: float) -> str:
+    """The bound, a large one such as `2**63 - 1`."""
+    return f"2**{int(bound).bit_length()} - 1" if bound > 2**31 else str(bound)
 
 
 def named_parts(*modules: ModuleType) -> dict[str, type]:
@@ -95,9 +103,9 @@ def check(part: Any, path: str = "") -> None:
             continue
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, list):
-                raise ConfigError(f"{key}={value}: {key} has to be a plain list, such as {key}=[64,32].")
+                raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):
-                raise ConfigError(f"{key}={value}: {key} has to be {allowed(field) or 'finite'}.")
+                raise ConfigError(f"{key}={value}: {key} must be {allowed(field) or 'finite'}.")
 
 
 def _fits(value: Any, field: dataclasses.Field) -> bool:

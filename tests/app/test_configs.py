@@ -8,10 +8,11 @@ from omegaconf import OmegaConf
 
 import nettrain
 from nettrain.app.help import help_text
-from nettrain.config.build import flat, load_config, saved_container, to_config
+from nettrain.config.build import load_config, saved_container, to_config
 from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
+from nettrain.registry import options
 
 PARTS = [(group, name) for group in GROUPS for name in parts(group)]
 
@@ -26,12 +27,18 @@ def keys(part):
     return {field.name for field in dataclasses.fields(part)} - {"name"}
 
 
+def documented(path):
+    """The comments of a yaml as one text."""
+    lines = path.read_text().splitlines()
+    return " ".join(" ".join(line[1:] for line in lines if line.startswith("#")).split())
+
+
 @pytest.mark.parametrize(("group", "name"), PARTS)
 def test_a_part_has_a_yaml_that_documents_each_of_its_options(group, name):
-    text = (config_folder() / group / f"{name}.yaml").read_text()
-    comments = {line.split()[1].rstrip(",") for line in text.splitlines() if line.startswith("# ")}
-    assert keys(parts(group)[name]) <= comments
-    assert f"/schema/{group}/{name}@" in text
+    path = config_folder() / group / f"{name}.yaml"
+    for key, field in options(parts(group)[name]).items():
+        assert f"{key} {'' if group == 'activation' else field.metadata['help']}" in documented(path)
+    assert f"/schema/{group}/{name}@" in path.read_text()
 
 
 def test_there_is_no_yaml_without_a_part():
@@ -40,9 +47,8 @@ def test_there_is_no_yaml_without_a_part():
 
 
 def test_the_root_documents_every_setting():
-    text = (config_folder() / "train.yaml").read_text()
-    for key in flat(dataclasses.asdict(Settings())):
-        assert f"# {key} " in text or f" {key}," in text or f" {key}\n" in text, key
+    for key, field in options(Settings).items():
+        assert f"{key} {field.metadata['help']}" in documented(config_folder() / "train.yaml")
 
 
 @pytest.mark.parametrize(("group", "name"), PARTS)

@@ -13,30 +13,29 @@ from nettrain.preparation import prepare
 from nettrain.training.counters import Counters
 
 MISTAKES = {
-    "bs=0": "bs=0: bs has to be a positive integer, or full for the whole training split.",
-    "bs=-3": "bs=-3: bs has to be a positive integer, or full for the whole training split.",
-    "bs=0.5": "bs=0.5: bs has to be a positive integer, or full for the whole training split.",
-    "bs=fulll": "bs=fulll: bs has to be a positive integer, or full for the whole training split.",
-    "bs=true": "bs=True: bs has to be a positive integer, or full for the whole training split.",
-    "bs=": "bs=: bs has to be a positive integer, or full for the whole training split.",
-    "bs=[1": "bs=[1: it cannot be read as an override of the form key=value.",
-    "bs": "bs: it cannot be read as an override of the form key=value.",
-    "epochs=ten": "epochs=ten: epochs has to be an integer.",
-    "epochs=-1": "epochs=-1: epochs has to be >= 0.",
-    "seed=-1": "seed=-1: seed has to be >= 0, < 9223372036854775808.",
-    "precision=float16": "precision=float16: precision has to be one of float32, float64, bf16.",
-    "device=gpu": "device=gpu: device has to be one of auto, cpu, cuda.",
-    "drop_last=perhaps": "drop_last=perhaps: drop_last has to be true or false.",
-    "optimizer.lr=-1": "optimizer.lr=-1.0: optimizer.lr has to be >= 0.",
-    "optimizer.lr=nan": "optimizer.lr=nan: optimizer.lr has to be >= 0.",
-    "optimizer.lr=fast": "optimizer.lr=fast: optimizer.lr has to be a number.",
-    "optimizer.beta1=1": "optimizer.beta1=1.0: optimizer.beta1 has to be >= 0, < 1.",
+    "bs=0": "bs=0: bs must be a positive integer, or full for the whole training split.",
+    "bs=-3": "bs=-3: bs must be a positive integer, or full for the whole training split.",
+    "bs=0.5": "bs=0.5: bs must be a positive integer, or full for the whole training split.",
+    "bs=fulll": "bs=fulll: bs must be a positive integer, or full for the whole training split.",
+    "bs=true": "bs=True: bs must be a positive integer, or full for the whole training split.",
+    "bs=": "bs=: bs must be a positive integer, or full for the whole training split.",
+    "bs=[1": "bs=[1: this is not a valid override; write key=value.",
+    "bs": "bs: this is not a valid override; write key=value.",
+    "epochs=ten": "epochs=ten: epochs must be an integer.",
+    "epochs=-1": "epochs=-1: epochs must be at least 0.",
+    "seed=-1": "seed=-1: seed must be between 0 and 2**63 - 1.",
+    "precision=float16": "precision=float16: precision must be one of float32, float64, bf16.",
+    "device=gpu": "device=gpu: device must be one of auto, cpu, cuda.",
+    "drop_last=perhaps": "drop_last=perhaps: drop_last must be true or false.",
+    "optimizer.lr=-1": "optimizer.lr=-1.0: optimizer.lr must be at least 0.",
+    "optimizer.lr=nan": "optimizer.lr=nan: optimizer.lr must be at least 0.",
+    "optimizer.lr=fast": "optimizer.lr=fast: optimizer.lr must be a number.",
+    "optimizer.beta1=1": "optimizer.beta1=1.0: optimizer.beta1 must be at least 0 and less than 1.",
     "optimizer.lrr=2": "optimizer.lrr: there is no such key; did you mean optimizer.lr?",
-    "optimizer.momentum=0.9": "optimizer.momentum: the chosen optimizer has no such key; optimizer=momentum or "
-    "rmsprop has.",
-    "experiment=course/momentum optimizer=newton": "experiment/course/momentum sets optimizer.lr: the chosen optimizer "
-    "has no such key; optimizer=sgd or momentum or adagrad or rmsprop or adam or adamw or bfgs or lbfgs has.",
-    "optimizer.name=sgd": "optimizer.name=sgd: choose a part by its group, optimizer=sgd.",
+    "optimizer.momentum=0.9": "optimizer.momentum exists only for optimizer=momentum and rmsprop.",
+    "experiment=course/momentum optimizer=newton": "experiment/course/momentum.yaml: optimizer.lr exists only for "
+    "optimizer=sgd, momentum, adagrad, rmsprop, adam, adamw, bfgs and lbfgs.",
+    "optimizer.name=sgd": "optimizer.name=sgd: parts are chosen by their group, optimizer=sgd.",
     "lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
     "+lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
     "learning_rate=0.1": "learning_rate: there is no such key; did you mean optimizer.lr?",
@@ -45,12 +44,13 @@ MISTAKES = {
     "optimiser=adam": "optimiser: there is no such key; did you mean optimizer?",
     "zzz=1": "zzz: there is no such key.",
     "+model.hiden=[3]": "model.hiden: there is no such key; did you mean model.hidden?",
-    "model.hidden=64": "model.hidden: it has to be a list, such as model.hidden=[64,32].",
-    "model.hidden=[0]": "model.hidden=[0]: model.hidden has to be >= 1.",
-    "model.hidden=[a]": "model.hidden[0]=a: model.hidden[0] has to be an integer.",
-    "model.dropout=1": "model.dropout=1.0: model.dropout has to be >= 0, < 1.",
-    "early_stopping.patience=0": "early_stopping.patience=0: early_stopping.patience has to be >= 1.",
-    "activation=rleu": "activation=rleu: there is no such activation; known are elu, gelu, identity, leaky_relu, relu, "
+    "model.hidden=64": "model.hidden: it must be a list, such as model.hidden=[64,32].",
+    "model.hidden=[0]": "model.hidden=[0]: model.hidden must be at least 1.",
+    "model.hidden=[a]": "model.hidden[0]=a: model.hidden[0] must be an integer.",
+    "model.dropout=1": "model.dropout=1.0: model.dropout must be at least 0 and less than 1.",
+    "early_stopping.patience=0": "early_stopping.patience=0: early_stopping.patience must be at least 1.",
+    "activation=rleu": "activation=rleu: there is no such activation; choose from elu, gelu, identity, leaky_relu, "
+    "relu, "
     "sigmoid, silu, step, tanh; did you mean relu?",
     "head=sigmoid_bce": "head=sigmoid_bce: it cannot fit the target 'target', which holds 10 classes; "
     "use head=softmax_ce.",
@@ -58,58 +58,57 @@ MISTAKES = {
     "use head=softmax_ce.",
     "data=diabetes head=softmax_ce": "head=softmax_ce: it cannot fit the target 'target', which holds "
     "numbers; use head=identity_mse.",
-    "model=polynomial": "model=polynomial: it takes one input, the data have 64 features; use model=linear or "
+    "model=polynomial": "model=polynomial: it takes one input, but the data have 64 features; use model=linear or "
     "model=mlp.",
     "model._target_=nowhere.Net": "model._target_=nowhere.Net: it cannot be built: ModuleNotFoundError: "
     "No module named 'nowhere'.",
     "model._target_=torch.nn.ReLU": "model._target_=torch.nn.ReLU: the module has no parameters to train.",
     "model._target_=torch.nn.Linear model.out_features=3": "model._target_=torch.nn.Linear: for a batch of 2 rows it "
-    "gave (2, 3), the head needs the shape (2, 10).",
+    "returned (2, 3), but the head needs the shape (2, 10).",
     "model._target_=torch.nn.Linear model.in_features=3": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
     "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10).",
-    "data=csv": "data.path: a value has to be given.",
-    "bs=null": "bs=null: bs has to have a value.",
-    "seed=null": "seed=null: seed has to have a value.",
-    "~optimizer.lr": "~optimizer.lr: a key of a part cannot be left out; by itself it has its default.",
-    "~optimizer": "optimizer: a value has to be given.",
+    "data=csv": "data.path: a value is required.",
+    "bs=null": "bs=null: bs must have a value.",
+    "seed=null": "seed=null: seed must have a value.",
+    "~optimizer.lr": "~optimizer.lr: keys cannot be deleted; leave it unset to get the default.",
+    "~optimizer": "optimizer: a value is required.",
     "~zzz": "~zzz: there is no such key.",
-    "+bs=8": "+bs=8: bs is there already; use bs=8.",
+    "+bs=8": "+bs=8: bs already exists; use bs=8.",
     "optimizer=null": "optimizer=null: it cannot be read: Config group override must be a string or a list. Got "
     "NoneType.",
-    "optimizer=[adam,sgd]": "optimizer: it is one choice, optimizer=<name>.",
-    "optimizer=sgd,adam": "optimizer=sgd,adam: several values make a sweep, which -m starts; a list is written "
+    "optimizer=[adam,sgd]": "optimizer: it takes a name, optimizer=<name>.",
+    "optimizer=sgd,adam": "optimizer=sgd,adam: several values are a sweep, which needs -m; write a list as "
     "optimizer=[sgd,adam].",
-    "bs=8,16": "bs=8,16: several values make a sweep, which -m starts; a list is written bs=[8,16].",
-    "bs=1e1": "bs=10.0: bs has to be a positive integer, or full for the whole training split.",
-    "bs= 8": "8: it cannot be read as an override of the form key=value.",
-    "bs==3": "bs==3: bs has to be a positive integer, or full for the whole training split.",
-    "bs.x=3": "bs={}: bs has to be a positive integer, or full for the whole training split.",
+    "bs=8,16": "bs=8,16: several values are a sweep, which needs -m; write a list as bs=[8,16].",
+    "bs=1e1": "bs=10.0: bs must be a positive integer, or full for the whole training split.",
+    "bs= 8": "8: this is not a valid override; write key=value.",
+    "bs==3": "bs==3: bs must be a positive integer, or full for the whole training split.",
+    "bs.x=3": "bs={}: bs must be a positive integer, or full for the whole training split.",
     "bs=${zzz}": "bs: there is no key zzz to take its value from.",
     "seed=${oc.env:NOT_THERE}": "seed: Environment variable 'NOT_THERE' not found.",
-    "seed=1.5": "seed=1.5: seed has to be an integer.",
-    "epochs=1e3": "epochs=1000.0: epochs has to be an integer.",
+    "seed=1.5": "seed=1.5: seed must be an integer.",
+    "epochs=1e3": "epochs=1000.0: epochs must be an integer.",
     "optimizer@x=sgd": "optimizer@x: there is no such group.",
     "optimizer/lr=3": "optimizer/lr: there is no such key; did you mean optimizer.lr?",
-    "optimizer.lr=": "optimizer.lr=: optimizer.lr has to be a number.",
-    "optimizer.lr=inf": "optimizer.lr=inf: optimizer.lr has to be >= 0.",
-    "optimizer.lr=[0.1]": "optimizer.lr=[0.1]: optimizer.lr has to be a number.",
+    "optimizer.lr=": "optimizer.lr=: optimizer.lr must be a number.",
+    "optimizer.lr=inf": "optimizer.lr=inf: optimizer.lr must be at least 0.",
+    "optimizer.lr=[0.1]": "optimizer.lr=[0.1]: optimizer.lr must be a number.",
     "optimizer=newton schedule=cosine": "schedule=cosine: optimizer=newton finds its own step lengths; use "
     "schedule=constant without warm-up.",
     "optimizer=genetic model.dropout=0.1": "model.dropout=0.1: optimizer=genetic compares the loss at several points, "
     "which dropout would make random; use model.dropout=0 or a gradient optimizer.",
-    "on_divergence=ignore": "on_divergence=ignore: on_divergence has to be one of stop, skip_step, "
-    "restore_and_halve_lr.",
-    "model.hidden=[[3]]": "model.hidden=[[3]]: model.hidden has to be a plain list, such as model.hidden=[64,32].",
-    "model.hidden=[1.5]": "model.hidden[0]=1.5: model.hidden[0] has to be an integer.",
+    "on_divergence=ignore": "on_divergence=ignore: on_divergence must be one of stop, skip_step, restore_and_halve_lr.",
+    "model.hidden=[[3]]": "model.hidden=[[3]]: model.hidden must be a flat list, such as model.hidden=[64,32].",
+    "model.hidden=[1.5]": "model.hidden[0]=1.5: model.hidden[0] must be an integer.",
     "model.hidden={a:1}": "model.hidden={a:1}: the value does not fit model.hidden.",
-    "model.hidden=[1000000000000]": "model=mlp: its parameters do not fit into memory; make it smaller.",
-    "budget.seconds=0": "budget.seconds=0.0: budget.seconds has to be > 0.",
-    "budget.updates=1.5": "budget.updates=1.5: budget.updates has to be an integer.",
-    "checkpoint.every_steps=0": "checkpoint.every_steps=0: checkpoint.every_steps has to be >= 1.",
-    "hydra.run.dir=null": "hydra.run.dir=null: hydra.run.dir has to have a value.",
+    "model.hidden=[1000000000000]": "model=mlp: its parameters do not fit into memory; choose a smaller network.",
+    "budget.seconds=0": "budget.seconds=0.0: budget.seconds must be greater than 0.",
+    "budget.updates=1.5": "budget.updates=1.5: budget.updates must be an integer.",
+    "checkpoint.every_steps=0": "checkpoint.every_steps=0: checkpoint.every_steps must be at least 1.",
+    "hydra.run.dir=null": "hydra.run.dir=null: hydra.run.dir must have a value.",
     "--config-name nowhere": "--config-name=nowhere: there is no such config.",
-    "experiment=none": "experiment=none: there is no such experiment; known are quadratic_sgd.",
-    "budget=5": "budget: it is a group of keys, budget.<key>=..., which --help lists.",
+    "experiment=none": "experiment=none: there is no such experiment; choose from quadratic_sgd.",
+    "budget=5": "budget: it is a group of keys; set one of them, budget.<key>=... (--help lists them).",
 }
 
 
@@ -134,7 +133,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(command, tmp_pa
     ended = command("epochs=2", "hydra.run.dir=a")
     assert (ended.code, ended.err) == (
         2,
-        f"nettrain: hydra.run.dir={tmp_path}/a: the folder holds a run already; choose another one.\n",
+        f"nettrain: hydra.run.dir={tmp_path}/a: the folder already holds a run; choose another one.\n",
     )
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 

@@ -148,7 +148,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(here, monkeypatch, ca
     monkeypatch.setattr(live, "predictions", broken)
     run = nettrain.train(["data=iris", "epochs=3", "figures=always", "quiet=true"])
     assert run.summary["status"] == "completed"
-    sentence = "nettrain: no pictures are drawn any more while the run trains: ZeroDivisionError: no picture\n"
+    sentence = "nettrain: no more figures are drawn during training: ZeroDivisionError: no picture\n"
     assert capsys.readouterr().err == sentence  # once
     assert "figures/confusion" in images(run)
 
@@ -190,12 +190,12 @@ def test_a_run_plots_what_its_files_show_and_names_what_there_is(here):
     assert set(run.figures) == CLASSIFIER - {"loss_surface", "loss_surface_random"}  # its path was not kept
     line = run.plot("accuracy").axes[0].get_lines()[0]
     assert line.get_ydata().tolist() == run.metrics["train_accuracy"].tolist()
-    with pytest.raises(ConfigError, match="boundary: there is no such figure; known are loss, accuracy"):
+    with pytest.raises(ConfigError, match="boundary: there is no such figure; choose from loss, accuracy"):
         run.plot("boundary")
     assert "<table>" in run._repr_html_()
     assert repr(run) == f"Run('{run.folder}')"
     (run.folder / "checkpoints" / "best.pt").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"known are loss, .* Figures of predictions are missing: .*damaged"):
+    with pytest.raises(ConfigError, match=r"choose from loss, .* Figures of predictions are missing: .*damaged"):
         nettrain.Run(run.folder).plot("confusion")
 
 
@@ -220,7 +220,7 @@ def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "paired t-test by seed, Holm-corrected for all 6 pairs" in page.text
     assert "iris: 150 rows, 106 for training, 22 for validation, 22 for testing" in page.text
-    config = yaml.safe_load(page.text.partition("What all runs have in common:")[2])
+    config = yaml.safe_load(page.text.partition("The same in all runs:")[2])
     assert (config["epochs"], config["data"]["name"]) == (3, "iris")
     assert not {"seed", "optimizer"} & set(config)
     best = sweep.results.groupby(["optimizer", "optimizer.lr"])["best_val_loss"].agg(["mean", "std"])
@@ -243,7 +243,7 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
     assert "<table>" in sweep._repr_html_()
     assert repr(sweep) == f"Sweep('{sweep.folder}')"
-    with pytest.raises(ConfigError, match=r"lr: no run of the sweep was given it; known are optimizer, optimizer\.lr,"):
+    with pytest.raises(ConfigError, match=r"lr: no run of the sweep sets it; choose from optimizer, optimizer\.lr,"):
         sweep.heat_map("lr", "optimizer")
     with pytest.raises(CheckpointError, match=r"nettrain\.Sweep reads a sweep\."):
         nettrain.Run(sweep.folder)
@@ -282,7 +282,7 @@ def test_the_sentence_says_what_is_larger_than_the_noise():
     ]
     (sentence,) = differences(Comparison(runs))
     assert sentence.startswith("lr=0.1 has the lowest mean best validation loss, 1.")
-    assert "Its lead over 1 of the 2 other choices is larger than the noise over the seeds" in sentence
+    assert "Its lead over 1 of the 2 other settings is larger than the noise over the seeds" in sentence
     assert "Holm-corrected for all 3 pairs" in sentence
     assert "; within the noise lie lr=0.2 (p = " in sentence
     assert "lr=0.3" not in sentence
@@ -296,8 +296,8 @@ def test_a_choice_that_diverges_at_times_is_not_called_the_best():
     runs += [entry({"lr": lr}, i, loss + i / 100) for lr, loss in (("2", 0.5), ("3", 0.9)) for i in range(3)]
     (sentence,) = differences(Comparison(runs))
     assert sentence.startswith("lr=2 has the lowest mean best validation loss")
-    assert "Its lead over the other choice is larger" in sentence
-    assert sentence.endswith("Left out: 1 choice with a single run or with runs that did not complete.")
+    assert "Its lead over the other setting is larger" in sentence
+    assert sentence.endswith("Left out: 1 setting with a single run or with runs that did not complete.")
 
 
 def test_equal_choices_are_rarely_told_apart():
@@ -414,7 +414,7 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     code, out, _ = compare(monkeypatch, capsys, "iris", "wine")
     assert (code, out) == (0, "report in comparison.html\n")
     captions = " ".join(Page(tmp_path / "comparison.html").captions)
-    assert "the share of the 4 problems (data and seed) that each choice solves" in captions
+    assert "the share of the 4 problems (data and seed) that each setting solves" in captions
     both = gather([tmp_path / "iris", tmp_path / "wine"])
     assert [choice.values[both.keys.index("data")] for choice in both.groups] == ["iris", "iris", "wine", "wine"]
     drawn = [p.draw() for p in sweep_pictures(both) if p.name.startswith("curves") or "profile" in p.name]
@@ -436,7 +436,7 @@ def test_a_single_run_is_reported_again(here, monkeypatch, capsys):
     ("arguments", "message"),
     [
         ((), "nettrain: nettrain-compare: which runs or sweeps? Give their folders.\n"),
-        (("nothing",), "nettrain: nothing: no run and no sweep that has ended is there.\n"),
+        (("nothing",), "nettrain: nothing: there is no run or sweep that has ended.\n"),
     ],
 )
 def test_mistakes_in_a_comparison(here, monkeypatch, capsys, arguments, message):

@@ -90,7 +90,7 @@ def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, he
     ("arguments", "code", "message"),
     [
         (["run=none", "data.path=x.csv"], 5, "none: no run is there (it has no .hydra/config.yaml)."),
-        (["run=none"], 2, "data.path: a value has to be given, data.path=..."),
+        (["run=none"], 2, "data.path: a value is required, data.path=..."),
         (["runs=none"], 2, "runs=none: known are run=..., data.path=..., trust=..., output=...."),
     ],
 )

@@ -112,8 +112,8 @@ def test_keys_that_are_zipped_vary_together(command, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ("[bs,seed]", "keys that vary together need equally many values; bs has 3, seed has 2."),
-        ("[bs,sed]", "sed is given no values on the command line."),
+        ("[bs,seed]", "keys that vary together need the same number of values; bs has 3, seed has 2."),
+        ("[bs,sed]", "sed has no values on the command line."),
     ],
 )
 def test_pairs_that_do_not_fit(command, tmp_path, keys, sentence):
@@ -181,7 +181,7 @@ def test_runs_are_known_again_by_their_configs(command, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.csv")}
     ended = command("-m", "optimizer.lr=0.01,0.1", "seed=2,1,3", *HERE[:2], *HERE[3:])
     assert ended.code == 0
-    assert "2 of 6 runs are complete already" in ended.out
+    assert "2 of 6 runs are already complete" in ended.out
     assert "4 runs -> 1 stack of 4" in ended.out
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     results = pandas.read_csv(tmp_path / "sweep" / "results.csv")

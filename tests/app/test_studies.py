@@ -80,12 +80,12 @@ def test_an_interrupted_search_goes_on(command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["bs=8"], "hydra/sweeper=tpe: there is no key to search; give one an interval, such as "),
-        (["bs=1,2", "hydra.sweeper.trials=0"], "hydra.sweeper.trials=0: it has to be at least 1."),
-        (["optimizer.lr=tag(log,interval(0,1))"], "optimizer.lr: an interval in logarithms begins above 0, not at 0"),
+        (["bs=8"], "hydra/sweeper=tpe: there is nothing to search; give a key an interval, such as "),
+        (["bs=1,2", "hydra.sweeper.trials=0"], "hydra.sweeper.trials=0: it must be at least 1."),
+        (["optimizer.lr=tag(log,interval(0,1))"], "optimizer.lr: a logarithmic interval must start above 0, not at 0"),
         (
             ["bs=1,2", "hydra.launcher.reduction_factor=1"],
-            "hydra.launcher.reduction_factor=1: it has to be at least 2.",
+            "hydra.launcher.reduction_factor=1: it must be at least 2.",
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_runs_of_a_sweep_whose_data_have_changed_are_not_mixed_with_others(comma
     sentence = f"t.csv: the data have changed since the run in {tmp_path}/sweep/0 was trained with them; "
     assert (ended.code, ended.err.splitlines()[0]) == (
         3,
-        f"nettrain: {sentence}bring the old ones back, or choose another folder.",
+        f"nettrain: {sentence}restore them or choose another folder.",
     )
     assert {path: path.read_bytes() for path in tmp_path.glob("sweep/*/*") if path.is_file()} == before
     table(tmp_path / "t.csv")

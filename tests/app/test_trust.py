@@ -89,7 +89,7 @@ def test_a_pickle_in_a_checkpoint_is_not_executed(run, tool, command, bomb):
     for name in ("last.pt", "best.pt", "previous.pt"):
         (run / "checkpoints" / name).write_bytes(BOMBS[bomb](content))
     *read, resumed, _ = opened(run, tool, command)
-    assert all(code == 5 and "damaged or no checkpoint" in message for code, message in [*read, resumed])
+    assert all(code == 5 and "damaged, or not a checkpoint" in message for code, message in [*read, resumed])
 
 
 @pytest.mark.parametrize(

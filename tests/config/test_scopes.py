@@ -118,7 +118,7 @@ def test_a_sweep_knows_its_runs_again_whatever_a_launch_changes(command, tmp_pat
     before = files(tmp_path / "sweep" / "0")
     more = ("engine=eager", "checkpoint.every_seconds=1", "watch.layers=false", "profile=false")
     ended = command("-m", *IRIS[:2], "seed=0,1", *more, "hydra.sweep.dir=sweep")
-    assert "2 of 2 runs are complete already" in ended.out
+    assert "2 of 2 runs are already complete" in ended.out
     assert files(tmp_path / "sweep" / "0") == before
 
 
@@ -129,7 +129,7 @@ def test_a_saved_config_without_keys_that_came_later_is_the_same_run(command, tm
     lines = [line for line in path.read_text().splitlines() if not line.startswith(("accumulate", "deterministic"))]
     path.write_text("\n".join(lines) + "\n")
     ended = command("-m", *IRIS[:2], "tensorboard=false", "seed=0", "hydra.sweep.dir=sweep")
-    assert "1 of 1 runs are complete already" in ended.out
+    assert "1 of 1 runs are already complete" in ended.out
 
 
 def test_a_relative_path_is_at_home_in_any_folder(command, here, monkeypatch):

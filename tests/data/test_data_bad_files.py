@@ -60,9 +60,7 @@ def decimal_comma(row: int, found: str) -> str:
 
 
 def not_finite(column: str, found: str) -> str:
-    return (
-        f"t.csv, row 9, column '{column}': found {found}; numbers have to be finite and below 1e+37; correct the cell."
-    )
+    return f"t.csv, row 9, column '{column}': found {found}; numbers must be finite and below 1e+37; correct the cell."
 
 
 def missing_target(column: str) -> str:

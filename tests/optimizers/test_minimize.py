@@ -203,7 +203,7 @@ def test_mistakes_are_said_in_one_sentence():
     cases = [
         (lambda: minimize(rosenbrock, w0, "bfsg"), "optimizer=bfsg: there is no such optimizer; did you mean bfgs."),
         (lambda: minimize(rosenbrock, w0, "lbfgs", history=3), "did you mean history_size"),
-        (lambda: minimize(rosenbrock, w0, "lbfgs", history_size=0), "history_size has to be >= 1"),
+        (lambda: minimize(rosenbrock, w0, "lbfgs", history_size=0), "history_size must be at least 1"),
         (lambda: minimize(rosenbrock, w0, "newton", solver="qr"), "one of cholesky, cg"),
         (lambda: minimize(lambda w: w.log().sum(), tensor([-1.0])), "fun(w0) is nan"),
         (lambda: minimize(lambda w: w, tensor([1.0, 2.0])), "shape (2,)"),

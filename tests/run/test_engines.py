@@ -153,7 +153,9 @@ def test_in_float64_auto_is_eager_for_a_row_and_for_the_run_alone_and_says_what_
         engine = choose_engine(Trainer(together, CPU).stack, "auto", 10**6, 1, lambda: False, said.append)
         assert engine.name == "eager"
         assert len(said) == 1
-        assert said[0].startswith("engine     eager: equal digits in float64; engine=compiled would save about ")
+        assert said[0].startswith(
+            "engine     eager: the same digits in float64 as without compiling; engine=compiled would save about "
+        )
 
 
 def test_a_run_goes_on_with_the_engine_it_had(here):
@@ -297,7 +299,8 @@ def test_what_a_fused_rule_is_not_for_is_said(here, command):
     ended = command("data=wine", "optimizer=newton", "engine=fused")
     assert (ended.code, ended.err) == (
         2,
-        "nettrain: engine=fused: optimizer=newton computes as it goes along; only gradient rules can be compiled; "
+        "nettrain: engine=fused: optimizer=newton evaluates the loss as it goes along; only gradient rules can be "
+        "compiled; "
         "use engine=auto.\n",
     )
     ended = command("-m", "data=wine", "engine=fused", "seed=1,2", "epochs=1")

@@ -160,7 +160,7 @@ def test_a_run_that_dies_before_it_has_saved_anything_begins_again(here, monkeyp
             nettrain.train(overrides, folder=here / "cut")
     assert len((here / "cut" / "metrics.csv").read_text().splitlines()) == 3
     assert_equal(whole, nettrain.train([f"resume={here / 'cut'}"]))
-    assert "the run ended before it had saved a checkpoint; it begins again." in capsys.readouterr().err
+    assert "the run ended before its first checkpoint; starting it again." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("torn", ["5,20,0.1", "5,20,0.1,0.2", "\0\0\0\0", "5"])

@@ -126,6 +126,8 @@ def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: 
     job = Job(to_config(composed), folder, hydra)
     match = match_folder(job.config, folder, 0)
     if holds_run(folder) and not match.begun:
-        raise ConfigError(f"{folder}: it holds another run; only hydra/launcher=stacked finds runs by their configs.")
+        raise ConfigError(
+            f"{folder}: it holds another run; only hydra/launcher=stacked recognises runs by their configs."
+        )
     taken_up = take_up(job, match)
     return taken_up if isinstance(taken_up, Outcome) else train_alone(taken_up)

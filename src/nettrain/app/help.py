@@ -37,7 +37,7 @@ def help_text(arguments: list[str]) -> str:
         sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
     experiments = _options("experiment", folders)
     if experiments:
-        sections.append("experiment=NAME, a set of choices: " + ", ".join(experiments))
+        sections.append("experiment=NAME, a named set of settings: " + ", ".join(experiments))
     return "\n\n".join(sections)
 
 

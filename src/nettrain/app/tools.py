@@ -89,7 +89,7 @@ def _call(
             raise ConfigError(f"{argument}: known are {', '.join(f'{name}=...' for name in known)}.")
         for key, _, _ in needed:
             if not settings.get(key):
-                raise ConfigError(f"{key}: a value has to be given, {key}=...")
+                raise ConfigError(f"{key}: a value is required, {key}=...")
         command(settings, others)
     except Mistake as mistake:
         warn(str(mistake))

@@ -14,7 +14,7 @@ class Loop:
 
     statements: list[Statement]
     elementwise: bool
-    stored: set[Place] = field(default_factory=set)  # what has to be in memory afterwards
+    stored: set[Place] = field(default_factory=set)  # what must be in memory afterwards
 
     @property
     def shape(self) -> tuple[int, ...]:

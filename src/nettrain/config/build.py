@@ -25,7 +25,7 @@ def to_config(composed: DictConfig) -> Config:
     try:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key or 'config'}: a value has to be given.") from error
+        raise ConfigError(f"{error.full_key or 'config'}: a value is required.") from error
     _check_keys(config, "")
     config.batch_size(1)
     check(config)
@@ -41,7 +41,7 @@ def load_config(container: dict[str, Any]) -> Config:
         node = container.get(group, {})
         known = parts(group)
         if node.get("name") not in known:
-            raise ConfigError(f"{group}={node.get('name')}: there is no such {group}; known are {', '.join(known)}.")
+            raise ConfigError(f"{group}={node.get('name')}: there is no such {group}; choose from {', '.join(known)}.")
         schema = OmegaConf.structured(known[node["name"]])
         OmegaConf.set_struct(schema, False)  # a model of the user's own has keys that no schema knows
         root[group] = OmegaConf.merge(schema, node)
@@ -83,7 +83,7 @@ def _check_keys(part: Any, path: str) -> None:
         if name not in names and not isinstance(part, models.Module):
             raise unknown_key(path + name, known_keys())
         if name == "name" and value != type(part).name:
-            raise ConfigError(f"{path}name={value}: choose a part by its group, {path.rstrip('.')}={value}.")
+            raise ConfigError(f"{path}name={value}: parts are chosen by their group, {path.rstrip('.')}={value}.")
         if dataclasses.is_dataclass(value):
             _check_keys(value, f"{path}{name}.")
 
@@ -115,7 +115,7 @@ def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
     except (MemoryError, RuntimeError) as error:
         if "alloc" not in str(error):
             raise
-        sentence = f"model={config.model.name}: its parameters do not fit into memory; make it smaller."
+        sentence = f"model={config.model.name}: its parameters do not fit into memory; choose a smaller network."
         raise ConfigError(sentence) from error
     model.to(config.dtype)
     if not isinstance(model, RowModule):
@@ -139,5 +139,6 @@ def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
     if not isinstance(z, Tensor) or z.shape not in fits:
         result = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
         raise ConfigError(
-            f"model._target_={target}: for a batch of 2 rows it gave {result}, the head needs the shape (2, {outputs})."
+            f"model._target_={target}: for a batch of 2 rows it returned {result}, but the head needs the shape (2, "
+            f"{outputs})."
         )

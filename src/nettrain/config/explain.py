@@ -8,6 +8,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from nettrain.errors import ConfigError
+from nettrain.wording import joined
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
 
@@ -27,7 +28,7 @@ def unknown_key(key: str, known: Mapping[str, list[str]]) -> ConfigError:
     """The sentence for a key that the chosen parts do not have; `known` says which keys which parts have."""
     if known.get(key):
         group = key.partition(".")[0]
-        return ConfigError(f"{key}: the chosen {group} has no such key; {group}={' or '.join(known[key])} has.")
+        return ConfigError(f"{key} exists only for {group}={joined(known[key])}.")
     return ConfigError(f"{key}: there is no such key{nearest(key, known)}")
 
 
@@ -37,16 +38,16 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
     if isinstance(error, ConfigCompositionException):
         cause = error.__cause__ or error.__context__ or error
         where = re.match("In '(experiment/.*?)': ", str(error))
-        setter = f"{where[1]} sets " if where else ""
+        setter = f"{where[1]}.yaml: " if where else ""
     if isinstance(error, OverrideParseException):
-        return ConfigError(f"{error.override}: it cannot be read as an override of the form key=value.")
+        return ConfigError(f"{error.override}: this is not a valid override; write key=value.")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is None:
         return ConfigError(f"--config-name={error.missing_cfg_file}: there is no such config.")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = error.options or ()
         hint = nearest(name, options)
-        return ConfigError(f"{group}={name}: there is no such {group}; known are {', '.join(options)}{hint}")
+        return ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key), known)}")
     if isinstance(cause, ValidationError) and cause.full_key:
@@ -62,20 +63,20 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
 _HYDRA = [
     (
         r"Error merging override (~\S+)",
-        r"\1: a key of a part cannot be left out; by itself it has its default.",
+        r"\1: keys cannot be deleted; leave it unset to get the default.",
     ),
     (r"Error merging override (([\w.]+)=.*)", r"\1: the value does not fit \2."),
     (r"Could not delete from config. '(.*?)' does not exist", r"~\1: there is no such key."),
-    (r"Could not append to config.*Either remove \+ prefix: '((.*?)=.*?)'", r"+\1: \2 is there already; use \1."),
+    (r"Could not append to config.*Either remove \+ prefix: '((.*?)=.*?)'", r"+\1: \2 already exists; use \1."),
     (
         r"Ambiguous value for argument '(([\w./]+)=(.*?))'",
-        r"\1: several values make a sweep, which -m starts; a list is written \2=[\3].",
+        r"\1: several values are a sweep, which needs -m; write a list as \2=[\3].",
     ),
     (r"Additional config directory '(.*)' not found", r"--config-dir=\1: there is no such folder."),
     (r"Interpolation key '(.*?)' not found full_key: (\S+)", r"\2: there is no key \1 to take its value from."),
     (r'raised while resolving interpolation: "(.*?)" full_key: (\S+)', r"\2: \1."),
     (r"Could not override '([\w./]+@\S*?)'", r"\1: there is no such group."),
-    (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it is one choice, \1=<name>."),
+    (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it takes a name, \1=<name>."),
 ]
 
 
@@ -85,15 +86,15 @@ _TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or fals
 def _wrong_type(error: ValidationError) -> str:
     key, text = error.full_key, str(error).splitlines()[0]
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
-        return f"{key}={match[1]}: {key} has to be {_TYPES.get(match[2], match[2])}."
+        return f"{key}={match[1]}: {key} must be {_TYPES.get(match[2], match[2])}."
     if match := re.match(r"Value '(.*)' is not a valid bool", text):
-        return f"{key}={match[1]}: {key} has to be true or false."
+        return f"{key}={match[1]}: {key} must be true or false."
     if match := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint 'Union\[int, str\]'", text):
-        return f"{key}={match[1]}: {key} has to be a positive integer, or full for the whole training split."
+        return f"{key}={match[1]}: {key} must be a positive integer, or full for the whole training split."
     if "is not Optional" in text:
-        return f"{key}=null: {key} has to have a value."
+        return f"{key}=null: {key} must have a value."
     if "is not a subclass of" in text:
-        return f"{key}: it is a group of keys, {key}.<key>=..., which --help lists."
+        return f"{key}: it is a group of keys; set one of them, {key}.<key>=... (--help lists them)."
     if "is not a ListConfig" in text:
-        return f"{key}: it has to be a list, such as {key}=[64,32]."
+        return f"{key}: it must be a list, such as {key}=[64,32]."
     return f"{key}: {text[0].lower()}{text[1:].rstrip('.')}."

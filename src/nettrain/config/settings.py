@@ -14,16 +14,16 @@ class EarlyStopping:
     """When a run ends before its last epoch: the loss on the validation split (without one: on the training split)."""
 
     patience: int | None = option(
-        None, "end after so many epochs without a better loss; null: never", per_row=True, minimum=1
+        None, "stop after N epochs without a better loss; null: never", per_row=True, minimum=1
     )
-    min_delta: float = option(0.0, "how much lower a loss has to be to count as better", per_row=True, minimum=0)
+    min_delta: float = option(0.0, "how much lower a loss must be to count as better", per_row=True, minimum=0)
 
 
 @dataclass
 class Checkpoint:
     """How often the state of a run is saved; at its end, and when it is interrupted, it always is."""
 
-    every_seconds: float = option(10.0, "seconds between two checkpoints", "launch", per_row=True, minimum=0)
+    every_seconds: float = option(10.0, "save at least every N seconds", "launch", per_row=True, minimum=0)
     every_steps: int | None = option(
         None, "save every N updates; null: by time only", "launch", per_row=True, minimum=1
     )
@@ -33,13 +33,11 @@ class Checkpoint:
 class Budget:
     """What a run may spend before it ends, whatever its epochs; null: as much as they take."""
 
-    updates: int | None = option(None, "end after so many updates; null: after the epochs", "length", minimum=1)
-    function_evaluations: int | None = option(None, "end after so many evaluations of the loss", "length", minimum=1)
-    gradient_evaluations: int | None = option(
-        None, "end after so many evaluations of the gradient", "length", minimum=1
-    )
-    hessian_vector_products: int | None = option(None, "end after so many Hessian-vector products", "length", minimum=1)
-    seconds: float | None = option(None, "end after so many seconds", "length", above=0)
+    updates: int | None = option(None, "stop after N updates; null: no limit", "length", minimum=1)
+    function_evaluations: int | None = option(None, "stop after N evaluations of the loss", "length", minimum=1)
+    gradient_evaluations: int | None = option(None, "stop after N evaluations of the gradient", "length", minimum=1)
+    hessian_vector_products: int | None = option(None, "stop after N Hessian-vector products", "length", minimum=1)
+    seconds: float | None = option(None, "stop after N seconds", "length", above=0)
 
 
 @dataclass
@@ -52,15 +50,15 @@ class Watch:
     )
     histograms_every: int | None = option(
         None,
-        "epochs between two TensorBoard histograms of weights and gradients; null: none",
+        "write TensorBoard histograms of weights and gradients every N epochs; null: never",
         "launch",
         minimum=1,
     )
     graph: bool = option(True, "write the model's graph for TensorBoard", "launch")
     images: bool = option(
         True,
-        "show figures in TensorBoard, too; in a run of more than about ten seconds also while it trains, which takes 4 "
-        "% of the time at most",
+        "show figures in TensorBoard, too, in runs longer than about ten seconds also during training (at most 4 % of "
+        "the time)",
         "launch",
     )
 
@@ -69,7 +67,7 @@ class Watch:
 class Settings:
     """What the loop needs to know beside the parts."""
 
-    bs: Union[int, str] = option(32, "batch size: samples per update, or `full` for the whole training split")  # noqa: UP007
+    bs: Union[int, str] = option(32, "batch size (samples per update), or `full` for the whole training split")  # noqa: UP007
     epochs: int = option(50, "passes over the training split", "length", per_row=True, minimum=0)
     seed: int = option(
         0,
@@ -77,30 +75,30 @@ class Settings:
         "chance",
         per_row=True,
         minimum=0,
-        below=2**63,
+        maximum=2**63 - 1,
     )
     device: str = option(
-        "auto", "where to compute; auto: cuda where there is one", "speed", choices=("auto", "cpu", "cuda")
+        "auto", "where to compute; auto: cuda if there is one, else cpu", "speed", choices=("auto", "cpu", "cuda")
     )
     precision: str = option(
         "float32",
-        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), all else in float32",
+        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), everything else in float32",
         choices=("float32", "float64", "bf16"),
     )
-    deterministic: bool = option(False, "use only algorithms of torch that give the same bits every time")
+    deterministic: bool = option(False, "use only deterministic algorithms of torch")
     engine: str = option(
         "auto",
-        "how updates are computed: eager (by torch), fused (the rule in one pass, for large networks), compiled (many "
-        "updates in one call), or auto, which compiles where that is quicker",
+        "how updates are computed: eager (torch), fused (the update rule in one compiled pass, for large networks), "
+        "compiled (many updates per call; both need a C++ compiler), or auto, which compiles where that is faster",
         "speed",
         choices=("auto", "eager", "fused", "compiled"),
     )
     accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)
-    drop_last: bool = option(False, "leave out a last batch that is smaller than bs")
+    drop_last: bool = option(False, "skip the last batch of an epoch if it is smaller than bs")
     on_divergence: str = option(
         "stop",
-        "when loss, gradient or weights are no longer finite: end the run, leave the update out, or go back to the "
-        "best weights with half the learning rate, ten times at most",
+        "when loss, gradient or weights are no longer finite: stop the run, skip the update, or restore the best "
+        "weights and halve the learning rate (at most ten times)",
         per_row=True,
         choices=("stop", "skip_step", "restore_and_halve_lr"),
     )
@@ -111,22 +109,24 @@ class Settings:
     watch: Watch = field(default_factory=Watch)
     figures: str = option(
         "auto",
-        "draw figures and report.html at the end; auto: of a run alone and of a sweep as a whole, always: of a sweep's "
-        "runs, too",
+        "draw figures and report.html at the end; auto: for a single run and for a sweep as a whole; always: for each "
+        "run of a sweep, too",
         "launch",
         choices=("auto", "always", "never"),
     )
     resume: str | None = option(
-        None, "the folder of a run to go on with, from its last checkpoint", "launch", per_row=True, saved=False
+        None, "continue the run in this folder from its last checkpoint", "launch", per_row=True, saved=False
     )
     trust: bool = option(
         False,
-        "with resume: import a model of your own, by the name in the run's config",
+        "with resume: allow a model of your own to be imported, by the name in the run's config",
         "launch",
         per_row=True,
         saved=False,
     )
-    profile: bool = option(False, "say where the time goes, and write a trace of some updates, profile.json", "launch")
+    profile: bool = option(
+        False, "show where the time goes, and write a trace of some updates to profile.json", "launch"
+    )
     quiet: bool = option(False, "print only warnings and errors", "launch", per_row=True)
 
     @property
@@ -147,5 +147,5 @@ class Settings:
         if self.bs == "full":
             return n
         if not isinstance(self.bs, int) or isinstance(self.bs, bool) or self.bs < 1:
-            raise ConfigError(f"bs={self.bs}: bs has to be a positive integer, or full for the whole training split.")
+            raise ConfigError(f"bs={self.bs}: bs must be a positive integer, or full for the whole training split.")
         return min(self.bs, n)

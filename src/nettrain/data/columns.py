@@ -59,7 +59,7 @@ def check_finite(raw: RawTable, name: str, values: np.ndarray) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         raise raw.mistake(
-            row, name, f"found {values[row]:g}; numbers have to be finite and below {LARGEST:g}; correct the cell."
+            row, name, f"found {values[row]:g}; numbers must be finite and below {LARGEST:g}; correct the cell."
         )
 
 

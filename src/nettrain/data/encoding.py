@@ -132,7 +132,7 @@ class Encoder:
     def read(self, table: TableLike, with_target: bool = False) -> Table:
         """A new table (a path or a pandas DataFrame) as the kind of table that the model was trained on.
 
-        Columns are found by name; others are ignored. The target is read only `with_target`, and has to be there
+        Columns are found by name; others are ignored. The target is read only `with_target`, and must be there
         then. Raises `DataError` with row and column for a missing column, a text where a number is needed,
         and a missing or unknown label.
         """

@@ -25,11 +25,13 @@ class Dataset(ABC):
 
     name: str = ""
     val_fraction: float = option(0.15, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.15, "share of the rows for the test at the end", minimum=0, below=1)
+    test_fraction: float = option(0.15, "share of the rows for the test", minimum=0, below=1)
     split_seed: Optional[int] = option(  # noqa: UP045
-        None, "seed that draws the split; null: the run's seed", "chance", per_row=True, minimum=0
+        None, "seed of the split; null: the seed of the run", "chance", per_row=True, minimum=0
     )
-    standardize: bool = option(True, "scale to mean 0 and standard deviation 1 on the training rows")
+    standardize: bool = option(
+        True, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
+    )
 
     @abstractmethod
     def load(self) -> Table:
@@ -98,10 +100,12 @@ class Quadratic(Dataset):
     w3: float = option(1.0, "constant term")
     noise: float = option(0.1, "standard deviation of the noise added to y", minimum=0)
     samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
+    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
     val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
-    standardize: bool = option(False, "scale to mean 0 and standard deviation 1 on the training rows")
+    test_fraction: float = option(0.25, "share of the rows for the test", minimum=0, below=1)
+    standardize: bool = option(
+        False, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
+    )
 
     def load(self) -> Table:
         x, y = toys.curve(lambda x: self.w1 * x**2 + self.w2 * x + self.w3, self.samples, self.noise, self.data_seed)
@@ -115,9 +119,9 @@ class Sine(Dataset):
     name: str = "sine"
     noise: float = option(0.2, "standard deviation of the noise added to y", minimum=0)
     samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
+    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
     val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.25, "share of the rows for the test at the end", minimum=0, below=1)
+    test_fraction: float = option(0.25, "share of the rows for the test", minimum=0, below=1)
 
     def load(self) -> Table:
         x, y = toys.curve(lambda x: np.sin(2 * np.pi * x), self.samples, self.noise, self.data_seed)
@@ -131,7 +135,7 @@ class Moons(Dataset):
     name: str = "moons"
     samples: int = option(500, "number of points", minimum=4)
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
+    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
 
     def load(self) -> Table:
         points, classes = toys.moons(self.samples, self.noise, self.data_seed)
@@ -145,7 +149,7 @@ class Spirals(Dataset):
     name: str = "spirals"
     samples: int = option(500, "number of points", minimum=4)
     noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed that draws the points", "chance", per_row=True, minimum=0)
+    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
 
     def load(self) -> Table:
         points, classes = toys.spirals(self.samples, self.noise, self.data_seed)
@@ -158,12 +162,12 @@ class Csv(Dataset):
 
     name: str = "csv"
     path: str = option(
-        MISSING, "the file: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names", is_path=True
+        MISSING, "path of the table: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names", is_path=True
     )
-    target: str = option(MISSING, "name of the column to predict")
-    task: str = option("auto", "what the target is; auto: see the values", choices=TASKS)
-    categorical: list[str] = option([], "columns to treat as categories, whatever they hold")
-    drop: list[str] = option([], "columns to leave out")
+    target: str = option(MISSING, "column to predict")
+    task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
+    categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
+    drop: list[str] = option([], "columns to ignore")
 
     def load(self) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)

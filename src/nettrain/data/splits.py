@@ -23,7 +23,7 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
     fractions = {"val": val_fraction, "test": test_fraction}
     if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):
         raise ConfigError(
-            f"data.val_fraction={val_fraction} and data.test_fraction={test_fraction}: both have to be >= 0, "
+            f"data.val_fraction={val_fraction} and data.test_fraction={test_fraction}: both must be >= 0, "
             "and their sum < 1, which leaves the rest for training."
         )
     n = len(target)

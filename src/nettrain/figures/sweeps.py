@@ -162,7 +162,7 @@ def performance_profile(costs: ArrayLike, names: Sequence[str], title: str = "Pe
     `costs` is (problems, choices), inf where a problem was not solved. At tau = 1 stands how often a choice is the
     cheapest, at the right end how often it solves the problem at all (Dolan and More, 2002).
     """
-    figure, axes = new(title, "cost / least cost of any choice, τ", "share of problems solved, ρ(τ)")
+    figure, axes = new(title, "cost / least cost of any setting, τ", "share of problems solved, ρ(τ)")
     ratio = performance_ratios(np.asarray(costs, float))
     finite = ratio[np.isfinite(ratio)]
     end = max(2.0, 1.1 * float(finite.max())) if finite.size else 2.0

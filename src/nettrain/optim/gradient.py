@@ -41,7 +41,7 @@ class RuleOptimizer(Optimizer, ABC):
         group = {**self.defaults, **param_group}
         tensors = [key for key, value in group.items() if key != "params" and isinstance(value, Tensor)]
         if tensors:
-            raise ValueError(f"{tensors[0]} has to be a number, not a tensor; it can be changed between steps.")
+            raise ValueError(f"{tensors[0]} must be a number, not a tensor; it can be changed between steps.")
         try:
             check(self.rule(group))
         except ConfigError as error:

@@ -39,9 +39,9 @@ class LBFGS(Optimizer):
         line_search_fn: str | None = None,
     ) -> None:
         if not lr >= 0:
-            raise ValueError(f"lr={lr}: it has to be a number >= 0.")
+            raise ValueError(f"lr={lr}: it must be a number >= 0.")
         if line_search_fn not in (None, "strong_wolfe"):
-            raise ValueError(f"line_search_fn={line_search_fn}: it has to be None or 'strong_wolfe'.")
+            raise ValueError(f"line_search_fn={line_search_fn}: it must be None or 'strong_wolfe'.")
         defaults = {
             "lr": lr,
             "max_iter": max_iter,

@@ -26,10 +26,14 @@ class CMAES(Search):
     """
 
     name: str = "cma_es"
-    population_size: int | None = option(None, "points per update (lambda); null: 4 + floor(3 ln P)", minimum=4)
+    population_size: int | None = option(
+        None, "points per update (lambda); null: 4 + floor(3 ln P) for P weights", minimum=4
+    )
     scale: float = option(0.3, "first sigma, relative to the spread of w0", above=0)
     covariance: str = option("auto", "shape of C; auto: full up to P = 200", choices=("auto", "full", "diagonal"))
-    tolerance: float = option(1e-12, "converged where sigma sqrt(C) is below this part of the first sigma", minimum=0)
+    tolerance: float = option(
+        1e-12, "converged when sigma sqrt(C) falls below this share of the first sigma", minimum=0
+    )
 
     def population(self, w: Tensor, seed: int) -> State:
         size, sigma = len(w), self.scale * spread(w)

@@ -42,8 +42,10 @@ class CurvatureSolver(Solver):
     test is the same in every scale of w and f.
     """
 
-    tolerance_grad: float = option(1e-10, "converged where no element of the gradient is larger", minimum=0)
-    tolerance_change: float = option(1e-14, "converged after a gain below this part of the whole one", minimum=0)
+    tolerance_grad: float = option(1e-10, "converged when no element of the gradient is larger than this", minimum=0)
+    tolerance_change: float = option(
+        1e-14, "converged when an update gains less than this share of the whole gain", minimum=0
+    )
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         state = self.memory(w)
@@ -85,9 +87,9 @@ class Newton(CurvatureSolver):
     """
 
     name: str = "newton"
-    solver: str = option("cholesky", "dense Hessian, or Hessian-vector products", choices=("cholesky", "cg"))
+    solver: str = option("cholesky", "cholesky: dense Hessian; cg: Hessian-vector products", choices=("cholesky", "cg"))
     damping: float = option(0.0, "lambda of the first update (solver=cholesky)", minimum=0)
-    radius: float = option(1.0, "largest length of the first update (solver=cg)", above=0)
+    radius: float = option(1.0, "trust radius of the first update (solver=cg)", above=0)
 
     def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
         if self.solver == "cholesky":
@@ -119,7 +121,7 @@ class QuasiNewton(CurvatureSolver):
     along -g either, it has stalled.
     """
 
-    lr: float = option(1.0, "first step length that the line search tries", above=0)
+    lr: float = option(1.0, "step length that the line search tries first", above=0)
 
     def memory(self, w: Tensor) -> State:
         return {"fresh": torch.tensor(True)}
@@ -205,7 +207,7 @@ class LBFGS(QuasiNewton):
     """
 
     name: str = "lbfgs"
-    history_size: int = option(100, "pairs of updates and gradient changes that are kept (m)", minimum=1)
+    history_size: int = option(100, "pairs of updates and gradient changes to keep (m)", minimum=1)
 
     def memory(self, w: Tensor) -> State:
         history = w.new_zeros(self.history_size, len(w))

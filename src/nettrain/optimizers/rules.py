@@ -43,7 +43,7 @@ class Rule(ABC):
     lr: float = option(1e-3, "learning rate (eta)", minimum=0)
     weight_decay: float = option(0.0, "weight decay (lambda)", minimum=0)
     clip_norm: float | None = option(
-        None, "largest norm of the gradient, longer ones are scaled down; null: any", above=0
+        None, "scale gradients down to this norm if they are longer; null: no clipping", above=0
     )
 
     decays_gradient: ClassVar[bool] = True
@@ -126,9 +126,9 @@ class Momentum(Rule):
 
     name: str = "momentum"
     lr: float = option(1e-2, "learning rate (eta)", minimum=0)
-    momentum: float = option(0.9, "share of the last direction that is kept (mu)", minimum=0, below=1)
+    momentum: float = option(0.9, "share of the previous direction that is kept (mu)", minimum=0, below=1)
     dampening: float = option(0.0, "share of the gradient that is left out (tau)", minimum=0, maximum=1)
-    nesterov: bool = option(False, "step along g + mu b; needs momentum > 0 and dampening = 0")
+    nesterov: bool = option(False, "step along g + mu b (Nesterov); needs momentum > 0 and dampening = 0")
 
     def __post_init__(self) -> None:
         if self.nesterov and (np.any(self.dampening) or not np.all(self.momentum)):
@@ -157,9 +157,9 @@ class Adagrad(Rule):
 
     name: str = "adagrad"
     lr: float = option(1e-2, "learning rate (eta)", minimum=0)
-    lr_decay: float = option(0.0, "decay of the learning rate with the number of updates", minimum=0)
-    initial_accumulator_value: float = option(0.0, "s before the first update", minimum=0)
-    eps: float = option(1e-10, "added to the root; 0 gives the plain rule", minimum=0)
+    lr_decay: float = option(0.0, "decay of the learning rate per update", minimum=0)
+    initial_accumulator_value: float = option(0.0, "initial value of the sum of squares s", minimum=0)
+    eps: float = option(1e-10, "added to the root in the denominator; 0 for the plain rule", minimum=0)
 
     def init(self, w: Tensor) -> State:
         return {
@@ -184,10 +184,10 @@ class RMSprop(Rule):
 
     name: str = "rmsprop"
     lr: float = option(1e-2, "learning rate (eta)", minimum=0)
-    alpha: float = option(0.99, "share of the mean square that is kept", minimum=0, maximum=1)
-    eps: float = option(1e-8, "added to the root", minimum=0)
-    momentum: float = option(0.0, "share of the last direction that is kept (mu)", minimum=0)
-    centered: bool = option(False, "divide by the standard deviation of the gradient instead")
+    alpha: float = option(0.99, "decay rate of the mean of squared gradients", minimum=0, maximum=1)
+    eps: float = option(1e-8, "added to the root in the denominator", minimum=0)
+    momentum: float = option(0.0, "share of the previous direction that is kept (mu)", minimum=0)
+    centered: bool = option(False, "divide by the gradient's standard deviation instead")
 
     def init(self, w: Tensor) -> State:
         names = ["square_avg"]
@@ -222,11 +222,11 @@ class Adam(Rule):
     """
 
     name: str = "adam"
-    beta1: float = option(0.9, "share of the mean gradient that is kept", minimum=0, below=1)
-    beta2: float = option(0.999, "share of the mean square that is kept", minimum=0, below=1)
-    eps: float = option(1e-8, "added to the root; 0 for the plain rule", minimum=0)
-    amsgrad: bool = option(False, "divide by the largest mean square so far")
-    bias_correction: bool = option(True, "divide out the zeros from which both means start; false for the plain rule")
+    beta1: float = option(0.9, "decay rate of the mean of gradients", minimum=0, below=1)
+    beta2: float = option(0.999, "decay rate of the mean of squared gradients", minimum=0, below=1)
+    eps: float = option(1e-8, "added to the root in the denominator; 0 for the plain rule", minimum=0)
+    amsgrad: bool = option(False, "divide by the largest mean square so far (AMSGrad)")
+    bias_correction: bool = option(True, "correct both means for starting at 0; false for the plain rule")
 
     def init(self, w: Tensor) -> State:
         names = ["exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if self.amsgrad else [])

@@ -84,8 +84,8 @@ class Genetic(Search):
 
     name: str = "genetic"
     population_size: int = option(64, "individuals (N)", minimum=4)
-    elites: int = option(2, "best individuals that survive unchanged", minimum=1)
-    tournament: int = option(5, "individuals that compete to be a parent", minimum=1)
+    elites: int = option(2, "best individuals that survive unchanged (elitism)", minimum=1)
+    tournament: int = option(5, "individuals that compete to become a parent (tournament)", minimum=1)
     crossover: float = option(0.9, "probability that a child has two parents", minimum=0, maximum=1)
     blend: float = option(0.1, "how far beyond its parents a child's gene may lie (alpha)", minimum=0)
     mutation: float = option(0.1, "probability that a gene mutates", minimum=0, maximum=1)
@@ -136,7 +136,9 @@ class HillClimb(Search):
     name: str = "hill_climb"
     starts: int = option(16, "points that climb at once", minimum=1)
     scale: float = option(0.3, "first sigma, relative to the spread of w0", above=0)
-    smallest: float = option(1e-6, "sigma, relative to the first one, below which a row starts again", above=0, below=1)
+    smallest: float = option(
+        1e-6, "a point starts again when its sigma falls below this share of the first one", above=0, below=1
+    )
 
     def population(self, w: Tensor, seed: int) -> State:
         sigma = (self.scale * spread(w)).expand(self.starts, 1).clone()
@@ -177,7 +179,7 @@ class SimulatedAnnealing(HillClimb):
 
     name: str = "simulated_annealing"
     temperature: float = option(1e-2, "first temperature, relative to the value at the start", minimum=0)
-    cooling: float = option(0.995, "factor of the temperature in every update", above=0, maximum=1)
+    cooling: float = option(0.995, "factor of the temperature per update", above=0, maximum=1)
 
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:
         state = super().init(problem, w, seed)

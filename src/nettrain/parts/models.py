@@ -45,7 +45,7 @@ class MLP:
     name: str = "mlp"
     hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
     dropout: float = option(
-        0.0, "probability of zeroing a hidden unit while training", per_row=True, minimum=0, below=1
+        0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
     )
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
@@ -57,12 +57,13 @@ class Polynomial:
     """y = w1 x^d + w2 x^(d-1) + ... + w(d+1): linear in its weights, which are the flat vector itself."""
 
     name: str = "polynomial"
-    degree: int = option(2, "the highest power of the input", minimum=0)
+    degree: int = option(2, "highest power of the input", minimum=0)
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
         if inputs != 1:
             raise ConfigError(
-                f"model=polynomial: it takes one input, the data have {inputs} features; use model=linear or model=mlp."
+                f"model=polynomial: it takes one input, but the data have {inputs} features; use model=linear or "
+                "model=mlp."
             )
         return PolynomialModel(self.degree, outputs)
 
@@ -76,7 +77,9 @@ class Module:
     """
 
     name: str = "module"
-    _target_: str = option("???", "the class or function that makes the module, such as package.module.Class")
+    _target_: str = option(
+        "???", "class or function that makes the module; in_features and out_features are filled in if it takes them"
+    )
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
         package, _, name = self._target_.rpartition(".")
@@ -91,7 +94,9 @@ class Module:
                 f"model._target_={self._target_}: it cannot be built: {type(error).__name__}: {first_line(error)}."
             ) from error
         if not isinstance(module, nn.Module):
-            raise ConfigError(f"model._target_={self._target_}: it is a {type(module).__name__}, no torch.nn.Module.")
+            raise ConfigError(
+                f"model._target_={self._target_}: it is a {type(module).__name__}, and no torch.nn.Module."
+            )
         return module
 
     @property

@@ -61,7 +61,7 @@ class Step(Schedule):
     """factor = gamma^floor(e / step_size) (as `torch.optim.lr_scheduler.StepLR`, stepped every epoch)."""
 
     name: str = "step"
-    step_size: int = option(10, "epochs between two drops", minimum=1)
+    step_size: int = option(10, "epochs between drops", minimum=1)
     gamma: float = option(0.5, "factor of each drop", above=0)
 
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps:
@@ -95,7 +95,7 @@ class Cosine(Schedule):
     """factor = floor + (1 - floor) (1 + cos(pi t / T)) / 2, T the updates of the run (Loshchilov and Hutter, 2017)."""
 
     name: str = "cosine"
-    floor: float = option(0.0, "the factor at the end", minimum=0, maximum=1)
+    floor: float = option(0.0, "factor of the learning rate at the end", minimum=0, maximum=1)
 
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps:
         return self.floor + (1 - self.floor) * (1 + np.cos(np.pi * t / updates)) / 2
@@ -109,9 +109,9 @@ class OneCycle(Schedule):
     """
 
     name: str = "one_cycle"
-    rise: float = option(0.3, "share of the run in which the learning rate rises", above=0, below=1)
-    div: float = option(25.0, "peak / first learning rate", minimum=1)
-    final_div: float = option(1e4, "first / last learning rate", minimum=1)
+    rise: float = option(0.3, "share of the run during which the learning rate rises", above=0, below=1)
+    div: float = option(25.0, "ratio of the peak to the first learning rate", minimum=1)
+    final_div: float = option(1e4, "ratio of the first to the last learning rate", minimum=1)
 
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps:
         top = self.rise * updates - 1
@@ -132,8 +132,8 @@ class Plateau(Schedule):
 
     name: str = "plateau"
     gamma: float = option(0.5, "factor of each drop", above=0, below=1)
-    patience: int = option(5, "epochs without improvement that are waited for", minimum=0)
-    threshold: float = option(1e-4, "relative improvement that counts", minimum=0)
+    patience: int = option(5, "epochs without improvement before a drop", minimum=0)
+    threshold: float = option(1e-4, "smallest relative improvement that counts", minimum=0)
 
     def __post_init__(self) -> None:
         self._memory: dict[str, Any] = {"factor": 1.0, "best": math.inf, "bad_epochs": 0}

@@ -57,15 +57,15 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
     config = run.config
     whole = config.engine == "compiled"
     if isinstance(run.optimizer, Solver):
-        why = f"optimizer={run.optimizer.name} computes as it goes along; only gradient rules can be compiled"
+        why = f"optimizer={run.optimizer.name} evaluates the loss as it goes along; only gradient rules can be compiled"
     elif whole and not isinstance(run.model, RowModule):
         why = "only nettrain's own models can be compiled"
     elif whole and config.on_divergence == "skip_step":
-        why = "on_divergence=skip_step looks at every update, which a compiled program cannot"
+        why = "on_divergence=skip_step looks at every update, which a compiled program cannot do"
     elif whole and (config.accumulate > 1 or config.autocast):
-        why = "accumulate and precision=bf16, which are for large networks, cannot be compiled"
+        why = "accumulate and precision=bf16 are for large networks and cannot be compiled"
     elif device.type != "cpu":
-        why = f"programs are compiled for the CPU, and this run is on {device.type}"
+        why = f"programs are compiled for the CPU only, and this run is on {device.type}"
     elif compiler() is None:
         why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
     else:

@@ -23,7 +23,7 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
     per_epoch = f"{run.n_train} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
-    drop = " (a smaller last batch is left out)" if config.drop_last else ""
+    drop = " (a smaller last batch is skipped)" if config.drop_last else ""
     lines = [
         ("data", f"{run.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
         ("splits", sizes),
@@ -83,8 +83,8 @@ def result(row: RunState) -> str:
 
 def _recovery(summary: dict[str, Any]) -> str:
     if "skipped_updates" in summary:
-        return f"on the way {summary['skipped_updates']} updates were not finite and left out"
-    return f"on the way it diverged and went back to its best weights, {summary['lr_halvings']} times; lr was halved"
+        return f"{summary['skipped_updates']} updates were not finite and were skipped"
+    return f"it diverged and was restored to its best weights, {summary['lr_halvings']} times; each time lr was halved"
 
 
 def _coefficients(row: RunState) -> list[str]:
@@ -116,7 +116,7 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
     sizes = sorted({len(group.runs) for group in comparison.groups})
     each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
-    lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each choice"]
+    lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each setting"]
     lines += [painted(header, "bold"), painted(best, "green"), *others]
     if len(comparison.groups) > most:
         lines.append(f"... and {len(comparison.groups) - most} more in results.csv")

@@ -110,8 +110,8 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
         )
     left = len(comparison.groups) - most
     each = " on each problem" if len(comparison.problems) > 1 else ""
-    notes = [f"Mean ± standard deviation over the completed runs of each choice, best first{each}."]
-    notes += [f"{counted(left, 'more choice')} are left out."] if left > 0 else []
+    notes = [f"Mean ± standard deviation over the completed runs of each setting, best first{each}."]
+    notes += [f"{counted(left, 'more setting')} are left out."] if left > 0 else []
     return Section("Leaderboard", notes, header, rows)
 
 

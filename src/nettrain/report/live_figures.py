@@ -42,7 +42,7 @@ class LiveFigures:
         try:
             self._draw(int(row.last["step"]), row.log.tensorboard.events)
         except Exception as error:  # a run that has trained for days does not end by a picture
-            warn(f"no pictures are drawn any more while the run trains: {unexpected(error)}")
+            warn(f"no more figures are drawn during training: {unexpected(error)}")
             self.due = float("inf")
             return
         took, elapsed = time.monotonic() - start, time.monotonic() - self.begun

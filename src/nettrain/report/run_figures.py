@@ -25,14 +25,14 @@ def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Pic
         if picture.name == name:
             return picture
     known = ", ".join(picture.name for picture in pictures)
-    raise ConfigError(" ".join([f"{name}: there is no such figure; known are {known}.", *missing]))
+    raise ConfigError(" ".join([f"{name}: there is no such figure; choose from {known}.", *missing]))
 
 
 def run_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
     """All that can be drawn of a run, and sentences on what cannot."""
     curves = _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
     if run.summary.get("best_epoch") is None:
-        return curves, ["The run has no best epoch: there is no model whose predictions could be drawn."]
+        return curves, ["The run has no best epoch, so there are no predictions to draw."]
     try:
         _ = run.model, run.data
     except Mistake as error:

@@ -46,7 +46,7 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
     if several:
         names, costs = problem_costs(comparison)
         caption = (
-            f"the share of the {len(costs)} problems (data and seed) that each choice solves at a cost of at most τ "
+            f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most τ "
             f"times the least; solved is a loss that has come {_WAY}, cost is passes over the training data"
         )
         pictures.append(Picture("performance_profile", caption, partial(figures.performance_profile, costs, names)))
@@ -68,7 +68,7 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
     seeds = max(map(len, curves.values()))
     what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
-    what += f" of each of the best {len(drawn)} choices" if len(drawn) > 1 else ""
+    what += f" of each of the best {len(drawn)} settings" if len(drawn) > 1 else ""
     series = {label: _padded([curve.loss for curve in runs]) for label, runs in curves.items()}
     reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
     times = {
@@ -110,7 +110,7 @@ def parallel_coordinates(comparison: Comparison) -> "Figure":
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
     columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
     results = [_result(run, comparison.loss) for run in runs]
-    return figures.parallel_coordinates(columns, results, words(comparison.loss), "Runs by their choices and results")
+    return figures.parallel_coordinates(columns, results, words(comparison.loss), "Runs by their settings and results")
 
 
 def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
@@ -130,7 +130,7 @@ def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
 
 
 def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
-    """After how many passes the runs of each choice, by their repetitions, reached the target; inf for never.
+    """After how many passes the runs of each setting, by their repetitions, reached the target; inf for never.
 
     Each repetition has a target of its own, as it draws its own split of the data.
     """

@@ -68,7 +68,7 @@ def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | N
         html.leaderboard_section(comparison),
         Section("Figures", figures=drawn),
         Section("Data", _data_of_all(comparison)),
-        Section("Config", ["What all runs have in common:"], text=_common_config(comparison)),
+        Section("Config", ["The same in all runs:"], text=_common_config(comparison)),
     ]
     html.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
 

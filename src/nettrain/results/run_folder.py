@@ -49,9 +49,9 @@ class RunFolder:
             strange = "${" in text or any(isinstance(token, AliasToken) for token in yaml.scan(text))
             config = None if strange else OmegaConf.create(text)
         except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
-            raise CheckpointError(f"{path}: it cannot be read as YAML.") from error
+            raise CheckpointError(f"{path}: not valid YAML.") from error
         if not isinstance(config, DictConfig):  # what nettrain saves has neither interpolations nor aliases
-            raise CheckpointError(f"{path}: it is no config of a run.")
+            raise CheckpointError(f"{path}: not the config of a run.")
         return config
 
     @cached_property
@@ -59,13 +59,13 @@ class RunFolder:
         """summary.json."""
         path = self.folder / "summary.json"
         if not path.is_file():
-            raise CheckpointError(f"{path}: the run has not ended, or it was killed: there is no summary.")
+            raise CheckpointError(f"{path}: there is no summary: the run has not ended, or it was killed.")
         try:
             content = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: it is damaged, it cannot be read as JSON.") from error
+            raise CheckpointError(f"{path}: damaged: not valid JSON.") from error
         if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: it is no summary of a run.")
+            raise CheckpointError(f"{path}: not the summary of a run.")
         return content
 
     @cached_property
@@ -100,7 +100,9 @@ class RunFolder:
         try:
             return Encoder.from_state(self._checkpoint["encoder"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.folder}: the checkpoint has no encoder that this version reads.") from error
+            raise CheckpointError(
+                f"{self.folder}: this version of nettrain cannot read the checkpoint's encoder."
+            ) from error
 
     @cached_property
     def head(self) -> Head:
@@ -175,7 +177,7 @@ class RunFolder:
             return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
         except (OmegaConfBaseException, AttributeError) as error:
             why = str(error).splitlines()[0]
-            raise CheckpointError(f"{self.folder}: its config is not one that this version reads: {why}") from error
+            raise CheckpointError(f"{self.folder}: this version of nettrain cannot read its config: {why}") from error
 
     @cached_property
     def _checkpoint(self) -> dict[str, Any]:
@@ -184,7 +186,7 @@ class RunFolder:
             return load_checkpoint(folder / "best.pt")
         last = load_checkpoint(folder / "last.pt")
         if not all(tensor.isfinite().all() for tensor in last["model"].values()):
-            raise CheckpointError(f"{self.folder}: the run diverged in its first epoch, it has no weights to use.")
+            raise CheckpointError(f"{self.folder}: the run diverged in its first epoch and has no usable weights.")
         return last
 
 

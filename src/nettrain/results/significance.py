@@ -32,13 +32,13 @@ def _against_the_best(comparison: Comparison) -> str:
     pairs = len(tried) * (len(tried) - 1) // 2
     p = holm([value for _, value in tests], pairs)
     within = [(group, value) for group, value in zip(others, p, strict=True) if value >= LEVEL]
-    several = f", Holm-corrected for all {pairs} pairs, as the best was not chosen beforehand" if pairs > 1 else ""
+    several = f", Holm-corrected for all {pairs} pairs, because the best was not chosen beforehand" if pairs > 1 else ""
     test = f"two-sided {' or '.join(dict.fromkeys(name for name, _ in tests))}{several}, p {{}} {LEVEL}"
     names = [f"{comparison.label(group)} (p = {value:.2g})" for group, value in within[:5]]
     names += [f"{len(within) - 5} more"] if len(within) > 5 else []
     larger = len(others) - len(within)
     share = f"{larger} of the" if within else "all"
-    over = "the other choice" if len(others) == 1 else f"{share} {len(others)} other choices"
+    over = "the other setting" if len(others) == 1 else f"{share} {len(others)} other settings"
     if larger:
         verdict = f"Its lead over {over} is larger than the noise over the seeds ({test.format('<')})"
         verdict += f"; within the noise lie {joined(names)}" if names else ""
@@ -49,7 +49,7 @@ def _against_the_best(comparison: Comparison) -> str:
     sentences += ["More seeds may tell more apart."] if within else []
     left = len(comparison.groups) - len(tried)
     why = "with a single run or with runs that did not complete"
-    sentences += [f"Left out: {counted(left, 'choice')} {why}."] if left else []
+    sentences += [f"Left out: {counted(left, 'setting')} {why}."] if left else []
     return " ".join(sentences)
 
 

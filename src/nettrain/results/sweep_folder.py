@@ -93,7 +93,7 @@ def gather(folders: Sequence[Path]) -> Comparison:
         if (folder / "summary.json").is_file():
             there = [read_result(folder)]
         elif not (there := read_results(folder)):
-            raise CheckpointError(f"{folder}: no run and no sweep that has ended is there.")
+            raise CheckpointError(f"{folder}: there is no run or sweep that has ended.")
         runs += [RunResult(str(run.folder), run.overrides, run.summary, run.folder) for run in there]
     if len(folders) > 1:
         for run, overrides in zip(runs, _differing([_settings(run) for run in runs]), strict=True):

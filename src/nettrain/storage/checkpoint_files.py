@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load itself does not notice flipped bits
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError(f"{path}: no checkpoint of nettrain's, which are not compressed.")
+                raise CheckpointError(f"{path}: not a checkpoint of nettrain, which are not compressed.")
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path}: the checkpoint is damaged (checksum of {damaged}).")
@@ -53,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: there is no such checkpoint.") from error
     except Exception as error:  # what torch raises for other people's bytes is of a dozen types
         raise CheckpointError(
-            f"{path}: the checkpoint is damaged or no checkpoint ({type(error).__name__})."
+            f"{path}: the checkpoint is damaged, or not a checkpoint ({type(error).__name__})."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, which this version reads.")

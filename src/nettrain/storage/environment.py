@@ -63,7 +63,7 @@ def record_environment(folder: Path, present: dict[str, Any], resumed: bool) -> 
     if not different:
         return None
     changes = "; ".join(different)
-    return f"{folder}: the run goes on, but not with the same bits as one that never stopped: {changes}."
+    return f"{folder}: resumed in a different environment: results may differ slightly: {changes}."
 
 
 def _cpu() -> str:

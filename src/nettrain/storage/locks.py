@@ -62,7 +62,7 @@ def _lock(descriptor: int, folder: Path) -> None:
             raise OSError("the system has no file locks")
     except (BlockingIOError, PermissionError) as error:
         raise InUseError(
-            f"{folder}: another run is using this folder; wait for its end or choose another one."
+            f"{folder}: another run is using this folder; wait for it to end or choose another folder."
         ) from error
     except OSError as error:
         _say_unprotected(folder.parent, error.strerror or str(error))
@@ -71,4 +71,4 @@ def _lock(descriptor: int, folder: Path) -> None:
 @cache
 def _say_unprotected(folder: Path, why: str) -> None:
     """Said once for the folders in one place."""
-    warn(f"{folder}: no locks there ({why}): nothing keeps two runs from writing into one folder.")
+    warn(f"{folder}: files cannot be locked there ({why}): make sure that no second run uses the folder.")

@@ -68,7 +68,7 @@ def train_epoch(
 
 
 def converged(stack: Stack) -> str | None:
-    """Why a solver is done, where it is; its test holds for one batch, which has to be the whole training split."""
+    """Why a solver is done, where it is; its test holds for one batch, which must be the whole training split."""
     state = stack.solver_state
     return REASONS.get(int(state["converged"])) if state and stack.per_epoch == 1 else None
 

@@ -23,7 +23,7 @@ class SuccessiveHalving:
     def __post_init__(self) -> None:
         for name, least in [("reduction_factor", 2), ("min_epochs", 1)]:
             if getattr(self, name) < least:
-                raise ConfigError(f"hydra.launcher.{name}={getattr(self, name)}: it has to be at least {least}.")
+                raise ConfigError(f"hydra.launcher.{name}={getattr(self, name)}: it must be at least {least}.")
 
     def losers(self, epoch: int, losses: Sequence[float]) -> list[int]:
         """The positions of the runs that end after this epoch; `losses` are the best monitored ones so far."""

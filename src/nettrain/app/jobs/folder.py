@@ -38,7 +38,7 @@ def holds_run(folder: Path) -> bool:
 def claim(folder: Path) -> None:
     """Raise `ConfigError` if the folder holds a run already: its files would be mixed with the new ones."""
     if holds_run(folder):
-        raise ConfigError(f"hydra.run.dir={folder}: the folder holds a run already; choose another one.")
+        raise ConfigError(f"hydra.run.dir={folder}: the folder already holds a run; choose another one.")
 
 
 def discard(folder: Path) -> None:

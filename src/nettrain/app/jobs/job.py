@@ -124,7 +124,10 @@ def train_alone(job: Job) -> Outcome:
         if not job.resumed:
             claim(job.folder)
         elif is_complete(job.folder, job.config):
-            say(f"{job.folder}: the run is complete, there is nothing left to do; more epochs=... would let it go on.")
+            say(
+                f"{job.folder}: the run is complete, and there is nothing left to do; raise epochs=... to train it "
+                "further."
+            )
             return Outcome(job.folder, "completed")
         device = choose_device(job.config.device)
         start = ready(job, device)
@@ -157,7 +160,7 @@ def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
     run = replace(prepare(job.config, job.folder, device, load), drawn=job.drawn)
     checkpoint = last_checkpoint(run) if job.resumed else None
     if checkpoint and checkpoint.get("status") == "diverged":
-        raise ConfigError(f"resume={job.folder}: the run has diverged, its weights are not finite; begin a new one.")
+        raise ConfigError(f"resume={job.folder}: the run has diverged and its weights are not finite; start a new run.")
     return Start(run, checkpoint)
 
 
@@ -223,7 +226,7 @@ def train(
                 trainer.restore(checkpoints)
             except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise CheckpointError(
-                    f"{first.folder}: its last checkpoint is not one that this version reads."
+                    f"{first.folder}: this version of nettrain cannot read its last checkpoint."
                 ) from error
         else:
             trainer.discard_records()

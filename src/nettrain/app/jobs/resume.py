@@ -91,7 +91,7 @@ def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
     """
     path = run.folder / "checkpoints" / "last.pt"
     if not any(path.parent.glob("*.pt")):
-        warn(f"{run.folder}: the run ended before it had saved a checkpoint; it begins again.")
+        warn(f"{run.folder}: the run ended before its first checkpoint; starting it again.")
         return None
     last, warning = load_newest(path)
     if warning:
@@ -99,9 +99,9 @@ def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
     shapes = {name: tensor.shape for name, tensor in run.model.state_dict().items()}
     missing = {"model", "data"} - last.keys()
     if missing:
-        raise CheckpointError(f"{path}: it is no checkpoint of nettrain's, it has no {', '.join(sorted(missing))}.")
+        raise CheckpointError(f"{path}: not a checkpoint of nettrain: it has no {', '.join(sorted(missing))}.")
     if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
-        raise CheckpointError(f"{path}: it belongs to another model than {run.config.model.name}.")
+        raise CheckpointError(f"{path}: the checkpoint belongs to a different model than {run.config.model.name}.")
     require_same_data(run.folder, run.data.table.source, last["data"], run.data.digest)
     return last
 
@@ -110,8 +110,8 @@ def require_same_data(folder: Path, source: str, trained: str | None, present: s
     """Raise `DataError` if the fingerprint of the data is not the one with which the run in `folder` was trained."""
     if trained and present and trained != present:
         raise DataError(
-            f"{source}: the data have changed since the run in {folder} was trained with them; bring the old ones "
-            "back, or choose another folder."
+            f"{source}: the data have changed since the run in {folder} was trained with them; restore them "
+            "or choose another folder."
         )
 
 

@@ -17,11 +17,11 @@ def jobs(overrides: Sequence[Override], zipped: Sequence[str]) -> list[list[str]
     choices = {override.get_key_element(): _values(override) for override in overrides}
     for key in zipped:
         if key not in choices:
-            raise ConfigError(f"hydra.sweeper.zip: {key} is given no values on the command line.")
+            raise ConfigError(f"hydra.sweeper.zip: {key} has no values on the command line.")
     lengths = {key: len(choices[key]) for key in zipped}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {n}" for key, n in lengths.items())
-        raise ConfigError(f"hydra.sweeper.zip: keys that vary together need equally many values; {counts}.")
+        raise ConfigError(f"hydra.sweeper.zip: keys that vary together need the same number of values; {counts}.")
     axes: list[list[tuple[str, ...]]] = []
     for key, values in choices.items():
         if key not in zipped:
@@ -36,5 +36,7 @@ def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
-        raise HydraException(f"{key}: a grid needs single values; interval(...) is for a search, hydra/sweeper=tpe.")
+        raise HydraException(
+            f"{key}: a grid needs a list of values; interval(...) is for a search (hydra/sweeper=tpe)."
+        )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]

@@ -58,7 +58,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             jobs[i] = taken_up
     quiet = all(config.quiet for config in configs if config)
     if outcomes and not quiet:
-        say(f"{folder}: {len(outcomes)} of {len(configs)} runs are complete already")
+        say(f"{folder}: {len(outcomes)} of {len(configs)} runs are already complete")
     if jobs:
         numbers = list(jobs)
         trained = train_jobs(list(jobs.values()), launcher.memory, launcher.halving(), quiet)

@@ -25,15 +25,15 @@ def search(
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError(f"hydra/sweeper={sampler}: it needs Optuna; pip install 'nettrain[optuna]'.") from error
+        raise ConfigError(f"hydra/sweeper={sampler}: it requires Optuna; pip install 'nettrain[optuna]'.") from error
     for name, value in [("trials", trials), ("batch", batch)]:
         if value < 1:
-            raise ConfigError(f"hydra.sweeper.{name}={value}: it has to be at least 1.")
+            raise ConfigError(f"hydra.sweeper.{name}={value}: it must be at least 1.")
     space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [f"{o.get_key_element()}={o.get_value_element_as_str()}" for o in overrides if not o.is_sweep_override()]
     if not space:
         raise ConfigError(
-            f"hydra/sweeper={sampler}: there is no key to search; give one an interval, such as "
+            f"hydra/sweeper={sampler}: there is nothing to search; give a key an interval, such as "
             "optimizer.lr=interval(0.001,1)."
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -67,7 +67,7 @@ def _distribution(override: Override) -> Any:
     if isinstance(value, IntervalSweep):
         log = "log" in value.tags
         if log and value.start <= 0:
-            raise ConfigError(f"{key}: an interval in logarithms begins above 0, not at {value.start}.")
+            raise ConfigError(f"{key}: a logarithmic interval must start above 0, not at {value.start}.")
         whole = isinstance(value.start, int) and isinstance(value.end, int)
         return (IntDistribution if whole else FloatDistribution)(value.start, value.end, log=log)
     if isinstance(value, RangeSweep) and all(isinstance(v, int) for v in (value.start, value.stop, value.step)):

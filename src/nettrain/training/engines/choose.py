@@ -65,7 +65,10 @@ def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
     saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) + NUMBER_SECONDS * numbers)
     pays = layout.size * stack.batches.bs <= LARGEST and saved > 2 * BUILD_SECONDS * len(stack.rule_groups)
     if pays and stack.dtype == torch.float64:
-        say(f"engine     eager: equal digits in float64; engine=compiled would save about {saved:.0f} s")
+        say(
+            "engine     eager: the same digits in float64 as without compiling; engine=compiled would save about "
+            f"{saved:.0f} s"
+        )
         return False
     if pays:
         of_runs = f" of {runs} runs" if runs > 1 else ""

@@ -60,7 +60,7 @@ def refusal(run: PreparedRun) -> str | None:
     name = run.config.model._target_
     try:
         with seeded(0):
-            return None if _rows_agree(run) else f"{name} gives other values for rows of a stack"
+            return None if _rows_agree(run) else f"{name} computes other values for the rows of a stack"
     except Exception as error:  # whatever a module of somebody else's raises under vmap
         noisy = "randomness" in str(error)
         return f"{name} {'draws random numbers' if noisy else f'is refused by vmap ({first_line(error)})'}"
