@@ -55,3 +55,17 @@ def test_the_readme_names_every_choice():
         (line,) = re.findall(rf"^\| `{group}` \|(.*)\|$", text, re.M)
         for path in (ROOT / "configs" / group).glob("*.yaml"):
             assert re.search(rf"\b{path.stem}\b", line), f"{group}={path.stem}"
+
+
+def test_the_sample_output_is_what_the_command_prints(command):
+    (sample,) = [block for language, block in BLOCKS if language == "text" and block.startswith("data ")]
+    printed = command("optimizer=adam", "bs=8", "figures=auto").out
+    plan, results = printed.split("\n\n")
+    sample_plan, sample_results = sample.split("\n\n")
+    assert sample_plan == plan
+    assert without_numbers(sample_results) == without_numbers(results)
+
+
+def without_numbers(text):
+    """The text without its numbers, whose last digits depend on the processor, and without its folders."""
+    return re.sub(r" +[\d.e+-]+|/\S*/[\d-]+", " #", text)
