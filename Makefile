@@ -37,12 +37,14 @@ wheel: $(READY)
 
 # Nothing is installed again until one of the two files changes.
 $(READY): pyproject.toml constraints.txt
+	@echo "Installing what constraints.txt pins into .venv: two to five minutes, once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(BENCH): $(READY)
+	@echo "Installing the libraries that nettrain is compared with: some minutes, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	touch $@
 

@@ -91,7 +91,7 @@ class GridSweeper(BasicSweeper):
 class TPESweeperConf:
     """`hydra/sweeper=tpe`: Optuna proposes `batch` of `trials` runs at a time, by tree-structured Parzen estimators.
 
-    `seed` is the sampler's.
+    `seed` is the sampler's; `params` are keys with what is searched, as on the command line, which wins over them.
     """
 
     _target_: str = "hydra_plugins.nettrain.SearchSweeper"
@@ -99,6 +99,7 @@ class TPESweeperConf:
     trials: int = 64
     batch: int = 16
     seed: int = 0
+    params: Optional[dict[str, str]] = None  # noqa: UP045
 
 
 @dataclass
@@ -118,8 +119,9 @@ class RandomSweeperConf(TPESweeperConf):
 class SearchSweeper(Sweeper):
     """Asks Optuna for runs, has the launcher train them, and tells Optuna their best monitored losses."""
 
-    def __init__(self, sampler: str, trials: int, batch: int, seed: int) -> None:
+    def __init__(self, sampler: str, trials: int, batch: int, seed: int, params: dict[str, str] | None = None) -> None:
         self.sampler, self.trials, self.batch, self.seed = sampler, trials, batch, seed
+        self.params = dict(params or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -132,7 +134,10 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from nettrain.app.sweep.search import search
 
-        overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides(arguments)
+        typed = {override.key_or_group for override in overrides}
+        overrides += parser.parse_overrides([f"{k}={v}" for k, v in self.params.items() if k not in typed])
         folder = Path(self.config.hydra.sweep.dir)
         return search(self.launcher, overrides, folder, self.sampler, self.trials, self.batch, self.seed)
 

@@ -26,6 +26,12 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is first used: `import nettrain` itself costs nothing."""
     if name == "optim":
         return import_module("nettrain.optim")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("nettrain")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nettrain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])

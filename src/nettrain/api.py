@@ -1,5 +1,6 @@
 """The Python interface: train a run, and read back what runs and sweeps have left."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,8 @@ from nettrain.app.jobs.folder import discard, hydra_settings, note_missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
 from nettrain.config.explain import explain
-from nettrain.config.overrides import overrides_of, with_module
-from nettrain.config.schema import config_folder, known_keys, register
+from nettrain.config.overrides import for_hydra, overrides_of, with_module
+from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, Mistake
 from nettrain.report import html
 from nettrain.report.prediction_figures import Picture
@@ -82,18 +83,19 @@ class Sweep(SweepFolder):
         return html.fragment([html.leaderboard_section(self.comparison)])
 
 
-def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
+def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
     """Train one run and return it: what the command line does, as a function.
 
-    `config` are overrides as on the command line, `["optimizer=adam", "bs=8"]`, or a mapping,
-    `{"optimizer": "adam", "bs": 8, "optimizer.lr": 0.01}`, nested or with dots; another run's `config` is one, too.
+    `config` are overrides as on the command line, `"optimizer=adam bs=8"` or `["optimizer=adam", "bs=8"]`, or a
+    mapping, nested or with dots, `{"optimizer": "adam", "bs": 8, "optimizer.lr": 0.01}`, such as another run's
+    `config`.
     `folder` is where the run writes; by default a new folder in `outputs`.
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
     """
     register()
-    overrides = overrides_of(config) if isinstance(config, Mapping) else list(config)
+    overrides = for_hydra(_overrides(config))
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             composed = compose("train", with_module(with_resumed_parts(overrides)), return_hydra_config=True)
@@ -105,10 +107,22 @@ def train(config: Sequence[str] | Mapping[str, Any] = (), folder: str | Path | N
         del composed.hydra
         outcome = train_run(composed, target, hydra_settings(hydra))
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, known_keys()) from error
+        raise explain(error) from None  # Hydra's traceback is long and says nothing more
     except Mistake:
         discard(target)
         raise
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")
     return Run(outcome.folder, trust=True)
+
+
+def _overrides(config: Any) -> list[str]:
+    if isinstance(config, Mapping):
+        return overrides_of(config)
+    if isinstance(config, str):
+        return shlex.split(config)
+    if isinstance(config, Sequence) and all(isinstance(override, str) for override in config):
+        return list(config)
+    raise ConfigError(
+        f"config: found a {type(config).__name__}; it must be overrides, such as 'optimizer=adam bs=8', or a mapping."
+    )

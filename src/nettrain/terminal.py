@@ -1,26 +1,92 @@
-"""What is printed: lines for the person at the terminal, in colour where there is one."""
+"""What is printed: lines for the person at the terminal, in colour where there is one.
+
+Output that cannot be written (a closed pipe, a full disk) is dropped: it never changes a run.
+"""
 
 import os
 import sys
+from typing import Any
 
 _CODES = {"bold": 1, "red": 31, "green": 32}
+
+
+class Output:
+    """A text stream, or None for a missing one, whose failures are no errors: what cannot be written is dropped."""
+
+    def __init__(self, stream: Any) -> None:
+        self._wrapped = stream  # the name by which tqdm knows a stream in two wrappings again
+
+    def write(self, text: str) -> int:
+        """Write the text, if that can be; what the encoding has no sign for is escaped."""
+        try:
+            self._wrapped.write(text)
+        except UnicodeEncodeError:
+            self._wrapped.write(text.encode(self._wrapped.encoding, "backslashreplace").decode(self._wrapped.encoding))
+        except (AttributeError, OSError, ValueError):  # missing, failing, closed
+            self._drop()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if that can be."""
+        try:
+            self._wrapped.flush()
+        except (AttributeError, OSError, ValueError):
+            self._drop()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._wrapped is not None and bool(self._wrapped.isatty())
+
+    def _drop(self) -> None:
+        """Let what the stream still holds go nowhere: the interpreter flushes it once more at its end."""
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._wrapped.fileno())
+            os.close(nowhere)
+        except (AttributeError, OSError, ValueError):  # it is no file, or closed already
+            return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._wrapped == getattr(other, "_wrapped", other))
+
+    def __hash__(self) -> int:
+        return hash(self._wrapped)
+
+
+def keep_streams() -> None:
+    """Make stdout and stderr of this process ones that cannot fail, and open those of the three that are missing.
+
+    Otherwise the next file to be opened would take the number of a missing one, and receive what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if not isinstance(getattr(sys, name), Output):
+            setattr(sys, name, Output(getattr(sys, name)))
 
 
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(line)
-    sys.stdout.flush()
+    output = Output(sys.stdout)
+    tqdm.write(line, file=output)
+    output.flush()
 
 
 def warn(sentence: str) -> None:
     """Print to stderr what a user should know: a mistake, or something that was done differently."""
-    print(f"nettrain: {sentence}", file=sys.stderr, flush=True)
+    print(f"nettrain: {sentence}", file=Output(sys.stderr), flush=True)
 
 
 def painted(text: str, style: str) -> str:
     """The text in a style (bold, red, green); as it is where the output is no terminal or NO_COLOR is set."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not Output(sys.stdout).isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

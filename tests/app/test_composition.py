@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nettrain.config.compose import Composer
-from nettrain.config.schema import config_folder, register
+from nettrain.config.schema import GROUPS, config_folder, parts, register
+from nettrain.registry import options
 
 JOBS = [
     [],
@@ -108,3 +109,25 @@ def test_hydra_composes_once_for_each_choice_of_groups(loader, master):
     for name, lr, seed in itertools.product(["sgd", "adam"], [0.1, 0.2], range(5)):
         composer.compose([f"optimizer={name}", f"optimizer.lr={lr}", f"seed={seed}"])
     assert len(composer.composed) == 2
+
+
+OPTIONS = [
+    *(f"{group}={name}" for group in GROUPS for name in parts(group)),
+    "experiment=course/parabola",
+    "hydra/sweeper=tpe",
+]
+
+
+@pytest.mark.parametrize("choice", OPTIONS)
+def test_hydra_composes_once_whatever_the_values_of_a_part(loader, master, choice):
+    """Values of its keys, texts and lists among them, never make another composition."""
+    needed = {"data=csv": ["data.path='a b.csv'", "data.target=y", "data.drop=[a]"]}
+    module = ["++model._target_=torch.nn.Linear"] if choice == "model=module" else []
+    group, _, name = choice.partition("=")
+    keys = options(parts(group)[name], f"{group}.") if group in GROUPS else {}
+    numbers = [key for key, field in keys.items() if field.type in (float, int)]
+    composer = Composer(loader, master)
+    for seed, value in itertools.product(range(2), (1, 2)):
+        values = [*needed.get(choice, []), *(f"{key}={value}" for key in numbers), f"seed={seed}", "bs=full"]
+        composer.compose([choice, *module, *values])
+    assert len(composer.composed) == 1

@@ -11,6 +11,7 @@ from typing import Any
 
 gc.set_threshold(100_000, 50, 100)  # imports and configs make many objects and hardly a cycle
 atexit.register(gc.freeze)  # nor does the interpreter have to look for any at its end
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the processor; before torch is loaded
 _TRAINING = "interrupted before training began"
 _SWEEP = "the sweep was interrupted"
 
@@ -22,6 +23,7 @@ try:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
+    import nettrain
     from nettrain.app.help import help_text
     from nettrain.app.jobs.failure import fail
     from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
@@ -32,10 +34,10 @@ try:
     from nettrain.config.build import to_config
     from nettrain.config.explain import explain
     from nettrain.config.overrides import for_hydra, with_module
-    from nettrain.config.schema import config_folder, known_keys, register
+    from nettrain.config.schema import config_folder, hydra_defaults, register
     from nettrain.errors import ConfigError, Mistake, first_line
     from nettrain.storage.atomic import storage_error
-    from nettrain.terminal import warn
+    from nettrain.terminal import keep_streams, warn
 except KeyboardInterrupt:  # these imports take seconds, most of them torch's
     print(f"nettrain: {_TRAINING}", file=sys.stderr)
     sys.exit(128 + SIGINT)
@@ -45,18 +47,22 @@ DIVERGED = 4  # the exit code of a run whose loss is no longer finite
 
 def main() -> None:
     """Run the command line; ends the process with one of nettrain's exit codes."""
+    keep_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
     code = failed = 0
     try:
         register()
-        if {"--help", "-h"} & set(sys.argv):
+        if "--version" in sys.argv:
+            print(f"nettrain {nettrain.__version__}")
+        elif {"--help", "-h"} & set(sys.argv):
             print(help_text(sys.argv[1:]))
         else:
             sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(sys.argv[1:]))))
-            _job()
+            with hydra_defaults():
+                _job()
     except (HydraException, OmegaConfBaseException) as error:
-        code = _tell(explain(error, known_keys()))
+        code = _tell(explain(error))
     except Mistake as mistake:  # of a whole sweep
         code = _tell(mistake)
     except (AssertionError, TypeError, ValueError) as error:  # what Hydra raises for rare command lines

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
-from nettrain.config.schema import GROUPS, Config, known_keys, parts
+from nettrain.config.schema import GROUPS, Config, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts import models
@@ -22,6 +22,7 @@ from nettrain.vector import trainable
 
 def to_config(composed: DictConfig) -> Config:
     """A composed config as checked objects. Raises `ConfigError` for a value that is missing or out of range."""
+    _give_schemas(composed)
     try:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
@@ -38,14 +39,29 @@ def load_config(container: dict[str, Any]) -> Config:
     root = OmegaConf.merge(OmegaConf.structured(Config), settings)
     assert isinstance(root, DictConfig)
     for group in GROUPS:
-        node = container.get(group, {})
-        known = parts(group)
-        if node.get("name") not in known:
-            raise ConfigError(f"{group}={node.get('name')}: there is no such {group}; choose from {', '.join(known)}.")
-        schema = OmegaConf.structured(known[node["name"]])
-        OmegaConf.set_struct(schema, False)  # a model of the user's own has keys that no schema knows
-        root[group] = OmegaConf.merge(schema, node)
+        root[group] = container.get(group, {})
     return to_config(root)
+
+
+def _give_schemas(composed: DictConfig) -> None:
+    """Give the nodes of groups their parts' schemas, where the file that they come from did not."""
+    for group in GROUPS:
+        node = composed._get_node(group)
+        if not isinstance(node, DictConfig) or node._metadata.object_type not in (dict, None):
+            continue
+        name, known = node.get("name"), parts(group)
+        if name is None:
+            raise ConfigError(
+                f"{group}.name: the file of this {group} does not say which it is; add a line such as 'name: "
+                f"{next(iter(known))}'."
+            )
+        if name not in known:
+            raise ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(known)}.")
+        content = OmegaConf.to_container(node)
+        with open_dict(composed):
+            composed[group] = OmegaConf.structured(known[name])
+            OmegaConf.set_struct(composed[group], False)  # a model of the user's own has keys that no schema knows
+            composed[group].merge_with(content)
 
 
 def saved_container(config: Config) -> dict[str, Any]:
@@ -81,7 +97,7 @@ def _check_keys(part: Any, path: str) -> None:
     names = [field.name for field in dataclasses.fields(part)]
     for name, value in values_of(part).items():
         if name not in names and not isinstance(part, models.Module):
-            raise unknown_key(path + name, known_keys())
+            raise unknown_key(path + name)
         if name == "name" and value != type(part).name:
             raise ConfigError(f"{path}name={value}: parts are chosen by their group, {path.rstrip('.')}={value}.")
         if dataclasses.is_dataclass(value):

@@ -15,8 +15,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-_MISSING = object()
-
 
 @dataclass
 class Composed:
@@ -43,16 +41,18 @@ class Composer:
             content[name] = node
         self.changed.clear()
         parsed = [_parsed(override) for override in overrides]
-        structure = [i for i, override in enumerate(parsed) if not self._is_value(override)]
-        before = [i for i, o in enumerate(parsed) if any(i < j and _overlap(o, parsed[j]) for j in structure)]
-        first = sorted({*structure, *before})
-        base = self._hydras([overrides[i] for i in first])
-        plain = [override for i, override in enumerate(parsed) if i not in first]
-        if any(_is_no_leaf(base.task, override.key_or_group) for override in plain):
-            return self._hydras(overrides)
-        for override in plain:
+        structure = {i for i, override in enumerate(parsed) if not self._is_value(override)}
+        while True:
+            before = {i for i, o in enumerate(parsed) if any(i < j and _overlap(o, parsed[j]) for j in structure)}
+            base = self._hydras([overrides[i] for i in sorted(structure | before)])
+            plain = {i: override for i, override in enumerate(parsed) if i not in structure | before}
+            no_leaves = {i for i, override in plain.items() if _is_no_leaf(base.task, override.key_or_group)}
+            if not no_leaves:
+                break
+            structure |= no_leaves
+        for override in plain.values():
             self._keep(base.task, override.key_or_group)
-        ConfigLoaderImpl._apply_overrides_to_config(plain, base.task)
+        ConfigLoaderImpl._apply_overrides_to_config(list(plain.values()), base.task)
         hydra = copy.deepcopy(base.hydra)
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra["overrides"]["task"] = [override.input_line for override in task]
@@ -103,6 +103,8 @@ def _overlap(one: Override, other: Override) -> bool:
 
 
 def _is_no_leaf(task: DictConfig, key: str) -> bool:
-    """Whether the config has no such key, or a node with keys of its own there."""
-    value = OmegaConf.select(task, key, default=_MISSING, throw_on_missing=False)
-    return value is _MISSING or isinstance(value, DictConfig)
+    """Whether the config has no such key, or a node with keys of its own there; a mandatory value is a leaf."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(task, parent, throw_on_missing=False) if parent else task
+    there = isinstance(node, DictConfig) and name in list(node.keys())
+    return not there or isinstance(node._get_node(name), DictConfig)

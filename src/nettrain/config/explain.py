@@ -2,39 +2,49 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from nettrain.config.schema import known_keys, text_keys
 from nettrain.errors import ConfigError
 from nettrain.wording import joined
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean x?` for the known word nearest to a mistyped one, comparing last parts too; else a full stop."""
+def nearest_key(word: str, known: Iterable[str]) -> str | None:
+    """The known word nearest to a mistyped one, comparing last parts too; None if none is near."""
     known = list(known)
+    if word in known:
+        return word
     end = word.rpartition(".")[2]
     by_end = {key.rpartition(".")[2]: key for key in reversed(known)}
     match = [_OTHER_NAMES[end]] if end in _OTHER_NAMES else difflib.get_close_matches(word, known, 1, 0.75)
     if not match:
         match = [by_end[name] for name in difflib.get_close_matches(end, by_end, 1, 0.8)]
-    return f"; did you mean {match[0]}?" if match else "."
+    return match[0] if match else None
 
 
-def unknown_key(key: str, known: Mapping[str, list[str]]) -> ConfigError:
-    """The sentence for a key that the chosen parts do not have; `known` says which keys which parts have."""
+def _hint(word: str, known: Iterable[str]) -> str:
+    """`; did you mean x?` for the known word nearest to a mistyped one; else a full stop."""
+    match = nearest_key(word, known)
+    return f"; did you mean {match}?" if match else "."
+
+
+def unknown_key(key: str) -> ConfigError:
+    """The sentence for a key that the chosen parts do not have."""
+    known = known_keys()
     if known.get(key):
         group = key.partition(".")[0]
         return ConfigError(f"{key} exists only for {group}={joined(known[key])}.")
-    return ConfigError(f"{key}: there is no such key{nearest(key, known)}")
+    return ConfigError(f"{key}: there is no such key{_hint(key, known)}")
 
 
-def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, list[str]]) -> ConfigError:
-    """The sentence for an error of Hydra's or OmegaConf's; `known` as for `unknown_key`."""
-    cause, setter = error, ""
+def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
+    """The sentence for an error of Hydra's or OmegaConf's."""
+    cause, setter, where = error, "", None
     if isinstance(error, ConfigCompositionException):
         cause = error.__cause__ or error.__context__ or error
         where = re.match("In '(experiment/.*?)': ", str(error))
@@ -46,10 +56,12 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = error.options or ()
-        hint = nearest(name, options)
+        hint = _hint(name, options)
         return ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(options)}{hint}")
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and where and cause.key == "experiment":
+        return ConfigError(f"{setter}{_NO_PACKAGE}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key), known)}")
+        return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key))}")
     if isinstance(cause, ValidationError) and cause.full_key:
         return ConfigError(_wrong_type(cause))
     text = re.sub(r"\s*\n\s*", " ", str(error)).strip()
@@ -58,6 +70,8 @@ def explain(error: HydraException | OmegaConfBaseException, known: Mapping[str, 
             return ConfigError(match.expand(sentence))
     return ConfigError(text)
 
+
+_NO_PACKAGE = "its first line must be '# @package _global_'; without it, its keys are not those of the run."
 
 # What Hydra and OmegaConf say of rare mistakes, and the sentence instead.
 _HYDRA = [
@@ -75,6 +89,7 @@ _HYDRA = [
     (r"Additional config directory '(.*)' not found", r"--config-dir=\1: there is no such folder."),
     (r"Interpolation key '(.*?)' not found full_key: (\S+)", r"\2: there is no key \1 to take its value from."),
     (r'raised while resolving interpolation: "(.*?)" full_key: (\S+)', r"\2: \1."),
+    (r"In '(experiment/.*?)': Could not override '[\w./]+@experiment\.", rf"\1.yaml: {_NO_PACKAGE}"),
     (r"Could not override '([\w./]+@\S*?)'", r"\1: there is no such group."),
     (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it takes a name, \1=<name>."),
 ]
@@ -86,7 +101,9 @@ _TYPES = {"Integer": "an integer", "Float": "a number", "Boolean": "true or fals
 def _wrong_type(error: ValidationError) -> str:
     key, text = error.full_key, str(error).splitlines()[0]
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
-        return f"{key}={match[1]}: {key} must be {_TYPES.get(match[2], match[2])}."
+        bounds = re.fullmatch(r"(-?\d+)(?:\.\.\.?|:|-)(-?\d+)", match[1])
+        sweep = f"; a sweep over a range is -m '{key}=range({bounds[1]},{int(bounds[2]) + 1})'" if bounds else ""
+        return f"{key}={match[1]}: {key} must be {_TYPES.get(match[2], match[2])}{sweep}."
     if match := re.match(r"Value '(.*)' is not a valid bool", text):
         return f"{key}={match[1]}: {key} must be true or false."
     if match := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint 'Union\[int, str\]'", text):
@@ -96,5 +113,5 @@ def _wrong_type(error: ValidationError) -> str:
     if "is not a subclass of" in text:
         return f"{key}: it is a group of keys; set one of them, {key}.<key>=... (--help lists them)."
     if "is not a ListConfig" in text:
-        return f"{key}: it must be a list, such as {key}=[64,32]."
+        return f"{key}: it must be a list, such as {key}={'[a,b]' if key in text_keys() else '[64,32]'}."
     return f"{key}: {text[0].lower()}{text[1:].rstrip('.')}."

@@ -1,24 +1,107 @@
 """Overrides: what people type or pass, in the form that Hydra reads."""
 
 import argparse
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-def for_hydra(arguments: list[str]) -> list[str]:
-    """The arguments with -m in front, where Hydra takes it, and quotes around values that its grammar cannot read.
+from nettrain.config.explain import nearest_key
+from nettrain.config.schema import config_folder, known_keys, text_keys
+from nettrain.errors import ConfigError
 
-    These are single values with a sign beyond ASCII, or with `=` or `~`, as paths have them.
+_HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
+_SWEEP_FUNCTIONS = re.compile(r"(choice|glob|sort|shuffle|range|interval|tag)\(.*\)")
+_OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.")
+_SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
+
+def for_hydra(arguments: Sequence[str]) -> list[str]:
+    """The arguments with -m in front, where Hydra takes it, and texts in quotes.
+
+    A key that holds text, such as `data.path`, takes it as it is typed; with -m commas separate several texts. Quotes
+    around a text are left alone. Raises `ConfigError` for what Hydra would accept and ignore.
     """
-    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    return [*flags, *(_quoted(argument) for argument in arguments if argument not in flags)]
+    sweep = any(argument in _SWEEP_FLAGS for argument in arguments)
+    for argument in arguments:
+        _check_form(argument, sweep)
+    flags = [argument for argument in arguments if argument in _SWEEP_FLAGS[:2]]
+    user_folder = config_options(arguments)[0]
+    folders = [config_folder(), *([Path(user_folder)] if user_folder else [])]
+    rest = [_experiment(argument, folders) for argument in arguments if argument not in flags]
+    return [*flags, *(_quoted(argument, sweep) for argument in rest)]
 
 
-def _quoted(argument: str) -> str:
+def _check_form(argument: str, sweep: bool) -> None:
+    name, equals, value = argument.lstrip("-").partition("=")
+    if argument.startswith("--") and (key := nearest_key(name, known_keys())) and (equals or key == name):
+        raise ConfigError(f"{argument}: keys have no dashes; write {key}={value or '<value>'}.")
+    if not sweep and argument.startswith(_OF_SWEEPS):
+        raise ConfigError(f"{argument}: this is for sweeps; add -m.")
+    if sweep and argument.startswith("hydra.run.dir="):
+        raise ConfigError(f"{argument}: a sweep writes into another folder, hydra.sweep.dir={value}.")
+
+
+def _quoted(argument: str, sweep: bool) -> str:
+    if argument.startswith("-") or "=" not in argument:
+        return argument
     key, _, value = argument.partition("=")
-    plain = not argument.startswith("-") and value[:1] not in ("'", '"', "[", "{") and not set(",()$") & set(value)
+    name = key.lstrip("+")
+    texts = list(_split(value)) if sweep else [value]
+    if name in _HYDRAS_TEXTS or text_keys().get(name) is str:
+        return f"{key}={','.join(_literal(text, sweep) for text in texts)}"
+    if text_keys().get(name) is list:
+        return f"{key}={','.join(_literal_list(text, sweep) for text in texts)}"
+    plain = value[:1] not in ("'", '"', "[", "{") and not set(",()$") & set(value)
     strange = not value.isascii() or "=" in value or "~" in value
     return f"{key}={_text(value)}" if plain and strange else argument
+
+
+def _literal(text: str, sweep: bool) -> str:
+    """A text in quotes if Hydra would take it for something else; null, and what has quotes, stay as they are."""
+    in_quotes = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
+    if text in ("", "null") or in_quotes or (sweep and _SWEEP_FUNCTIONS.fullmatch(text)):
+        return text
+    simple = re.fullmatch(r"[A-Za-z0-9_./:-]+", text)
+    return text if simple and OverridesParser.create().parse_override(f"key={text}").value() == text else _text(text)
+
+
+def _literal_list(text: str, sweep: bool) -> str:
+    if text[:1] != "[" or text[-1:] != "]" or text == "[]":
+        return text
+    return "[" + ",".join(_literal(element.strip(), sweep) for element in _split(text[1:-1])) + "]"
+
+
+def _split(text: str) -> Iterator[str]:
+    """The parts between commas, as far as these are in no quotes and no brackets that are closed again."""
+    start = depth = 0
+    quote = ""
+    for i, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"" and sign in text[i + 1 :] and not text[start:i].strip("[( "):
+            quote = sign
+        elif sign in "[(":
+            depth += 1
+        elif sign in "])":
+            depth -= 1
+        elif sign == "," and depth == 0:
+            yield text[start:i]
+            start = i + 1
+    yield text[start:]
+
+
+def _experiment(argument: str, folders: Sequence[Path]) -> str:
+    """`experiment=NAME` with the folder that NAME lies in, if that was left out and there is one such name alone."""
+    if not (match := re.fullmatch(r"(\+?experiment=)(\w+)", argument)):
+        return argument
+    paths = [path for folder in folders for path in (folder / "experiment").rglob(f"{match[2]}.yaml")]
+    if len(paths) != 1:
+        return argument
+    folder = next(folder for folder in folders if folder in paths[0].parents)
+    return match[1] + paths[0].relative_to(folder / "experiment").with_suffix("").as_posix()
 
 
 def with_module(overrides: list[str]) -> list[str]:
@@ -32,7 +115,7 @@ def with_module(overrides: list[str]) -> list[str]:
     return added
 
 
-def config_options(arguments: list[str]) -> tuple[str | None, str | None, list[str]]:
+def config_options(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
     """Hydra's --config-dir and --config-name, and the arguments without them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
@@ -58,6 +141,7 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # Hydra takes a backslash for itself, unless it stands before a quote.
+        escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
         return f"'{escaped}'"
     return "[" + ",".join(map(_text, value)) + "]" if isinstance(value, list | tuple) else str(value)

@@ -2,13 +2,15 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, get_args
 
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
@@ -69,6 +71,20 @@ def register() -> None:
             store.store(group=f"schema/{group}", name=name, node=part)
 
 
+@contextmanager
+def hydra_defaults() -> Iterator[None]:
+    """Within it a stack, a grid and no log are Hydra's own defaults, which any config may override."""
+    defaults = {"launcher": "stacked", "sweeper": "grid", "job_logging": "none"}
+    node = HydraConf()
+    node.defaults = [{k: defaults.get(k, v) for k, v in entry.items()} for entry in node.defaults]
+    store = ConfigStore.instance()
+    store.store(group="hydra", name="config", node=node, provider="nettrain")
+    try:
+        yield
+    finally:
+        store.store(group="hydra", name="config", node=HydraConf(), provider="hydra")
+
+
 @cache
 def known_options() -> dict[str, dict[str, dataclasses.Field]]:
     """Every key that some choice of parts has, with dots: its field in each part that has it, by the part's name.
@@ -87,3 +103,17 @@ def known_keys() -> dict[str, list[str]]:
     """Every key that can be set, and the names of the parts that have it, none for root keys and groups."""
     keys: dict[str, list[str]] = {key: [] for key in [*GROUPS, "experiment"]}
     return {**{key: [name for name in fields if name] for key, fields in known_options().items()}, **keys}
+
+
+@cache
+def text_keys() -> dict[str, type]:
+    """The keys that hold a text of a person's choice (`str`), or a list of such texts (`list`)."""
+    kinds: dict[str, type] = {}
+    for key, fields in known_options().items():
+        field = next(iter(fields.values()))
+        types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+        if str in types and "choices" not in field.metadata:
+            kinds[key] = str
+        elif list[str] in types:
+            kinds[key] = list
+    return kinds

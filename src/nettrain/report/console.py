@@ -1,5 +1,6 @@
 """What a run or a sweep says on the terminal: what it will do, and what it has reached."""
 
+import shlex
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ def result(row: RunState) -> str:
     lines = ["", f"{status}{why} after {spent}{best}"]
     if diverged:
         lines.append(f"because {row.reason}")
+    if summary["status"] == "interrupted":
+        lines.append(f"to continue: nettrain {shlex.quote(f'resume={row.run.folder}')}")
     if summary.get("lr_halvings") or summary.get("skipped_updates"):
         lines.append(_recovery(summary))
     columns = [("train, last", "train_"), ("val, best", "best_val_"), ("test, best", "test_")]

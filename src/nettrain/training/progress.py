@@ -1,14 +1,20 @@
-"""The progress bar, shown on a terminal only."""
+"""How far a training is: a bar on a terminal, a line every half minute elsewhere."""
 
+import sys
+import time
 from types import TracebackType
 
 from nettrain.config.settings import Settings
+from nettrain.terminal import Output, say
 
 
 class Progress:
-    """A bar over the epochs with the latest loss and metric beside it; nothing where the output is no terminal."""
+    """A bar over the epochs with the latest loss and metric beside it; no bar where stderr is no terminal.
 
-    def __init__(self, settings: Settings, runs: int = 1) -> None:
+    There, a line is printed `every` so many seconds.
+    """
+
+    def __init__(self, settings: Settings, runs: int = 1, every: float = 30.0) -> None:
         from tqdm import tqdm
 
         tqdm.monitor_interval = 0  # no thread of its own
@@ -18,20 +24,36 @@ class Progress:
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]",
             disable=True if settings.quiet else None,
             leave=False,
+            file=Output(sys.stderr),
         )
-        self.metrics = 1 if runs > 1 else 2  # that there is room for in 80 columns
+        self.shown = 1 if runs > 1 else 2  # metrics that there is room for in 80 columns
+        self.every = every if self.bar.disable and not settings.quiet else float("inf")
+        self.epochs, self.runs = settings.epochs, runs
+        self.numbers: dict[str, float] = {}
+        self.began = self.printed = time.monotonic()
 
     def __enter__(self) -> "Progress":
         return self
 
     def show(self, numbers: dict[str, float]) -> None:
         """Advance to the epoch of these numbers."""
-        if self.bar.disable:
-            return
         metrics = [name for name in numbers if name.startswith("val_")] or ["train_loss", "train_accuracy", "train_mse"]
-        shown = [name for name in metrics if name in numbers][: self.metrics]
-        self.bar.set_postfix({name: f"{numbers[name]:.3g}" for name in shown}, refresh=False)
-        self.bar.update(int(numbers["epoch"]) - self.bar.n)
+        self.numbers = {name: numbers[name] for name in metrics if name in numbers}
+        if not self.bar.disable:
+            texts = {name: f"{value:.3g}" for name, value in list(self.numbers.items())[: self.shown]}
+            self.bar.set_postfix(texts, refresh=False)
+            self.bar.update(int(numbers["epoch"]) - self.bar.n)
+
+    def pulse(self, epoch: int, updates: int) -> None:
+        """Called between updates: print how far the training is, if it is time to."""
+        now = time.monotonic()
+        if now - self.printed < self.every:
+            return
+        self.printed = now
+        of_runs = f" of {self.runs} runs" if self.runs > 1 else ""
+        numbers = "".join(f", {name} {value:.3g}" for name, value in list(self.numbers.items())[:2])
+        best = " of the best" if numbers and self.runs > 1 else ""
+        say(f"{now - self.began:8.0f} s  epoch {epoch + 1} of {self.epochs}{of_runs}, update {updates}{numbers}{best}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

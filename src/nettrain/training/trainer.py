@@ -35,7 +35,7 @@ from nettrain.training.epoch import (
 )
 from nettrain.training.logging.graph import model_graph
 from nettrain.training.progress import Progress
-from nettrain.training.run_state import RunState
+from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.signals import Signals
 from nettrain.training.stack import rates
 from nettrain.training.stack.going_back import go_back_to_best
@@ -119,7 +119,7 @@ class Trainer:
             try:
                 self.choose_engine(signals)
             except Abandoned:
-                self._interrupt(signals.received or 0)
+                self._interrupt(signals.received or 0, [{}] * len(rows))
                 return rows
             self._finish_ended()
             if not self.counters.updates and any(row.goes_back for row in self.rows):
@@ -127,7 +127,7 @@ class Trainer:
             while self.rows:
                 self._epoch(signals, progress)
                 if signals.received and self.rows:
-                    self._interrupt(signals.received)
+                    self._interrupt(signals.received, self._test_numbers())
                     break
                 self._write()
         self._show_profile(profile)
@@ -144,7 +144,7 @@ class Trainer:
     def _epoch(self, signals: Signals, progress: Progress) -> None:
         """Train an epoch, or the rest of it, or until a checkpoint is due; conclude what has come to an end."""
         lr = self.learning_rates()
-        result = self.train_epoch(lr, signals)
+        result = self.train_epoch(lr, signals, progress)
         spent = self.counters.exhausted()
         whole = result.batches == self.stack.per_epoch
         self.epoch += whole
@@ -166,11 +166,13 @@ class Trainer:
         factors = np.array([0.5**row.lr_halvings for row in self.rows])
         return rates.learning_rates(self.stack, self.epoch) * (factors[:, None] if self.stack.stacked else factors[0])
 
-    def train_epoch(self, lr: np.ndarray, signals: Signals) -> EpochResult:
+    def train_epoch(self, lr: np.ndarray, signals: Signals, progress: Progress | None = None) -> EpochResult:
         """One pass over the training split, or what is left of it; ended early by a signal, a budget or a save."""
         counters, times = self.counters, self.times
 
         def stop() -> bool:
+            if progress:
+                progress.pulse(self.epoch, counters.updates)
             return signals.received is not None or counters.exhausted() is not None or times.due(counters.updates)
 
         def updates_allowed() -> int:
@@ -270,26 +272,26 @@ class Trainer:
             return
         # Either all rows stand behind a rung of successive halving, or none does.
         self._save(range(len(self.rows)) if any(row.pruned for row in self.rows) else ended)
-        tests = evaluate_best(self.stack, self.engine, "test")
-        numbers = fetch(tests) if tests else [{}] * len(self.rows)
-
-        def finish(i: int) -> None:
-            row = self.rows[i]
-            never = row.status == "diverged" and not row.best  # there are no weights worth a test
-            row.finish(row.status, self.counters, {} if never else numbers[i])
-
-        write_together(finish, ended)
+        numbers = self._test_numbers()
+        write_together(lambda i: self.rows[i].finish(self.rows[i].status, self.counters, numbers[i]), ended)
         going = [i for i, row in enumerate(self.rows) if row.status == "running"]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
 
-    def _interrupt(self, signal: int) -> None:
+    def _test_numbers(self) -> list[Numbers]:
+        """Each row's loss and metrics of the test split, with its best weights; nothing without these."""
+        tests = evaluate_best(self.stack, self.engine, "test")
+        numbers = fetch(tests) if tests else [{}] * len(self.rows)
+        never_good = [not row.best and row.status in ("diverged", "running") for row in self.rows]
+        return [{} if never else test for never, test in zip(never_good, numbers, strict=True)]
+
+    def _interrupt(self, signal: int, tests: Sequence[Numbers]) -> None:
         """Save and close all rows where they stand."""
         self._save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
-        write_together(lambda row: row.finish("interrupted", self.counters, {}), self.rows)
+        write_together(lambda i: self.rows[i].finish("interrupted", self.counters, tests[i]), range(len(self.rows)))
 
     def _write(self) -> None:
         """Save checkpoints when they are due, and what is recorded every second, or less often for many rows."""

@@ -10,7 +10,6 @@ from omegaconf.errors import OmegaConfBaseException
 from nettrain.app.jobs.folder import save_overrides
 from nettrain.app.jobs.folder_match import has_ended
 from nettrain.config.explain import explain
-from nettrain.config.schema import known_keys
 from nettrain.errors import Mistake, StorageError, unexpected
 from nettrain.storage.atomic import replace_file, write_json
 from nettrain.terminal import warn
@@ -23,7 +22,7 @@ def fail(error: Exception, folder: Path, overrides: list[str] | None) -> int:
     error that is nobody's mistake leaves its traceback there, too.
     """
     if isinstance(error, HydraException | OmegaConfBaseException):
-        error = explain(error, known_keys())
+        error = explain(error)
     code = error.exit_code if isinstance(error, Mistake) else 1
     message = line = str(error) if isinstance(error, Mistake) else unexpected(error)
     with suppress(StorageError, OSError):  # a full disk may be what the run has failed of
