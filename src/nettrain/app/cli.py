@@ -31,7 +31,7 @@ try:
     from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
     from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
     from nettrain.app.sweep import sweep, workers
-    from nettrain.config.build import to_config
+    from nettrain.config.build import place_paths, to_config
     from nettrain.config.explain import explain
     from nettrain.config.overrides import for_hydra, with_module
     from nettrain.config.schema import config_folder, hydra_defaults, register
@@ -94,6 +94,8 @@ def _job(composed: DictConfig) -> float | None:
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     sweeping = settings.mode == RunMode.MULTIRUN
+    if settings.job.chdir:  # the working directory is no longer that in which the paths were typed
+        place_paths(composed, Path(settings.runtime.cwd))
     fresh = not holds_run(folder)  # what lies in the folder from now on is ours
     if workers.received():  # its sweep is over
         discard(folder)

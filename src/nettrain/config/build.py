@@ -9,7 +9,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
-from nettrain.config.schema import GROUPS, Config, parts
+from nettrain.config.schema import GROUPS, Config, known_options, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts import models
@@ -31,6 +31,14 @@ def to_config(composed: DictConfig) -> Config:
     config.batch_size(1)
     check(config)
     return config
+
+
+def place_paths(composed: DictConfig, folder: Path) -> None:
+    """Make the relative paths of a composed config those of files below `folder`."""
+    for key, fields in known_options().items():
+        is_path = any(field.metadata["is_path"] for field in fields.values())
+        if is_path and isinstance(path := OmegaConf.select(composed, key, throw_on_missing=False), str):
+            OmegaConf.update(composed, key, str(folder / Path(path).expanduser()))
 
 
 def load_config(container: dict[str, Any]) -> Config:

@@ -115,7 +115,12 @@ class Settings:
         choices=("auto", "always", "never"),
     )
     resume: str | None = option(
-        None, "continue the run in this folder from its last checkpoint", "launch", per_row=True, saved=False
+        None,
+        "continue the run in this folder from its last checkpoint",
+        "launch",
+        per_row=True,
+        saved=False,
+        is_path=True,
     )
     trust: bool = option(
         False,

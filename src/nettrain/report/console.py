@@ -62,7 +62,8 @@ def result(row: RunState) -> str:
     summary = row.summary
     diverged = summary["status"] == "diverged"
     why = f" ({row.reason})" if row.reason and not diverged else ""
-    spent = f"{summary['epochs']} epochs, {summary['updates']} updates, {summary['seconds']:.1f} s"
+    epochs, updates = counted(summary["epochs"], "epoch"), counted(summary["updates"], "update")
+    spent = f"{epochs}, {updates}, {summary['seconds']:.1f} s"
     best = f"; best epoch {summary['best_epoch']}" if row.best else ""
     status = painted(summary["status"], "green" if summary["status"] == "completed" else "red")
     lines = ["", f"{status}{why} after {spent}{best}"]
