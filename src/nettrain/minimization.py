@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from nettrain.errors import ConfigError
-from nettrain.optimizers import cma_es, curvature, rules, search
+from nettrain.optimizers import cma_es, curvature, rules, search  # noqa: F401 -- so that all of them are known
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
 from nettrain.problem import Function, Problem
-from nettrain.registry import check, named_parts
+from nettrain.registry import check, named_parts, subclasses
 
 Optimizer = Rule | Solver
-OPTIMIZERS = (rules, curvature, search, cma_es)  # the modules in which they are
 
 
 @dataclass
@@ -122,7 +121,7 @@ def minimize(
 
 def optimizers() -> dict[str, type[Optimizer]]:
     """Every optimizer by its name."""
-    return named_parts(*OPTIMIZERS)
+    return named_parts(subclasses(Rule, Solver))
 
 
 def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:

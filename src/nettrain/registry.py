@@ -1,10 +1,11 @@
 """Parts are dataclasses with a `name`; `option(...)` is a field that carries its help, its range and its scope."""
 
 import dataclasses
+import inspect
 import math
 import operator
+from collections.abc import Iterable
 from functools import cache
-from types import ModuleType
 from typing import Any, Literal, get_args
 
 from nettrain.errors import ConfigError
@@ -83,15 +84,35 @@ def _power(bound: float) -> str:
     return f"2**{int(bound).bit_length()} - 1" if bound > 2**31 else str(bound)
 
 
-def named_parts(*modules: ModuleType) -> dict[str, type]:
-    """The dataclasses defined in some modules, by their `name`; the bases that parts share have none."""
+def subclasses(*bases: type) -> list[type]:
+    """The classes and all of their subclasses that have been defined, each behind its base."""
+    return [cls for base in bases for cls in [base, *subclasses(*base.__subclasses__())]]
+
+
+def named_parts(classes: Iterable[type]) -> dict[str, type]:
+    """The concrete dataclasses among some classes by their `name`; the bases that parts share have none.
+
+    Of a user's classes with one name the last one counts, as when a file is imported again. Raises `ConfigError` for a
+    class of a user's that is no dataclass, or has no name of its own.
+    """
     parts: dict[str, type] = {}
-    for module in modules:
-        for part in vars(module).values():
-            is_part = isinstance(part, type) and dataclasses.is_dataclass(part) and part.__module__ == module.__name__
-            if is_part and (name := str(getattr(part, "name", ""))):
-                parts[name] = part
+    for part in classes:
+        if inspect.isabstract(part) or (name := str(getattr(part, "name", ""))) == "":
+            continue
+        where = f"{part.__module__}.{part.__qualname__}"
+        if not {"__dataclass_fields__", "name"} <= vars(part).keys():
+            raise ConfigError(
+                f"{where}: a part is a dataclass with a name; put @dataclass above the class, and a field such as "
+                f'name: str = "{part.__name__.lower()}" into it.'
+            )
+        if name in parts and _is_ours(parts[name]):
+            raise ConfigError(f"{where}: the name {name} is that of a part of nettrain; choose another one.")
+        parts[name] = part
     return parts
+
+
+def _is_ours(part: type) -> bool:
+    return part.__module__.partition(".")[0] == "nettrain"
 
 
 def check(part: Any, path: str = "") -> None:

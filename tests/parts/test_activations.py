@@ -30,7 +30,7 @@ CLOSED_FORMS = {
     "silu": (lambda x: x * logistic(x), lambda x: logistic(x) + x * logistic(x) * (1 - logistic(x)), None),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(x)), lambda x: np.where(x > 0, 1.0, np.exp(x)), 1.0),
 }
-PUBLIC = list(activations.functions())
+PUBLIC = list(activations.ACTIVATIONS)
 
 
 def derivative(name: str, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any, get_args
 
 from hydra.conf import HydraConf
@@ -15,18 +15,21 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from nettrain.config.settings import Settings
-from nettrain.data import sources
-from nettrain.minimization import OPTIMIZERS
-from nettrain.parts import activations, heads, models, schedules
-from nettrain.registry import named_parts, option, options
+from nettrain.data.sources import Dataset
+from nettrain.minimization import Rule, Solver
+from nettrain.parts.activations import ACTIVATIONS
+from nettrain.parts.heads import Auto, Head
+from nettrain.parts.models import Model
+from nettrain.parts.schedules import Schedule
+from nettrain.registry import named_parts, option, options, subclasses
 
-GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "data": (sources,),
-    "model": (models,),
-    "activation": (activations,),
-    "head": (heads,),
-    "optimizer": OPTIMIZERS,
-    "schedule": (schedules,),
+GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
+    "data": (Dataset,),
+    "model": (Model,),
+    "activation": (),
+    "head": (Auto, Head),
+    "optimizer": (Rule, Solver),
+    "schedule": (Schedule,),
 }
 
 
@@ -48,17 +51,22 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
 
 
-@cache
 def parts(group: str) -> dict[str, type]:
     """The parts of a group by name, as dataclasses; an activation's has the keyword arguments of its function."""
     if group == "activation":
-        return {name: _schema(function) for name, function in activations.functions().items()}
-    return named_parts(*GROUPS[group])
+        return {name: _schema(function) for name, function in ACTIVATIONS.items()}
+    return _parts(tuple(subclasses(*GROUPS[group])))
 
 
+@cache
+def _parts(classes: tuple[type, ...]) -> dict[str, type]:
+    return named_parts(classes)
+
+
+@cache
 def _schema(function: Callable[..., Any]) -> type:
     arguments = list(inspect.signature(function).parameters.values())[1:]
-    fields = [(a.name, a.annotation, option(a.default, f"{a.name} of the formula")) for a in arguments]
+    fields = [(a.name, a.annotation, option(a.default, f"{a.name} in the formula")) for a in arguments]
     return dataclasses.make_dataclass(function.__name__, [("name", str, function.__name__), *fields])
 
 
@@ -85,17 +93,20 @@ def hydra_defaults() -> Iterator[None]:
         store.store(group="hydra", name="config", node=HydraConf(), provider="hydra")
 
 
-@cache
 def known_options() -> dict[str, dict[str, dataclasses.Field]]:
     """Every key that some choice of parts has, with dots: its field in each part that has it, by the part's name.
 
     The name is empty for the root keys.
     """
+    return _known_options(tuple((group, name, part) for group in GROUPS for name, part in parts(group).items()))
+
+
+@cache
+def _known_options(every_part: tuple[tuple[str, str, type], ...]) -> dict[str, dict[str, dataclasses.Field]]:
     known = {key: {"": field} for key, field in options(Settings).items()}
-    for group in GROUPS:
-        for name, part in parts(group).items():
-            for key, field in options(part, f"{group}.").items():
-                known.setdefault(key, {})[name] = field
+    for group, name, part in every_part:
+        for key, field in options(part, f"{group}.").items():
+            known.setdefault(key, {})[name] = field
     return known
 
 
@@ -105,7 +116,6 @@ def known_keys() -> dict[str, list[str]]:
     return {**{key: [name for name in fields if name] for key, fields in known_options().items()}, **keys}
 
 
-@cache
 def text_keys() -> dict[str, type]:
     """The keys that hold a text of a person's choice (`str`), or a list of such texts (`list`)."""
     kinds: dict[str, type] = {}

@@ -5,7 +5,6 @@ mathematical one does not exist, the docstring says which value stands in for it
 of its backward pass, which spares autograd's bookkeeping; one without it is differentiated by autograd.
 """
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,20 +15,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nettrain.errors import ConfigError
+
 _aten = torch.ops.aten
 
 
-def _backward(closed_form: Callable[..., Tensor]) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Let a function y = f(x, ...) carry `closed_form(d, x, y, ...)`, which is d f'(x)."""
-
-    def carry(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        function.backward = closed_form  # type: ignore[attr-defined]
-        return function
-
-    return carry
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {}  # by name
 
 
-@_backward(lambda d, x, y: d)
+def activation(
+    function: Callable[..., Tensor] | None = None, *, backward: Callable[..., Tensor] | None = None
+) -> Callable[..., Any]:
+    """Make a function y = f(x, ...) of a tensor an activation: `@activation` above it.
+
+    Its further arguments are keywords with defaults, the activation's keys. `backward(d, x, y, ...)` is the closed form
+    of d f'(x); without it autograd differentiates. Raises `ConfigError` for the name of one of nettrain's own.
+    """
+    if function is None:
+        return partial(activation, backward=backward)
+    known = ACTIVATIONS.get(function.__name__)
+    if known is not None and known.__module__ == __name__:
+        raise ConfigError(
+            f"{function.__module__}.{function.__name__}: the name is that of an activation of nettrain; choose another."
+        )
+    if backward is not None:
+        function.backward = backward  # type: ignore[attr-defined]
+    ACTIVATIONS[function.__name__] = function
+    return function
+
+
+@activation(backward=lambda d, x, y: d)
 def identity(x: Tensor) -> Tensor:
     """f(x) = x, f'(x) = 1.
 
@@ -38,7 +53,7 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
-@_backward(lambda d, x, y: torch.zeros_like(d))
+@activation(backward=lambda d, x, y: torch.zeros_like(d))
 def step(x: Tensor) -> Tensor:
     """f(x) = 1 for x >= 0, else 0 (Heaviside, f(0) = 1); f'(x) = 0 everywhere.
 
@@ -48,7 +63,7 @@ def step(x: Tensor) -> Tensor:
     return torch.where(x.isnan(), x, (x >= 0).to(x.dtype))
 
 
-@_backward(lambda d, x, y: _aten.sigmoid_backward(d, y))
+@activation(backward=lambda d, x, y: _aten.sigmoid_backward(d, y))
 def sigmoid(x: Tensor) -> Tensor:
     """f(x) = 1 / (1 + exp(-x)), f'(x) = f(x) (1 - f(x)) <= 1/4.
 
@@ -57,7 +72,7 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.sigmoid(x)
 
 
-@_backward(lambda d, x, y: _aten.threshold_backward(d, y, 0))
+@activation(backward=lambda d, x, y: _aten.threshold_backward(d, y, 0))
 def relu(x: Tensor) -> Tensor:
     """f(x) = max(0, x); f'(x) = 1 for x > 0, 0 for x < 0, and 0 is used at x = 0.
 
@@ -66,7 +81,7 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x)
 
 
-@_backward(lambda d, x, y, alpha=0.01: _aten.leaky_relu_backward(d, x, alpha, False))
+@activation(backward=lambda d, x, y, alpha=0.01: _aten.leaky_relu_backward(d, x, alpha, False))
 def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
     """f(x) = x for x > 0, else alpha x; f'(x) = 1 for x > 0, alpha for x < 0, and alpha is used at x = 0.
 
@@ -75,7 +90,7 @@ def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
     return F.leaky_relu(x, alpha)
 
 
-@_backward(lambda d, x, y: _aten.tanh_backward(d, y))
+@activation(backward=lambda d, x, y: _aten.tanh_backward(d, y))
 def tanh(x: Tensor) -> Tensor:
     """f(x) = (e^x - e^-x) / (e^x + e^-x) = 2 sigmoid(2x) - 1, f'(x) = 1 - f(x)^2 <= 1.
 
@@ -84,7 +99,7 @@ def tanh(x: Tensor) -> Tensor:
     return torch.tanh(x)
 
 
-@_backward(lambda d, x, y: _aten.gelu_backward(d, x))
+@activation(backward=lambda d, x, y: _aten.gelu_backward(d, x))
 def gelu(x: Tensor) -> Tensor:
     """f(x) = x Phi(x), f'(x) = Phi(x) + x phi(x), Phi and phi the standard normal distribution and density.
 
@@ -93,7 +108,7 @@ def gelu(x: Tensor) -> Tensor:
     return F.gelu(x)
 
 
-@_backward(lambda d, x, y: _aten.silu_backward(d, x))
+@activation(backward=lambda d, x, y: _aten.silu_backward(d, x))
 def silu(x: Tensor) -> Tensor:
     """f(x) = x sigmoid(x), f'(x) = s + x s (1 - s) with s = sigmoid(x).
 
@@ -102,19 +117,13 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x)
 
 
-@_backward(lambda d, x, y, alpha=1.0: _aten.elu_backward(d, alpha, 1, 1, False, x))
+@activation(backward=lambda d, x, y, alpha=1.0: _aten.elu_backward(d, alpha, 1, 1, False, x))
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """f(x) = x for x > 0, else alpha (e^x - 1); f'(x) = 1 for x > 0, alpha e^x for x < 0, and alpha is used at x = 0.
 
     `alpha` is minus the limit at -infinity; the derivative jumps at 0 unless alpha = 1 (Clevert et al., 2016).
     """
     return F.elu(x, alpha)
-
-
-def functions() -> dict[str, Callable[..., Tensor]]:
-    """The activation functions by name: the public functions above, whose first argument is a tensor called x."""
-    public = {name: f for name, f in globals().items() if inspect.isfunction(f) and not name.startswith("_")}
-    return {name: f for name, f in public.items() if next(iter(inspect.signature(f).parameters), None) == "x"}
 
 
 @dataclass(frozen=True)
@@ -129,12 +138,12 @@ class Activation:
 
     @cached_property
     def _function(self) -> Callable[[Tensor], Tensor]:
-        return partial(functions()[self.name], **dict(self.arguments))
+        return partial(ACTIVATIONS[self.name], **dict(self.arguments))
 
     @cached_property
     def backward(self) -> Callable[..., Tensor] | None:
         """The closed form of the backward pass, if the function carries one."""
-        closed_form = getattr(functions()[self.name], "backward", None)
+        closed_form = getattr(ACTIVATIONS[self.name], "backward", None)
         return None if closed_form is None else partial(closed_form, **dict(self.arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,8 +5,9 @@ the distribution, which negative log-likelihood is the loss, what is predicted, 
 Targets `y` have shape (..., n): class indices, or numbers.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,27 +18,34 @@ from nettrain.parts import metrics
 FEW = 16  # classes, below which torch normalises many samples at once much faster than each sample by itself
 
 
-class Head(Protocol):
+@dataclass
+class Head(ABC):
     """What every head offers; `tasks` names the kinds of target that it fits."""
 
-    name: str
-    tasks: ClassVar[tuple[str, ...]]
+    name: str = ""
+    tasks: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def outputs(self, classes: int) -> int:
         """How many numbers per sample the network has to give; `classes` is 0 for regression."""
 
+    @abstractmethod
     def mean(self, z: Tensor) -> Tensor:
         """The link: the distribution's mean, probabilities (..., n, C) for classes, (..., n) for numbers."""
 
+    @abstractmethod
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         """The negative log-likelihood of every sample, (..., n), up to constants; their sum with reduction="sum"."""
 
+    @abstractmethod
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
         """The derivative of every sample's loss by its logits, of the shape of z."""
 
+    @abstractmethod
     def predict(self, z: Tensor) -> Tensor:
         """The most probable value of Y, (..., n): a class index, or a number."""
 
+    @abstractmethod
     def metrics(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
         """What is measured beside the loss, each of shape (...)."""
 
@@ -53,7 +61,7 @@ class Auto:
 
 
 @dataclass
-class SigmoidBCE:
+class SigmoidBCE(Head):
     """Y given x is Bernoulli(p), p = sigmoid(z).
 
     -log p(y) = -y log sigmoid(z) - (1 - y) log(1 - sigmoid(z)) = max(z, 0) - z y + log(1 + exp(-|z|)),
@@ -91,7 +99,7 @@ class SigmoidBCE:
 
 
 @dataclass
-class SoftmaxCE:
+class SoftmaxCE(Head):
     """Y given x is Categorical(p), p_c = softmax(z)_c = exp(z_c) / sum_k exp(z_k).
 
     -log p(y) = log sum_k exp(z_k) - z_y, cross-entropy, by log-sum-exp finite for every finite z.
@@ -131,7 +139,7 @@ class SoftmaxCE:
 
 
 @dataclass
-class IdentityMSE:
+class IdentityMSE(Head):
     """Y given x is Normal(mu, 1), mu = z.
 
     -log p(y) = (y - z)^2 / 2 + log(2 pi) / 2; the loss is the squared error (y - z)^2, which is twice that but for

@@ -29,7 +29,18 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass
-class Linear:
+class Model(ABC):
+    """A model's config."""
+
+    name: str = ""
+
+    @abstractmethod
+    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+        """The module with its initial weights, from x (..., n, inputs) to logits z (..., n, outputs)."""
+
+
+@dataclass
+class Linear(Model):
     """One affine map: linear regression, or logistic or softmax regression with a classifier's head."""
 
     name: str = "linear"
@@ -39,7 +50,7 @@ class Linear:
 
 
 @dataclass
-class MLP:
+class MLP(Model):
     """Fully connected layers, the activation between them, and dropout behind each activation."""
 
     name: str = "mlp"
@@ -53,7 +64,7 @@ class MLP:
 
 
 @dataclass
-class Polynomial:
+class Polynomial(Model):
     """y = w1 x^d + w2 x^(d-1) + ... + w(d+1): linear in its weights, which are the flat vector itself."""
 
     name: str = "polynomial"
@@ -69,7 +80,7 @@ class Polynomial:
 
 
 @dataclass
-class Module:
+class Module(Model):
     """Any `torch.nn.Module`: the class named by `_target_`, called with the other keys of this node.
 
     Where its constructor has parameters called `in_features` and `out_features` that the config does not set, it
