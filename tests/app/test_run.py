@@ -91,7 +91,13 @@ def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, he
     [
         (["run=none", "data.path=x.csv"], 5, "none: no run is there (it has no .hydra/config.yaml)."),
         (["run=none"], 2, "data.path: a value is required, data.path=..."),
-        (["runs=none"], 2, "runs=none: known are run=..., data.path=..., trust=..., output=...."),
+        (
+            ["runs=none"],
+            2,
+            "runs=none: known are run=..., data.path=..., strict=..., escape=..., trust=..., "
+            "output=..., data.header=..., data.separator=..., data.decimal=..., data.encoding=..., data.missing=..., "
+            "data.drop_missing_target=..., data.ignore_case=....",
+        ),
     ],
 )
 def test_mistakes_of_the_predict_command(here, monkeypatch, capsys, arguments, code, message):

@@ -1,15 +1,26 @@
 """Tables of somebody's own are read as they were meant."""
 
+import bz2
+import csv
 import gzip
+import io
+import lzma
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
+from nettrain.data import load
+from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import read_table
+from nettrain.data.sources import Csv
+from nettrain.errors import DataError
 
 TEXT = "x,colour,y\n" + "".join(f"{i}.25,{['red', 'green'][i % 2]},{['no', 'yes'][i % 2]}\n" for i in range(20))
 
@@ -191,12 +202,264 @@ def test_the_data_layer_starts_fast():
 
 def test_a_line_end_in_quotes_may_fall_anywhere_in_a_large_file(tmp_path):
     cell = '"a' + "\n" * 1000 + 'b"'
-    table = read(tmp_path, "c,x,y\n" + f"{cell},1,0\n{cell},2,1\n" * 9000)
+    table = read(tmp_path, "c,x,y\n" + f"{cell},1,0\n{cell.replace('b', 'c')},2,1\n" * 9000)
     assert len(table.target) == 18000
-    assert set(table.columns["c"]) == {"a" + "\n" * 1000 + "b"}
+    assert set(table.columns["c"]) == {"a" + "\n" * 1000 + "b", "a" + "\n" * 1000 + "c"}
 
 
 def test_row_numbers_that_pandas_wrote_and_read_again_are_left_out(tmp_path):
     table = read(tmp_path, "Unnamed: 0,x,y\n" + "".join(f"{i},{i},{i % 2}\n" for i in range(20)))
     assert list(table.columns) == ["x"]
     assert table.notes == ["column 1 has no name: left out"]
+
+
+FIGURES = [
+    (["61%", "7 %", "-3%", "0"], [61, 7, -3, 0], "'61%' is read as the number 61"),
+    (["$1,234.50", "$7", "-$3.25", "12"], [1234.5, 7, -3.25, 12], "'$1,234.50' is read as the number 1234.5"),
+    (["1,234", "12,345,678", "7", "0.5"], [1234, 12345678, 7, 0.5], "'1,234' is read as the number 1234"),
+    (
+        ["1\u00a0234.5", "7", "2'000", "3\u202f000"],
+        [1234.5, 7, 2000, 3000],
+        "'1\ufffd234.5' is read as the number 1234.5",
+    ),
+    (["7 EUR", "1,000 EUR", "3.5", "-1"], [7, 1000, 3.5, -1], "'7 EUR' is read as the number 7"),
+    (["1.5", ".", "2", "-3"], [1.5, np.nan, 2, -3], "'.' in 20 of 80 values (25 %) counts as missing"),
+    (["-", "n.a.", "2", "3"], [np.nan, np.nan, 2, 3], "'-', 'n.a.' in 40 of 80 values (50 %) counts as missing"),
+    (["#DIV/0!", "unknown", "--", "3"], [np.nan] * 3 + [3], "'#DIV/0!', 'unknown', '--' in 60 of 80 values (75 %)"),
+    (["007", "12", "0815", "5"], [7, 12, 815, 5], "'007' is read as the number 7"),
+]
+
+
+@pytest.mark.parametrize(("cells", "numbers", "note"), FIGURES, ids=[case[2] for case in FIGURES])
+def test_numbers_that_are_written_for_people_are_read_as_such_and_noted(tmp_path, cells, numbers, note):
+    rows = "".join(f'"{cells[i % 4]}",{i},{"ab"[i % 2]}\n' for i in range(80))
+    table = read(tmp_path, "c,x,y\n" + rows)
+    np.testing.assert_array_equal(table.columns["c"], np.array(numbers * 20, dtype=float))
+    assert table.notes[0].startswith(f"column 'c': {note}")
+    assert table.notes[0].endswith("(data.categorical=[c] keeps the texts)")
+    kept = read(tmp_path, "c,x,y\n" + rows, categorical=["c"])
+    assert set(kept.columns["c"]) == set(cells)
+    if np.isnan(numbers).any():
+        assert set(read(tmp_path, "c,x,y\n" + rows, options=ReadOptions(missing=[])).columns["c"]) == set(cells)
+
+
+def test_a_target_of_percentages_is_one_of_numbers(tmp_path):
+    text = "x,y\n" + "".join(f"{i},{50 + i % 7}%\n" for i in range(70))
+    table = read(tmp_path, text)
+    assert table.task == "regression"
+    np.testing.assert_array_equal(table.target, 50 + np.arange(70) % 7)
+    assert table.notes == [
+        "column 'y': '50%' is read as the number 50 (data.task=multiclass takes each text as a class)"
+    ]
+    classes = read(tmp_path, text, task="multiclass")
+    assert classes.classes == [f"{50 + i}%" for i in range(7)]
+
+
+def test_a_decimal_comma_is_read_where_it_is_asked_for(tmp_path):
+    text = "x;p;y\n" + "".join(f"{i},5;{i}.234,25;{'ab'[i % 2]}\n" for i in range(1, 41))
+    table = read(tmp_path, text, options=ReadOptions(decimal="comma"))
+    np.testing.assert_array_equal(table.columns["x"], np.arange(1, 41) + 0.5)
+    np.testing.assert_array_equal(table.columns["p"], np.arange(1, 41) * 1000 + 234.25)
+    assert table.notes == [
+        "column 'p': '1.234,25' is read as the number 1234.25 (data.categorical=[p] keeps the texts)"
+    ]
+    with pytest.raises(DataError, match=r"row 2, column 'x': found '1,5'; .*data\.decimal=comma"):
+        read(tmp_path, text)
+
+
+def test_words_for_missing_values_are_said_and_can_be_chosen(tmp_path):
+    words = ["None", "low", "NA", "high"]
+    rows = "".join(f"{words[i % 4]},{i},{words[i % 4]}\n" for i in range(40))
+    text = "f,x,y\n" + rows
+    table = read(tmp_path, text, options=ReadOptions(drop_missing_target=True))
+    assert table.classes == ["high", "low"]
+    assert table.notes[0] == "20 of 40 rows have no 'y': left out"
+    table = read(tmp_path, text.replace("None\n", "none\n").replace("NA\n", "na\n"))
+    assert table.columns["f"].tolist() == [None, "low", None, "high"] * 10
+    assert table.notes == ["words that count as missing: 'None' in f; 'NA' in f (data.missing=[] keeps them as texts)"]
+    kept = read(tmp_path, text, options=ReadOptions(missing=[]))
+    assert kept.classes == ["NA", "None", "high", "low"]
+    assert kept.columns["f"].tolist() == words * 10
+    assert kept.notes == []
+    own = read(tmp_path, text.replace("None", "n.b.").replace("NA", "-9"), options=ReadOptions(missing=["n.b.", "-9"]),
+               target="x", task="regression")  # fmt: skip
+    assert own.columns["f"].tolist() == [None, "low", None, "high"] * 10
+
+
+def test_a_number_can_stand_for_a_missing_one(tmp_path):
+    frame = pd.DataFrame({"x": [1.5, -999, 3, -999.0] * 10, "y": ["a", "b"] * 20})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        table = read_table(tmp_path / name, "y", options=ReadOptions(missing=["-999"]))
+        np.testing.assert_array_equal(table.columns["x"], [1.5, np.nan, 3, np.nan] * 10)
+
+
+def test_rows_without_a_target_keep_their_numbers_in_messages(tmp_path):
+    text = "x,y\n" + "".join(f"{i},{'' if i % 3 else i}\n" for i in range(60)) + "z,5\n"
+    with pytest.raises(DataError, match=r"t\.csv, row 62, column 'x': found 'z'"):
+        read(tmp_path, text, options=ReadOptions(drop_missing_target=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("t.csv", b"sep=;\n" + TEXT.replace(",", ";").encode(), {}),
+        ("t.csv", b'\xef\xbb\xbf"sep=^"\r\n' + TEXT.replace(",", "^").replace("\n", "\r\n").encode(), {}),
+        ("t.csv", TEXT.replace(",", "^").encode(), {"separator": "^"}),
+        ("t.csv", TEXT.replace(",", ";").encode(), {"separator": "semicolon"}),
+        ("t.txt", TEXT.replace(",", "   ").replace("\n", "  \n  ").encode(), {}),
+        ("t.dat", TEXT.replace(",", " \t").encode(), {}),
+        ("t.txt", TEXT.replace(",", " ").replace("red", '"red"').encode(), {"separator": "space"}),
+        ("t.csv", TEXT.replace("x,", "é,").encode("latin-1"), {"encoding": "latin-1"}),
+        ("t.csv", TEXT.encode("utf-16-le"), {"encoding": "utf-16-le"}),
+        ("t.csv", TEXT.encode("cp037"), {"encoding": "cp037"}),
+        ("t.data", TEXT.partition("\n")[2].encode(), {"header": False}),
+        ("t.csv.bz2", bz2.compress(TEXT.encode()), {}),
+        ("t.tsv.xz", lzma.compress(TEXT.replace(",", "\t").encode()), {}),
+        ("t.txt.zst", pyarrow.compress(TEXT.encode(), codec="zstd", asbytes=True), {}),
+        ("t.data.gz", gzip.compress(TEXT.partition("\n")[2].encode()), {"header": False}),
+    ],
+)
+def test_files_are_read_as_people_have_them(tmp_path, name, content, options):
+    target = "3" if options.get("header") is False else "y"
+    table = read(tmp_path, content, name, target, options=ReadOptions(**options))
+    first, second = table.columns.values()
+    np.testing.assert_array_equal(first, np.arange(20) + 0.25)
+    assert second.tolist() == ["red", "green"] * 10
+    names = {"3": ["1", "2"], "latin-1": ["é", "colour"]}
+    assert list(table.columns) == names.get(options.get("encoding", target), ["x", "colour"])
+    assert (table.classes, table.notes) == (["no", "yes"], [])
+
+
+@pytest.mark.parametrize("inner", ["t.csv", "folder/t.csv", "t.parquet", "t.xlsx"])
+def test_the_one_table_in_a_zip_file_is_read(tmp_path, inner):
+    frame = pd.DataFrame({"x": np.arange(20) + 0.25, "y": ["no", "yes"] * 10})
+    content = io.BytesIO()
+    if inner.endswith(".parquet"):
+        frame.to_parquet(content)
+    else:
+        (frame.to_csv if inner.endswith(".csv") else frame.to_excel)(content, index=False)
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr(inner, content.getvalue())
+        archive.writestr("__MACOSX/._t.csv", "x")
+        archive.writestr("readme.md", "x")
+    table = read_table(tmp_path / "t.zip", "y")
+    np.testing.assert_array_equal(table.columns["x"], np.arange(20) + 0.25)
+
+
+def test_a_long_cell_beside_an_inch_mark_is_read(tmp_path):
+    cells = ["w" * 140_000, '5" pipe', '3" and 4" pipes', "plain"]
+    table = read(tmp_path, "c,x,y\n" + "".join(f"{cells[i % 4]},{i},{i % 2}\n" for i in range(43)))
+    assert set(table.columns["c"]) == set(cells)
+    rows = "".join(f"{cells[i % 4]},{i},{i % 2}\n" for i in range(43))
+    with pytest.raises(DataError, match=r"row 45: found 2 cells where the header has 3"):
+        read(tmp_path, "c,x,y\n" + rows + "short,1\n")
+    assert csv.field_size_limit() == 131072
+
+
+def test_the_same_name_twice_is_told_apart_as_pandas_does_it(tmp_path):
+    text = "x,x,x.1,x,y\n" + "".join(f"{i},{i * 2},{i * 3},{i * 4},{i % 2}\n" for i in range(20))
+    table = read(tmp_path, text)
+    by_pandas = pd.read_csv(tmp_path / "t.csv")
+    assert [*table.columns, "y"] == list(by_pandas)
+    for name in table.columns:
+        np.testing.assert_array_equal(table.columns[name], by_pandas[name])
+    assert table.notes == ["several columns are called 'x': the later ones are 'x.2', 'x.3' now"]
+
+
+ROWS = "M,0.455,15\nF,0.5,9\nI,0.25,7\nM,0.75,7\n" * 10
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "noted"),
+    [
+        (ROWS, "15", True),
+        ("sex,length,rings\n" + ROWS, "rings", False),
+        ("p,x,e\n" + "p,x,e\ne,y,e\np,s,p\n" * 10, "p", True),
+        ("country,1990,1991,y\n" + "a,5,6,p\nb,7,8,q\n" * 10, "y", False),
+        ("0,1,2,y\n" + "3,5,6,p\n2,7,8,q\n" * 10, "y", False),
+    ],
+)
+def test_a_first_row_that_looks_like_data_is_noted(tmp_path, text, target, noted):
+    notes = [note for note in read(tmp_path, text, target=target).notes if "data.header=false" in note]
+    first = ", ".join(text.partition("\n")[0].split(","))
+    assert notes == ([f"row 1 looks like data ({first}): data.header=false reads it as such"] if noted else [])
+
+
+def test_pandas_index_is_no_feature(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": random.normal(size=240), "y": ["yes"] * 120 + ["no"] * 120})
+    shuffled = frame.sample(frac=1, random_state=0)
+    shuffled.to_parquet(tmp_path / "s.parquet")
+    table = read_table(tmp_path / "s.parquet", "y")
+    assert list(table.columns) == ["a"]
+    keep = "data.categorical=[__index_level_0__] keeps it"
+    assert table.notes == [f"column '__index_level_0__' is the index of a pandas table: left out ({keep})"]
+    named = frame.set_index(pd.Index(random.integers(0, 5, 240), name="group"))
+    named.to_parquet(tmp_path / "n.parquet")
+    assert list(read_table(tmp_path / "n.parquet", "y").columns) == ["a"]
+    assert list(read_table(tmp_path / "n.parquet", "y", categorical=["group"]).columns) == ["a", "group"]
+    assert read_table(tmp_path / "n.parquet", "group").classes == list("01234")
+    # Another library rewrote it, and left the index a column like any other.
+    plain = parquet.read_table(tmp_path / "s.parquet").replace_schema_metadata(None)
+    parquet.write_table(plain, tmp_path / "o.parquet")
+    assert list(read_table(tmp_path / "o.parquet", "y").columns) == ["a"]
+    broken = pyarrow.table({"a": range(240), "y": ["p", "q"] * 120}, metadata={"pandas": '{"index_columns": 5}'})
+    parquet.write_table(broken, tmp_path / "b.parquet")
+    assert list(read_table(tmp_path / "b.parquet", "y").columns) == ["a"]
+
+
+def test_an_index_that_a_run_needs_is_found_in_a_dataframe(tmp_path):
+    frame = pd.DataFrame({"id": np.arange(60), "a": np.arange(60) % 7, "y": ["p", "q"] * 30})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    encoder = load(Csv(path=str(tmp_path / "t.csv"), target="y"), seed=0).encoder
+    expected = encoder.features(encoder.read(frame))
+    np.testing.assert_array_equal(encoder.features(encoder.read(frame.set_index("id"))), expected)
+    frame.set_index(["id", "a"]).to_parquet(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(encoder.features(encoder.read(tmp_path / "t.parquet")), expected)
+    np.testing.assert_array_equal(encoder.features(encoder.read(pd.read_parquet(tmp_path / "t.parquet"))), expected)
+
+
+def test_letter_case_makes_no_difference_where_that_is_asked_for(tmp_path):
+    towns, labels = ["Bern", "BERN", "Bern", "graz"], ["p", "P", "Q"]
+    text = "c,x,y\n" + "".join(f"{towns[i % 4]},{i},{labels[i % 3]}\n" for i in range(60))
+    table = read(tmp_path, text, options=ReadOptions(ignore_case=True))
+    assert table.columns["c"].tolist() == ["Bern", "Bern", "Bern", "graz"] * 15
+    assert len(table.classes) == 2
+    assert set(read(tmp_path, text).columns["c"]) == {"Bern", "BERN", "graz"}
+
+
+def test_an_excel_file_gives_the_same_table_as_csv(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "real": np.where(random.random(50) < 0.2, np.nan, random.integers(0, 2**20, 50) / 64),
+            "whole": random.integers(0, 2**40, 50),
+            "text": random.choice(["a", "b", None], 50),
+            "truth": random.random(50) < 0.5,
+            "day": pd.to_datetime(random.choice(["2024-01-01", "2024-02-29"], 50)),
+            "mixed": random.choice(np.array([1, "2+", "x"], dtype=object), 50),
+            "y": random.choice(["p", "q"], 50),
+        }
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        frame.to_excel(book, sheet_name="cases", index=False, startrow=2)
+        frame.to_excel(book, sheet_name="other", index=False)
+    excel, text = (read_table(tmp_path / name, "y") for name in ("t.xlsx", "t.csv"))
+    assert list(excel.columns) == list(text.columns) == ["real", "whole", "text", "truth", "day", "mixed"]
+    for name in text.columns:
+        np.testing.assert_array_equal(excel.columns[name], text.columns[name])
+    np.testing.assert_array_equal(excel.target, text.target)
+    assert excel.notes == ["sheet 'cases' is read, and not 'other'"]
+    bad = frame.astype(object).assign(real=["oops", *frame.real[1:]])
+    bad.to_excel(tmp_path / "bad.xlsx", index=False, startrow=3)
+    with pytest.raises(DataError, match=r"bad\.xlsx, row 5, column 'real': found 'oops', which is no number"):
+        read_table(tmp_path / "bad.xlsx", "y")
+
+
+def test_a_missing_library_for_excel_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r"t\.xlsx: Excel files are read by openpyxl.*pip install 'nettrain\[excel\]'"):
+        read(tmp_path, b"PK", "t.xlsx")

@@ -4,16 +4,29 @@ import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
 from nettrain.report.write import report_folders
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_file
 from nettrain.terminal import say, warn
 
+Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
+
 _RUN = ("run", "FOLDER", "the folder of a run")
-_TABLE = ("data.path", "TABLE", "a CSV or Parquet file with the columns that the run was trained on")
+_TABLE = ("data.path", "TABLE", "a CSV, Parquet or Excel file with the columns that the run was trained on")
+_STRICT = ("strict", "true", "refuse rows that hold what the training rows had not, instead of saying so")
+_READING: list[Setting] = [
+    (f"data.{field.name}", "...", f"how the table is read: {field.metadata['help']}; default: as in training")
+    for field in fields(ReadOptions)
+]
+_ESCAPE = ("escape", "true", "write class names that a spreadsheet takes for formulas behind an apostrophe")
 _TRUST = ("trust", "true", "import a model of your own, by the name in the run's config")
 
 
@@ -21,12 +34,15 @@ def predict() -> None:
     """The command `nettrain-predict`."""
     output = ("output", "FILE", "where to write; default: predictions.csv in the run's folder")
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
-    _call(_predict, about + "`probability_<class>`.", [_RUN, _TABLE], [_TRUST, output])
+    settings = [_STRICT, _ESCAPE, _TRUST, output, *_READING]
+    _call(_predict, about + "`probability_<class>`.", [_RUN, _TABLE], settings)
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
     run = RunFolder(settings["run"], _trusted(settings))
-    predictions = run.predict(settings["data.path"])
+    predictions = run.predict(settings["data.path"], _is_true(settings, "strict"), **_reading(settings))
+    if _is_true(settings, "escape"):
+        predictions["prediction"] = predictions["prediction"].map(_escaped)
     output = Path(settings.get("output", run.folder / "predictions.csv"))
     replace_file(output, predictions.to_csv(index=False).encode())
     say(f"{len(predictions)} predictions in {output}")
@@ -36,11 +52,12 @@ def evaluate() -> None:
     """The command `nettrain-evaluate`."""
     table = (*_TABLE[:2], f"{_TABLE[2]}, and the target")
     about = "Prints the loss and the metrics of a run on a table that has the target, too."
-    _call(_evaluate, about, [_RUN, table], [_TRUST])
+    _call(_evaluate, about, [_RUN, table], [_STRICT, _TRUST, *_READING])
 
 
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
-    numbers = RunFolder(settings["run"], _trusted(settings)).evaluate(settings["data.path"])
+    run = RunFolder(settings["run"], _trusted(settings))
+    numbers = run.evaluate(settings["data.path"], _is_true(settings, "strict"), **_reading(settings))
     for name, value in numbers.items():
         say(f"{name:20} {value:.6g}")
 
@@ -63,9 +80,6 @@ def _compare(settings: dict[str, str], folders: list[str]) -> None:
     say(f"report in {path}")
 
 
-Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
-
-
 def _call(
     command: Callable[[dict[str, str], list[str]], None],
     about: str,
@@ -75,7 +89,8 @@ def _call(
 ) -> None:
     """Call a command with the settings `key=value` of the command line, and the folders; a mistake ends the process."""
     usage = [*(f"{key}={value}" for key, value, _ in needed), *(f"[{key}={value}]" for key, value, _ in optional)]
-    lines = [f"  {key:<11} {text}" for key, _, text in [*needed, *optional]]
+    width = max(len(key) for key, _, _ in [*needed, *optional])
+    lines = [f"  {key:<{width}}  {text}" for key, _, text in [*needed, *optional]]
     parser = ArgumentParser(
         usage=" ".join(["%(prog)s", *(["FOLDER ..."] if folders else []), *usage]),
         description="\n".join([about, *lines]),
@@ -103,9 +118,33 @@ def _split(arguments: list[str], known: list[str]) -> tuple[dict[str, str], list
     return settings, ["".join(pair) for pair in pairs if not (pair[1] and pair[0] in known)]
 
 
+def _is_true(settings: dict[str, str], key: str) -> bool:
+    value = settings.get(key, "false").lower()
+    if value not in ("true", "false"):
+        raise ConfigError(f"{key}={settings[key]}: {key} must be true or false.")
+    return value == "true"
+
+
+def _reading(settings: dict[str, str]) -> dict[str, Any]:
+    """The options of reading among the settings; `data.missing` is a list as in YAML."""
+    options: dict[str, Any] = {key.removeprefix("data."): settings[key] for key, _, _ in _READING if key in settings}
+    if "missing" in options:
+        try:
+            options["missing"] = yaml.safe_load(options["missing"])
+        except yaml.YAMLError:
+            sentence = "it must be a list, such as data.missing=['.']"
+            raise ConfigError(f"data.missing={options['missing']}: {sentence}.") from None
+    return options
+
+
+def _escaped(prediction: Any) -> Any:
+    """A class name that a spreadsheet would take for a formula, behind an apostrophe."""
+    return f"'{prediction}" if isinstance(prediction, str) and prediction[:1] in "=+-@\t\r" else prediction
+
+
 def _trusted(settings: dict[str, str]) -> bool:
     """Whether a user's own modules may be imported for `model._target_`; they are then found."""
-    trust = settings.get("trust", "false").lower() == "true"
+    trust = _is_true(settings, "trust")
     if trust:
         sys.path.append(os.getcwd())
     return trust

@@ -1,83 +1,23 @@
 """`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from nettrain.data.columns import numbers, texts
-from nettrain.data.files import TableLike, open_table
+from nettrain.data.columns import Column
+from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
+from nettrain.data.memory import enough_memory
+from nettrain.data.opening import TableLike, open_table
+from nettrain.data.raw_table import RawTable
+from nettrain.data.read_options import ReadOptions
 from nettrain.data.table import Table
-from nettrain.data.target import class_indices, target_numbers
-from nettrain.data.wording import place
+from nettrain.data.target import class_indices, rows_with_target, target_numbers
+from nettrain.data.values import normalized
+from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
-
-
-@dataclass
-class Numeric:
-    """A column of numbers: missing ones become the `median`, then `(value - mean) / scale`.
-
-    With `indicator` a second feature is 1 where the number is missing, else 0.
-    """
-
-    name: str
-    median: float
-    mean: float
-    scale: float
-    indicator: bool
-
-    @classmethod
-    def fit(cls, names: Sequence[str], values: np.ndarray, standardize: bool) -> list["Numeric"]:
-        """All columns of numbers at once, values (columns, n)."""
-        missing = np.isnan(values)
-        medians = np.median(values, axis=1)
-        for i in np.flatnonzero(missing.any(axis=1)):
-            known = values[i, ~missing[i]]
-            medians[i] = np.median(known) if known.size else 0.0
-        means, scales = np.zeros(len(names)), np.ones(len(names))
-        if standardize:
-            means, scales = _means_and_scales(np.where(missing, medians[:, None], values))
-        fitted = [medians, means, scales, missing.any(axis=1)]
-        return [cls(*column) for column in zip(names, *(numbers.tolist() for numbers in fitted), strict=True)]
-
-    @property
-    def feature_names(self) -> list[str]:
-        return [self.name, f"{self.name} missing"] if self.indicator else [self.name]
-
-    def features(self, values: np.ndarray) -> np.ndarray:
-        missing = np.isnan(values)
-        scaled = (np.where(missing, self.median, values) - self.mean) / self.scale
-        return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
-
-
-@dataclass
-class Categorical:
-    """A column of categories, one 0/1 feature for each; all are 0 for a category that was not seen in training.
-
-    None among the `categories` is the missing value.
-    """
-
-    name: str
-    categories: list[str | None]
-
-    @classmethod
-    def fit(cls, name: str, values: np.ndarray) -> "Categorical":
-        seen = set(values)
-        return cls(name, [*sorted(seen - {None}), *(seen & {None})])
-
-    @property
-    def feature_names(self) -> list[str]:
-        return [f"{self.name} missing" if text is None else f"{self.name}={text}" for text in self.categories]
-
-    def features(self, values: np.ndarray) -> np.ndarray:
-        position = {category: i for i, category in enumerate(self.categories)}
-        codes = np.array([position.get(value, -1) for value in values], dtype=np.int64)
-        one_hot = np.zeros((len(values), len(self.categories)))
-        known = np.flatnonzero(codes >= 0)
-        one_hot[known, codes[known]] = 1.0
-        return one_hot
 
 
 @dataclass
@@ -85,7 +25,8 @@ class Encoder:
     """Features and target of a table, as `fit` learnt them from its training rows.
 
     `task`, `target_name` and `classes` are the table's. A regression target is `(y - target_mean) / target_scale`
-    (0 and 1 for the other tasks).
+    (0 and 1 for the other tasks); `target_unit` stood beside its numbers. New tables are read with the `options` of the
+    table.
     """
 
     columns: list[Numeric | Categorical]
@@ -94,6 +35,8 @@ class Encoder:
     classes: list[str]
     target_mean: float
     target_scale: float
+    target_unit: str = ""
+    options: ReadOptions = field(default_factory=ReadOptions)
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
@@ -108,10 +51,37 @@ class Encoder:
             columns |= {column.name: column for column in fitted}
         mean, scale = 0.0, 1.0
         if table.task == "regression" and standardize and table.target is not None:
-            means, scales = _means_and_scales(table.target[None, rows])
+            means, scales = means_and_scales(table.target[None, rows])
             mean, scale = float(means[0]), float(scales[0])
         ordered = [columns[name] for name in values]
-        return cls(ordered, table.task, table.target_name, table.classes, mean, scale)
+        encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
+        if table.options is not None:
+            encoder._learn_from_file(table, table.options)
+        return encoder
+
+    def _learn_from_file(self, table: Table, options: ReadOptions) -> None:
+        """How the file was read; and that no column of somebody's own that was constant in training rules later."""
+        self.options, self.target_unit = options, table.units.get(self.target_name, "")
+        for column in self.columns:
+            if isinstance(column, Numeric):
+                column.unit = table.units.get(column.name, "")
+            column.constant = column.has_one_value
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on each column from whose values nothing could be learnt."""
+        return [
+            f"column {quoted(column.name)} has one value in all training rows: any other will count as that one"
+            for column in self.columns
+            if column.constant
+        ]
+
+    @property
+    def target_text(self) -> str:
+        """What the target is, in words: `3 classes`, `2 classes, yes is positive` or `numbers`."""
+        if self.task == "binary":
+            return f"2 classes, {brief(self.classes[1])} is positive"
+        return f"{len(self.classes)} classes" if self.classes else "numbers"
 
     @property
     def feature_names(self) -> list[str]:
@@ -129,47 +99,51 @@ class Encoder:
         """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
         return (target - self.target_mean) / self.target_scale if self.task == "regression" else target
 
-    def read(self, table: TableLike, with_target: bool = False) -> Table:
+    def read(self, table: TableLike, with_target: bool = False, options: ReadOptions | None = None) -> Table:
         """A new table (a path or a pandas DataFrame) as the kind of table that the model was trained on.
 
-        Columns are found by name; others are ignored. The target is read only `with_target`, and must be there
-        then. Raises `DataError` with row and column for a missing column, a text where a number is needed,
-        and a missing or unknown label.
+        It is read with the `options` of the training table unless there are others. Columns are found by name; others
+        are ignored. The target is read only `with_target`, and must be there then. What the training rows had not is
+        listed in the table's `unfamiliar`. Raises `DataError` with row and column for a missing column, a text where a
+        number is needed, and a missing or unknown label.
         """
-        raw = open_table(table)
-        columns = {}
-        for column in self.columns:
-            raw.need(column.name, "which the model was trained with")
-            columns[column.name] = (numbers if isinstance(column, Numeric) else texts)(raw, column.name)
-        target = None
-        if with_target:
-            raw.need(self.target_name, "which is the target")
-            regression = self.task == "regression"
-            target = (
-                target_numbers(raw, self.target_name)
-                if regression
-                else class_indices(raw, self.target_name, self.classes)
-            )
-        return Table(columns, target, self.target_name, self.task, self.classes, raw.source, raw.notes)
+        with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
+            raw = open_table(table, options or self.options)
+            target = None
+            if with_target:
+                raw, target = self._read_target(raw)
+            columns, unfamiliar = {}, []
+            for column in self.columns:
+                name = normalized(column.name)
+                if column.constant and name not in raw.columns:
+                    columns[column.name] = column.stand_in(raw.rows)
+                    continue
+                raw.need(name, "which the model was trained with")
+                columns[column.name], found = column.read(Column(raw, name, trusted=True))
+                unfamiliar += found
+        kind = self.target_name, self.task, self.classes
+        return Table(columns, target, *kind, raw.source, raw.notes, unfamiliar, row_number=raw.row_number)
+
+    def _read_target(self, raw: RawTable) -> tuple[RawTable, np.ndarray]:
+        name = normalized(self.target_name)
+        raw.need(name, "which is the target")
+        if raw.options.drop_missing_target:
+            raw = rows_with_target(raw, name)
+        column = Column(raw, name, trusted=True)
+        if self.task == "regression":
+            return raw, target_numbers(column, self.target_unit)
+        return raw, class_indices(column, self.classes)
 
     @cached_property
     def state(self) -> str:
         """Everything, as JSON, which keeps it exactly."""
-        return json.dumps({**vars(self), "columns": [vars(column) for column in self.columns]})
+        columns = [vars(column) for column in self.columns]
+        return json.dumps({**vars(self), "columns": columns, "options": vars(self.options)})
 
     @classmethod
     def from_state(cls, state: str) -> "Encoder":
-        """The encoder whose `state` this was."""
+        """The encoder whose `state` this was; one of an earlier version knows neither ranges nor options."""
         content = json.loads(state)
         columns = [(Categorical if "categories" in column else Numeric)(**column) for column in content["columns"]]
-        return cls(**{**content, "columns": columns})
-
-
-def _means_and_scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the standard deviation of each row of values (columns, n), or 1 where that is 0."""
-    means, scales = values.mean(axis=1), values.std(axis=1)
-    # A constant's rounded mean may differ from it, and its deviation from 0.
-    constant = values.min(axis=1) == values.max(axis=1)
-    means[constant] = values[constant, 0]
-    scales[constant | (scales == 0)] = 1.0  # 0 where the squares of tiny numbers vanish
-    return means, scales
+        options = ReadOptions(**content.get("options", {}))
+        return cls(**{**content, "columns": columns, "options": options})

@@ -7,9 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from nettrain.data.encoding import Encoder
+from nettrain.data.memory import enough_memory
 from nettrain.data.sources import Dataset
 from nettrain.data.splits import monitored_split, split
 from nettrain.data.table import Table
+from nettrain.data.target import with_positive
 
 
 @dataclass
@@ -25,6 +27,11 @@ class Data:
     splits: dict[str, np.ndarray]
     encoder: Encoder
     table: Table
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was decided while the table was read and encoded."""
+        return [*self.table.notes, *self.encoder.notes]
 
     @property
     def monitored_split(self) -> str:
@@ -52,6 +59,9 @@ def encode(dataset: Dataset, table: Table, seed: int) -> Data:
     """`load` for a table that has been loaded."""
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
-    splits = split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
-    encoder = Encoder.fit(table, splits["train"], dataset.standardize)
-    return Data(encoder.features(table), encoder.encode_target(table.target), splits, encoder, table)
+    with enough_memory(table.source):
+        splits = split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
+        table = with_positive(table, dataset.positive)
+        assert table.target is not None
+        encoder = Encoder.fit(table, splits["train"], dataset.standardize)
+        return Data(encoder.features(table), encoder.encode_target(table.target), splits, encoder, table)

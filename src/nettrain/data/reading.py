@@ -4,10 +4,15 @@ import os
 
 import numpy as np
 
-from nettrain.data.columns import infer, parse, reason_to_leave_out, texts
-from nettrain.data.files import open_table
+from nettrain.data.columns import Column
+from nettrain.data.inference import infer, note_on_missing_words, notes_on_numbers, reason_to_leave_out
+from nettrain.data.opening import open_table
+from nettrain.data.read_options import ReadOptions
+from nettrain.data.screening import leaks, nearly_constant
 from nettrain.data.table import Table
-from nettrain.data.target import read_target
+from nettrain.data.target import read_target, rows_with_target
+from nettrain.data.values import normalized
+from nettrain.data.wording import override, quoted
 from nettrain.errors import DataError
 
 
@@ -18,40 +23,64 @@ def read_table(
     categorical: list[str] | None = None,
     drop: list[str] | None = None,
     rows_per_class: int = 1,
+    options: ReadOptions | None = None,
 ) -> Table:
-    """The table in a CSV file (comma, semicolon, tab or bar) or a Parquet file, with a row of column names.
+    """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file.
 
     Each column but `target` is a feature: numbers if nearly all of its cells are, else categories, and categories
-    in any case if `categorical` names it. Columns in `drop`, without a name, without a value, or with hardly
-    any text twice (names, dates, free text) are left out; the last three kinds with a sentence in `notes`.
-    For `task` and `rows_per_class` see `read_target`. Raises `DataError` for whatever cannot be used.
+    in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same value in
+    every row, with hardly any text twice (names, dates, free text), and pandas' index are left out; all but the first
+    with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise.
+    For `task` and `rows_per_class` see `read_target`.
+    Raises `DataError` for whatever cannot be used.
     """
-    categorical = categorical or []
-    for option, names in (("drop", drop or []), ("categorical", categorical)):
+    target = normalized(target)
+    categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))
+    for option, names in (("drop", drop), ("categorical", categorical)):
         if target in names:
-            raise DataError(f"{path}: data.{option} names the target '{target}'; it is for the other columns.")
-    raw = open_table(path, drop)
+            raise DataError(f"{path}: data.{option} names the target {quoted(target)}; it is for the other columns.")
+    raw = open_table(path, options).without(drop)
     raw.need(target, "which data.target names")
+    if target in raw.repeated:
+        raise DataError(
+            f"{raw.source}: several columns are called {quoted(target)}, which data.target names; rename or delete the "
+            "others."
+        )
     for name in categorical:
         raw.need(name, "which data.categorical names")
-    values, found_task, classes = read_target(raw, target, task, rows_per_class)
-    columns: dict[str, np.ndarray] = {}
-    notes = list(raw.notes)
-    if task == "auto" and found_task == "multiclass" and not parse(raw, target)[1].any():
-        notes.append(f"target '{target}' has {len(classes)} whole numbers: taken as classes (or data.task=regression)")
+    if raw.options.drop_missing_target:
+        raw = rows_with_target(raw, target)
+    target_column = Column(raw, target)
+    values, found_task, classes, notes_on_target = read_target(target_column, task, rows_per_class)
+    notes = [*raw.notes, *([raw.doubt] if raw.doubt else []), *notes_on_target]
+    read, columns = [target_column], dict[str, np.ndarray]()
+    units = {target: target_column.numbers.unit} if found_task == "regression" else {}
     for name in raw.columns:
         if name == target:
             continue
+        column, keep = Column(raw, name), override("categorical", name)
         if name in categorical:
-            columns[name] = texts(raw, name)
+            columns[name] = column.texts
+        elif name in raw.index:
+            notes.append(f"column {quoted(name)} is the index of a pandas table: left out ({keep} keeps it)")
             continue
-        column = infer(raw, name)
-        note = reason_to_leave_out(name, column)
-        if note is None:
-            columns[name] = column
         else:
-            notes.append(note)
+            cells = infer(column)
+            note = reason_to_leave_out(name, cells)
+            if note:
+                notes.append(note)
+                continue
+            columns[name] = cells
+            if cells.dtype != object:
+                units[name] = column.numbers.unit
+                notes += notes_on_numbers(column, f"{keep} keeps the texts")
+        read.append(column)
     if not columns:
         why = f" ({'; '.join(notes)})" if notes else ""
-        raise DataError(f"{raw.source}: no column is left to predict '{target}' from{why}; a table needs features.")
-    return Table(columns, values, target, found_task, classes, raw.source, notes)
+        raise DataError(
+            f"{raw.source}: no column is left to predict {quoted(target)} from{why}; a table needs features."
+        )
+    units = {name: unit for name, unit in units.items() if unit}
+    table = Table(columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options)
+    notes += [*note_on_missing_words(read), *nearly_constant(table), *leaks(table)]
+    return table

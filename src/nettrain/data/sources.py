@@ -4,7 +4,7 @@ A new one is a subclass of `Dataset` with a field `name` and a method `load`, an
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Optional
 
 import numpy as np
@@ -13,6 +13,8 @@ from omegaconf import MISSING
 from nettrain.data import toys
 from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
+from nettrain.data.memory import enough_memory
+from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import read_table
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
@@ -31,6 +33,9 @@ class Dataset(ABC):
     )
     standardize: bool = option(
         True, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
+    )
+    positive: Optional[str] = option(  # noqa: UP045
+        None, "of two classes the positive one, for f1 and auroc; null: the last by name"
     )
 
     @abstractmethod
@@ -157,12 +162,14 @@ class Spirals(Dataset):
 
 
 @dataclass
-class Csv(Dataset):
-    """A table of your own, in a CSV or Parquet file."""
+class Csv(ReadOptions, Dataset):
+    """A table of your own, in a CSV, Parquet or Excel file."""
 
     name: str = "csv"
     path: str = option(
-        MISSING, "path of the table: .csv, .tsv, .txt, .csv.gz or .parquet, with a row of column names", is_path=True
+        MISSING,
+        "path of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
+        is_path=True,
     )
     target: str = option(MISSING, "column to predict")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
@@ -171,7 +178,13 @@ class Csv(Dataset):
 
     def load(self) -> Table:
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
-        return read_table(self.path, self.target, self.task, self.categorical, self.drop, rows_per_class=splits)
+        with enough_memory(self.path):
+            return read_table(self.path, self.target, self.task, self.categorical, self.drop, splits, self.read_options)
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How the table is read."""
+        return ReadOptions(**{field.name: getattr(self, field.name) for field in fields(ReadOptions)})
 
     @property
     def source(self) -> str:

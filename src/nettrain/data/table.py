@@ -1,8 +1,12 @@
 """`Table`: a data set as named columns and a target, before anything is scaled or split."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from nettrain.data.raw_table import count_from_1
+from nettrain.data.read_options import ReadOptions
 
 
 @dataclass
@@ -13,7 +17,9 @@ class Table:
     None for a missing text. `target` has shape (n,): int64 indices into `classes`, or float64 for regression;
     None for a table without one. `task` is "binary" (index 1 is the positive class), "multiclass" or
     "regression" (`classes` is empty). `source` is the name or path that messages give; `notes` are sentences
-    on what reading left out.
+    on what reading decided and left out, `unfamiliar` those on what the training rows had not, for a new table.
+    `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
+    written; a table of somebody's own has one.
     """
 
     columns: dict[str, np.ndarray]
@@ -23,3 +29,7 @@ class Table:
     classes: list[str]
     source: str
     notes: list[str] = field(default_factory=list)
+    unfamiliar: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    options: ReadOptions | None = None
+    row_number: Callable[[int], int] = count_from_1

@@ -39,7 +39,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     config = dataclasses.replace(config, head=choose_head(config.head, loaded.encoder), schedule=schedule)
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, config.head)
-    run = PreparedRun(folder, config, loaded, model, [*loaded.table.notes, *_notes(config, model)])
+    run = PreparedRun(folder, config, loaded, model, [*loaded.notes, *_notes(config, model)])
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(run)

@@ -18,15 +18,15 @@ from nettrain.wording import counted
 def plan(run: PreparedRun, device: torch.device) -> str:
     """What a run will do: data, model, head, optimizer, and the count of its updates."""
     config, encoder = run.config, run.data.encoder
-    target = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in run.data.splits.items())
-    rows, features = len(run.data.y), len(encoder.feature_names)
+    rows, features = counted(len(run.data.y), "row"), counted(len(encoder.feature_names), "feature")
+    target = f"{encoder.target_name} ({encoder.target_text})"
     chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
     per_epoch = f"{run.n_train} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is skipped)" if config.drop_last else ""
     lines = [
-        ("data", f"{run.data.table.source}: {rows} rows, {features} features, {encoder.target_name} ({target})"),
+        ("data", f"{run.data.table.source}: {rows}, {features}, {target}"),
         ("splits", sizes),
         ("model", _model(run)),
         *(("", line) for line in _layers(run)),

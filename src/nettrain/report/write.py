@@ -103,11 +103,10 @@ def _data(run: RunFolder) -> Section:
 def _about_data(run: RunFolder) -> list[str]:
     """Sentences on the data of a run, and on their splits."""
     table, encoder = run.data.table, run.data.encoder
-    target = f"{len(table.classes)} classes" if table.classes else "numbers"
     sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in run.data.splits.items())
     features = counted(len(encoder.feature_names), "feature")
-    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {features}; the target is {table.target_name}, {target}."
-    return [about, *table.notes]
+    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {features}"
+    return [f"{about}; the target is {table.target_name}, {encoder.target_text}.", *run.data.notes]
 
 
 _SPLITS = {"train": "training", "val": "validation", "test": "testing"}

@@ -16,14 +16,19 @@ from yaml import AliasToken, YAMLError
 from nettrain import data
 from nettrain.config.build import build_model, choose_head, load_config
 from nettrain.config.schema import Config
-from nettrain.data import Data, Encoder
-from nettrain.data.files import TableLike
-from nettrain.errors import CheckpointError, ConfigError
+from nettrain.data import Data, Encoder, Table
+from nettrain.data.memory import enough_memory
+from nettrain.data.opening import TableLike
+from nettrain.data.read_options import ReadOptions
+from nettrain.data.wording import share
+from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts import models
 from nettrain.parts.heads import Head
 from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.terminal import warn
 from nettrain.vector import flatten
+from nettrain.wording import counted
 
 
 class RunFolder:
@@ -82,8 +87,16 @@ class RunFolder:
 
     @cached_property
     def data(self) -> Data:
-        """The data that the run was trained on, loaded and split again; `DataError` if they are not there any more."""
-        return self._loaded or data.load(self._parts.data, self._parts.seed)
+        """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
+        if self._loaded is not None:
+            return self._loaded
+        loaded = data.load(self._parts.data, self._parts.seed)
+        if self._trained_on not in (None, loaded.digest):
+            raise DataError(
+                f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they have "
+                "changed, or this version of nettrain reads them in another way."
+            )
+        return loaded
 
     @cached_property
     def trajectory(self) -> tuple[list[int], Tensor] | None:
@@ -129,33 +142,65 @@ class RunFolder:
                 "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
             )
 
-    def predict(self, table: TableLike) -> Any:
+    def predict(self, table: TableLike, strict: bool = False, **options: Any) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
-        `table` is a path to a CSV or Parquet file, or a pandas table, with the columns that the run was trained on.
+        `table` is a path to a table file, or a pandas table, with the columns that the run was trained on. It is read
+        as the training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
+        What the rows have that training had not is said, a line for each column. A prediction that is not finite is
+        left empty, which is said, too. With `strict` both are a `DataError`.
         """
         import pandas
 
-        z = self.logits(self.encoder.features(self.encoder.read(table)))
+        read = self._read(table, strict, options)
+        z, finite = self._outputs(read)
+        if not finite.all():
+            self._report([_not_finite(read, finite, "and left empty")], read.source, strict)
+        index = table.index if isinstance(table, pandas.DataFrame) else None
         classes = self.encoder.classes
         if not classes:
-            values = (self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean).tolist()
-            columns: dict[str, Any] = {"prediction": values}
-        else:
-            labels = _as_written(classes)
-            columns = {"prediction": [labels[i] for i in self.head.predict(z).tolist()]}
-            probabilities = self.head.mean(z).T.tolist()
-            columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
-        return pandas.DataFrame(columns, index=table.index if isinstance(table, pandas.DataFrame) else None)
+            values = self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean
+            return pandas.DataFrame({"prediction": values.where(finite, torch.nan).tolist()}, index=index)
+        labels = _as_written(classes)
+        predicted = [labels[i] if known else None for i, known in zip(self.head.predict(z), finite, strict=True)]
+        columns: dict[str, Any] = {"prediction": predicted if finite.all() else np.array(predicted, dtype=object)}
+        probabilities = self.head.mean(z).where(finite.unsqueeze(-1), torch.nan).T.tolist()
+        columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
+        return pandas.DataFrame(columns, index=index)
 
-    def evaluate(self, table: TableLike) -> dict[str, float]:
-        """The mean loss and the head's metrics on a table that has the target, too."""
-        read = self.encoder.read(table, with_target=True)
+    def evaluate(self, table: TableLike, strict: bool = False, **options: Any) -> dict[str, float]:
+        """The mean loss and the head's metrics on a table that has the target, too.
+
+        For `strict` and `options` see `predict`. Raises `DataError` where the model's output is not finite for a row.
+        """
+        read = self._read(table, strict, options, with_target=True)
         assert read.target is not None
-        z = self.logits(self.encoder.features(read))
+        z, finite = self._outputs(read)
+        if not finite.all():
+            raise DataError(f"{read.source}: {_not_finite(read, finite, 'so that nothing can be measured')}.")
         y = torch.as_tensor(self.encoder.encode_target(read.target))
         numbers = self.objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
         return {name: float(value) for name, value in numbers.items()}
+
+    def _read(self, table: TableLike, strict: bool, options: dict[str, Any], with_target: bool = False) -> Table:
+        """A new table, and what is unfamiliar in it said or refused."""
+        read = self.encoder.read(table, with_target, ReadOptions.of(options, self.encoder.options))
+        self._report(read.unfamiliar, read.source, strict)
+        return read
+
+    def _outputs(self, read: Table) -> tuple[Tensor, Tensor]:
+        """The logits (n, outputs) of a new table's rows, and for which rows (n,) all are finite."""
+        with enough_memory(read.source):
+            z = self.logits(self.encoder.features(read))
+        return z, z.isfinite().all(-1)
+
+    def _report(self, sentences: list[str], source: str, strict: bool) -> None:
+        """Say each of the sentences on a table; with `strict` raise `DataError` with the first instead."""
+        if sentences and strict:
+            more = f" (and {counted(len(sentences) - 1, 'other finding')})" if len(sentences) > 1 else ""
+            raise DataError(f"{source}: {sentences[0]}{more}; strict=true refuses such rows.")
+        for sentence in sentences:
+            warn(f"{source}: {sentence}.")
 
     @cached_property
     def objective(self) -> Objective:
@@ -179,6 +224,12 @@ class RunFolder:
             why = str(error).splitlines()[0]
             raise CheckpointError(f"{self.folder}: this version of nettrain cannot read its config: {why}") from error
 
+    @property
+    def _trained_on(self) -> str | None:
+        """The fingerprint of the data that the run was trained on; None for one without a checkpoint."""
+        paths = [self.folder / "checkpoints" / name for name in ("best.pt", "last.pt")]
+        return next((load_checkpoint(path).get("data") for path in paths if path.exists()), None)
+
     @cached_property
     def _checkpoint(self) -> dict[str, Any]:
         folder = self.folder / "checkpoints"
@@ -196,6 +247,13 @@ def read_columns(folder: Path) -> dict[str, np.ndarray]:
     names = header.split(",")
     table = np.array([row.split(",") for row in rows], dtype=float).reshape(len(rows), len(names))
     return dict(zip(names, table.T, strict=True))
+
+
+def _not_finite(table: Table, finite: Tensor, consequence: str) -> str:
+    """What is said of rows for which the model's output is not finite; `finite` (n,) says of which it is."""
+    count, row = int((~finite).sum()), table.row_number(int((~finite).nonzero()[0]))
+    of_all = share(count, len(finite), "prediction")
+    return f"{of_all} {'is' if count == 1 else 'are'} not finite, {consequence}; the first is that of row {row}"
 
 
 def _as_written(classes: list[str]) -> list[Any]:

@@ -1,0 +1,180 @@
+"""`Numeric` and `Categorical`: how a column becomes features, learnt from the training rows, and what was new in it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nettrain.data.columns import Column
+from nettrain.data.inference import check_finite, check_unit, no_number, numbers
+from nettrain.data.matching import matched
+from nettrain.data.values import truth
+from nettrain.data.wording import quoted, share
+
+FAR = 1.0  # beyond the range of the training rows, in widths of that range
+
+
+@dataclass
+class Numeric:
+    """A column of numbers: missing ones become the `median`, then `(value - mean) / scale`.
+
+    With `indicator` a second feature is 1 where the number is missing, else 0. `low` and `high` are the least and the
+    greatest number of the training rows, None where there was none or it was not recorded; `unit` stood beside them.
+    With `constant` every number counts as the median: there was no other to learn from.
+    """
+
+    name: str
+    median: float
+    mean: float
+    scale: float
+    indicator: bool
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    constant: bool = False
+
+    @classmethod
+    def fit(cls, names: Sequence[str], values: np.ndarray, standardize: bool) -> list["Numeric"]:
+        """All columns of numbers at once, values (columns, n)."""
+        missing = np.isnan(values)
+        medians = np.median(values, axis=1)
+        for i in np.flatnonzero(missing.any(axis=1)):
+            known = values[i, ~missing[i]]
+            medians[i] = np.median(known) if known.size else 0.0
+        means, scales = np.zeros(len(names)), np.ones(len(names))
+        filled = np.where(missing, medians[:, None], values)
+        if standardize:
+            means, scales = means_and_scales(filled)
+        fitted = [medians, means, scales, missing.any(axis=1), filled.min(axis=1), filled.max(axis=1)]
+        columns = [cls(*column) for column in zip(names, *(numbers.tolist() for numbers in fitted), strict=True)]
+        for i in np.flatnonzero(missing.all(axis=1)):
+            columns[i].low = columns[i].high = None
+        return columns
+
+    @property
+    def has_one_value(self) -> bool:
+        """Whether the numbers of the training rows were all the same."""
+        return self.low is not None and self.low == self.high
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [self.name, f"{self.name} missing"] if self.indicator else [self.name]
+
+    def stand_in(self, rows: int) -> np.ndarray:
+        """What a new table that lacks a constant column has instead."""
+        return np.full(rows, self.median)
+
+    def features(self, values: np.ndarray) -> np.ndarray:
+        missing = np.isnan(values)
+        scaled = (np.where(missing | self.constant, self.median, values) - self.mean) / self.scale
+        return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
+
+    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
+        """The numbers of a new table's column, and sentences on what the training rows had not.
+
+        Truth values are 1 and 0 where the training rows had these two numbers, or one of them.
+        """
+        if column.numbers.is_text.any():
+            values = self._truth_values(column)
+        else:
+            values = numbers(column)
+            check_unit(column, self.unit)
+        return values, self._unfamiliar(column, values)
+
+    def _truth_values(self, column: Column) -> np.ndarray:
+        found, texts = column.numbers, column.texts
+        meant = {text: truth(text) for text in set(texts[found.is_text])}
+        if not {self.low, self.high} <= {0.0, 1.0} or None in meant.values():
+            raise no_number(column, found.is_text, "correct the cell")
+        values = found.values.copy()
+        values[found.is_text] = [float(bool(meant[text])) for text in texts[found.is_text]]
+        check_finite(column, values)
+        return values
+
+    def _unfamiliar(self, column: Column, values: np.ndarray) -> list[str]:
+        name, missing, notes = f"column {quoted(self.name)}", np.isnan(values), []
+        if missing.any() and not self.indicator:
+            instead = f"{self.median:.10g} stands for them"
+            notes.append(f"{name}: missing, as none was in training: {share(missing.sum(), len(values))}; {instead}")
+        if self.unit == "%" and not column.numbers.unit and not missing.all():
+            notes.append(f"{name}: the numbers have no %, as those of the training had")
+        if self.low is None or self.high is None:
+            return notes
+        margin = FAR * (self.high - self.low)
+        far = (values < self.low - margin) | (values > self.high + margin)
+        if far.any():
+            row = int(far.argmax())
+            trained = f"{self.low:.10g} to {self.high:.10g}" if self.low < self.high else f"{self.low:.10g} alone"
+            notes.append(
+                f"{name}: far outside the range of the training ({trained}): {share(far.sum(), len(values))}, such as "
+                f"{values[row]:.10g} in row {column.raw.row_number(row)}"
+            )
+        return notes
+
+
+@dataclass
+class Categorical:
+    """A column of categories, one 0/1 feature for each; all are 0 for a category that was not seen in training.
+
+    None among the `categories` is the missing value. With `constant` every cell counts as the only category.
+    """
+
+    name: str
+    categories: list[str | None]
+    constant: bool = False
+
+    @classmethod
+    def fit(cls, name: str, values: np.ndarray) -> "Categorical":
+        seen = set(values)
+        return cls(name, [*sorted(seen - {None}), *(seen & {None})])
+
+    @property
+    def has_one_value(self) -> bool:
+        """Whether the cells of the training rows were all the same."""
+        return len(self.categories) == 1
+
+    def stand_in(self, rows: int) -> np.ndarray:
+        """What a new table that lacks a constant column has instead."""
+        return np.full(rows, self.categories[0], dtype=object)
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"{self.name} missing" if text is None else f"{self.name}={text}" for text in self.categories]
+
+    def features(self, values: np.ndarray) -> np.ndarray:
+        position = {category: i for i, category in enumerate(self.categories)}
+        codes = np.array([0 if self.constant else position.get(value, -1) for value in values], dtype=np.int64)
+        one_hot = np.zeros((len(values), len(self.categories)))
+        known = np.flatnonzero(codes >= 0)
+        one_hot[known, codes[known]] = 1.0
+        return one_hot
+
+    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
+        """The categories of a new table's column, named as in training, and sentences on what training had not."""
+        texts = column.texts
+        known = [category for category in self.categories if category is not None]
+        names = matched(set(texts) - {None}, known, column.raw.options.ignore_case)
+        read = np.array([names.get(text, text) for text in texts], dtype=object)
+        new = Counter(text for text in read.tolist() if text not in self.categories)
+        name, notes = f"column {quoted(self.name)}", []
+        if missing := new.pop(None, 0):
+            notes.append(f"{name}: missing, as none was in training: {share(missing, len(texts))}")
+        if new:
+            (example, _), *_ = new.most_common(1)
+            row = int((read == example).argmax())
+            cased = matched([example], known, ignore_case=True).get(example)
+            hint = f" (data.ignore_case=true takes it for {quoted(cased)})" if cased else ""
+            where = f"{quoted(example)} in row {column.raw.row_number(row)}{hint}"
+            notes.append(f"{name}: no category of the training: {share(new.total(), len(texts))}, such as {where}")
+        return read, notes
+
+
+def means_and_scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of each row of values (columns, n), or 1 where that is 0."""
+    means, scales = values.mean(axis=1), values.std(axis=1)
+    # A constant's rounded mean may differ from it, and its deviation from 0.
+    constant = values.min(axis=1) == values.max(axis=1)
+    means[constant] = values[constant, 0]
+    scales[constant | (scales == 0)] = 1.0  # 0 where the squares of tiny numbers vanish
+    return means, scales

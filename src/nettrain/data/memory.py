@@ -1,0 +1,17 @@
+"""What to say where a table does not fit into memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nettrain.errors import DataError
+
+
+@contextmanager
+def enough_memory(source: str) -> Iterator[None]:
+    """Raise `DataError` where there is not enough for what is done with a table."""
+    try:
+        yield
+    except MemoryError:
+        raise DataError(
+            f"{source}: the table does not fit into memory; make one with fewer rows, columns or categories."
+        ) from None
