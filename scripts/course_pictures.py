@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nettrain import Run, figures
 from nettrain.config.build import build_activation
+from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
 from nettrain.random import permutation
 
@@ -120,7 +121,7 @@ def counting_updates(single: list[Run], sweep: list[Run]) -> Picture:
     axes.grid(False)
     image = axes.imshow(update, cmap="cividis", aspect="auto", extent=(0.5, n + 0.5, epochs + 0.5, 0.5))
     axes.set_yticks(range(1, epochs + 1))
-    figure.colorbar(image, ax=axes).set_label("update", fontsize=9)
+    figures.color_bar(figure, image, "update")
     counts = {f"bs={run.config.bs}": from_zero(run, run.metrics["step"], 0) for run in sweep}
     return [[figure, figures.bands(counts, "epoch", "updates", "Updates so far", log=False)]]
 
@@ -201,8 +202,10 @@ def parabola(whole: list[Run], shorter: list[Run], *_: list[Run]) -> Picture:
     runs = {run.config.epochs: run for run in [*whole, *shorter]}
     epochs = sorted(runs)
     x, y = training_points(whole[0])
-    earlier = {f"after {n} epochs": last_curve(runs[n]) for n in (0, 5, 20)}
-    fit = figures.fitted_curve(last_curve(runs[epochs[-1]]), x, y, "x", "y", f"After {epochs[-1]} epochs", earlier)
+    at = over_one_input(x)
+    earlier = {f"after {n} epochs": last_curve(runs[n])(at) for n in (0, 5, 20)}
+    last = last_curve(runs[epochs[-1]])(at)
+    fit = figures.fitted_curve(at, last, x, y, "x", "y", f"After {epochs[-1]} epochs", earlier)
     weights = np.array([last_weights(runs[n])["weight"][0].tolist() for n in epochs])
     courses = {f"w{i + 1}": (epochs, weights[None, :, i]) for i in range(3)}
     right = figures.bands(courses, "epoch", "weight", "The weights; dotted: least squares", log=False)
@@ -215,11 +218,12 @@ def parabola(whole: list[Run], shorter: list[Run], *_: list[Run]) -> Picture:
 
 def overfitting(sweep: list[Run]) -> Picture:
     x, y = training_points(sweep[0])
-    true = {"sin(2πx)": lambda at: np.sin(2 * np.pi * at)}
+    at = over_one_input(x)
+    true = {"sin(2πx)": np.sin(2 * np.pi * at)}
     titles = [f"hidden={list(run.config.model.hidden)}" for run in sweep]
     return [
         [
-            figures.fitted_curve(last_curve(run), x, y, "x", "y", f"{title}, after the last epoch", true)
+            figures.fitted_curve(at, last_curve(run)(at), x, y, "x", "y", f"{title}, after the last epoch", true)
             for run, title in zip(sweep, titles, strict=True)
         ],
         [
@@ -241,14 +245,11 @@ def boundary(run: Run, title: str) -> Figure:
     rows, columns = data.splits["train"], data.table.columns
     assert data.table.target is not None
 
-    def probabilities(points: np.ndarray) -> np.ndarray:
-        answer = run.predict(pandas.DataFrame(points, columns=list(columns)))
-        return answer[[f"probability_{name}" for name in data.table.classes]].to_numpy()
-
     points = np.column_stack([np.asarray(values)[rows] for values in columns.values()])
-    return figures.decision_boundary(
-        probabilities, points, data.table.target[rows], list(columns), data.table.classes, title
-    )
+    grid = over_two_inputs(points)
+    answer = run.predict(pandas.DataFrame(grid.points, columns=list(columns)))
+    p = answer[[f"probability_{name}" for name in data.table.classes]].to_numpy()
+    return figures.decision_boundary(grid, p, points, data.table.target[rows], list(columns), data.table.classes, title)
 
 
 def _loss(head: Head, z: Tensor, y: float) -> Tensor:

@@ -12,7 +12,7 @@ from benchmark.timing import alternating, seconds_of
 _TRAIN = (
     "import sys; sys.argv = ['train.py', 'budget.updates=1', 'quiet=true', 'tensorboard=false', "
     "'hydra.run.dir={folder}/run', 'data={data}']\n"
-    "from nettrain.app.cli import main\n"
+    "from nettrain.app.main import main\n"
     "main()"
 )
 CODE = {

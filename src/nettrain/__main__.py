@@ -1,6 +1,6 @@
 """`python -m nettrain`: the command line."""
 
-from nettrain.app.cli import main
+from nettrain.app.main import main
 
 if __name__ == "__main__":
     main()

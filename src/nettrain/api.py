@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from nettrain import figures
 from nettrain.app.jobs.folder import discard, hydra_settings, note_missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
@@ -18,7 +19,7 @@ from nettrain.config.overrides import for_hydra, overrides_of, with_module
 from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, Mistake
 from nettrain.report import html
-from nettrain.report.prediction_figures import Picture
+from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import find, run_pictures
 from nettrain.report.sweep_figures import heat_map, sweep_pictures
 from nettrain.results.comparison import union
@@ -73,7 +74,7 @@ class Sweep(SweepFolder):
             known = union(run.overrides for run in self.comparison.runs)
             if key not in known:
                 raise ConfigError(f"{key}: no run of the sweep sets it; choose from {', '.join(known)}.")
-        return heat_map(self.comparison, x, y)
+        return figures.heat_map(*heat_map(self.comparison, x, y))
 
     @cached_property
     def _pictures(self) -> list[Picture]:

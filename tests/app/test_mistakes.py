@@ -215,7 +215,9 @@ class Interrupt:
         if name == "torch":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupt())
-import nettrain.app.cli
+from nettrain.app.main import main
+sys.argv = ["train.py"]
+main()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "nettrain: interrupted before training began\n")

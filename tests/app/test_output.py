@@ -34,7 +34,7 @@ def test_signs_that_an_encoding_lacks_are_escaped(here):
     command = f"PYTHONIOENCODING=ascii {TRAIN} data=csv data.path=t.csv data.target=größe epochs=1 figures=never"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "gr\\xf6\\xdfe (2 classes)" in ended.stdout
+    assert "gr\\xf6\\xdfe (2 classes, b is positive)" in ended.stdout
 
 
 def test_where_there_is_no_bar_a_line_says_how_far_the_training_is(capsys):

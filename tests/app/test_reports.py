@@ -14,11 +14,12 @@ from scipy.stats import ttest_ind, ttest_rel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
-from nettrain import figures
 from nettrain.app import tools
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.report import live_figures as live
+from nettrain.report import run_figures
 from nettrain.report.console import leaderboard
+from nettrain.report.pictures import Picture
 from nettrain.report.sweep_figures import Curve, problem_costs, sweep_pictures, times_to_target
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.significance import difference, differences, holm
@@ -106,20 +107,20 @@ LIVE = ("decision_boundary", "confusion", "roc", "precision_recall", "calibratio
 def clock(monkeypatch):
     """A clock by which every epoch takes a second, and drawing a picture so long: `clock.picture`."""
     clock = SimpleNamespace(now=100.0, picture=0.0, epochs=[], monotonic=lambda: clock.now)
-    observe, png = RunState.observe, figures.png
+    observe, begin = RunState.observe, Picture.begin
 
     def a_second_later(row, numbers, finite):
         clock.now += 1
         clock.epochs.append(clock.now)
         return observe(row, numbers, finite)
 
-    def drawn(figure):
+    def drawn(picture):
         clock.now += clock.picture
-        return png(figure)
+        return begin(picture)
 
     monkeypatch.setattr(live, "time", clock)
     monkeypatch.setattr(RunState, "observe", a_second_later)
-    monkeypatch.setattr(figures, "png", drawn)
+    monkeypatch.setattr(Picture, "begin", drawn)
     return clock
 
 
@@ -138,6 +139,17 @@ def test_slow_pictures_take_a_twenty_fifth_of_the_time(here, clock):
     assert (steps[0], len(steps)) == (10, 3)
     for drawn, step in enumerate(steps[1:], 2):
         assert drawn * len(LIVE) <= 0.04 * (clock.epochs[step - 1] - 100 + len(LIVE))
+
+
+def test_what_takes_time_is_computed_for_a_figure_that_is_drawn_only(here, monkeypatch):
+    run = nettrain.train(["experiment=quadratic_sgd", "epochs=3", "figures=auto", "quiet=true"])
+    grids = []
+    around = run_figures.around_path
+    monkeypatch.setattr(run_figures, "around_path", lambda *arguments: grids.append(1) or around(*arguments))
+    assert "loss_surface_3" in run.figures
+    assert not grids
+    run.plot("loss_surface_3")
+    assert len(grids) == 1
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_end_a_run(here, monkeypatch, capsys):

@@ -1,13 +1,20 @@
 """Figures, checked by the data that their artists hold, against definitions and scikit-learn."""
 
+import io
+
 import numpy as np
 import pytest
+from kinds import every_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from nettrain import figures
+from nettrain.figures import style
 from nettrain.figures.classification import calibration_points, precision_recall_points, roc_points
+from nettrain.figures.grids import Grid, over_one_input, over_two_inputs
+from nettrain.figures.planes import around_path, planes, random_plane
 from nettrain.figures.sweeps import performance_ratios
 
 NAMES = ["setosa", "versicolor", "virginica"]
@@ -114,11 +121,10 @@ def test_residuals_and_predictions():
 def test_the_boundary_is_where_the_most_probable_class_changes(rng):
     x = rng.uniform(-1, 1, (40, 2))
 
-    def p(points):
-        share = 1 / (1 + np.exp(-5 * (points[:, 0] - 0.25)))
-        return np.stack([1 - share, share], axis=1)
-
-    figure = figures.decision_boundary(p, x, (x[:, 0] > 0.25).astype(int), ["a", "b"], ["no", "yes"])
+    grid = over_two_inputs(x)
+    share = 1 / (1 + np.exp(-5 * (grid.points[:, 0] - 0.25)))
+    p = np.stack([1 - share, share], axis=1)
+    figure = figures.decision_boundary(grid, p, x, (x[:, 0] > 0.25).astype(int), ["a", "b"], ["no", "yes"])
     axes = figure.axes[0]
     boundary = np.concatenate([path.vertices for c in axes.collections for path in c.get_paths() if len(path) > 60])
     assert boundary[:, 0] == pytest.approx(0.25, abs=0.01)
@@ -128,17 +134,19 @@ def test_the_boundary_is_where_the_most_probable_class_changes(rng):
 
 def test_the_fitted_curve_is_the_function(rng):
     x = rng.normal(size=30)
-    lines = drawn_lines(figures.fitted_curve(np.square, x, x**2, "x", "y", others={"true": np.abs}))
+    at = over_one_input(x)
+    assert at.min() < x.min() < x.max() < at.max()
+    lines = drawn_lines(figures.fitted_curve(at, at**2, x, x**2, "x", "y", others={"true": np.abs(at)}))
     assert np.allclose(lines["prediction"][:, 1], lines["prediction"][:, 0] ** 2)
     assert np.allclose(lines["true"][:, 1], np.abs(lines["true"][:, 0]))
 
 
 def test_the_planes_of_two_and_three_weights_are_exact():
     path = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
-    (plane,) = figures.planes(path[:, :2])
+    (plane,) = planes(path[:, :2])
     assert plane.points(np.array([[7.0, 8.0]])).tolist() == [[7, 8]]
     assert plane.names == ("w1", "w2")
-    first, second, third = figures.planes(path)
+    first, second, third = planes(path)
     assert [plane.names for plane in (first, second, third)] == [("w1", "w2"), ("w1", "w3"), ("w2", "w3")]
     assert second.points(np.array([7.0, 8.0])).tolist() == [7, 4, 8]  # w2 as it was at the end
     assert second.coordinates(path).tolist() == [[0, 2], [3, 5]]
@@ -147,43 +155,50 @@ def test_the_planes_of_two_and_three_weights_are_exact():
 def test_the_principal_directions_span_a_flat_path(rng):
     basis = np.linalg.qr(rng.normal(size=(20, 2)))[0].T
     path = 1.0 + rng.normal(size=(15, 2)) @ basis
-    (plane,) = figures.planes(path)
+    (plane,) = planes(path)
     assert np.allclose(plane.directions @ plane.directions.T, np.eye(2))
     assert np.allclose(plane.points(plane.coordinates(path)), path)
     assert sum(int(name.split("(")[1].rstrip("%)")) for name in plane.names) == 100
-    (straight,) = figures.planes(path[[0, -1]])  # has no second principal direction
+    (straight,) = planes(path[[0, -1]])  # has no second principal direction
     assert np.allclose(straight.directions @ straight.directions.T, np.eye(2))
     assert np.allclose(straight.points(straight.coordinates(path[0])), path[0])
 
 
 def test_random_directions_are_as_long_as_the_weights_of_each_layer(rng):
     end = rng.normal(size=30) * np.repeat([1, 100], [10, 20])
-    plane = figures.random_plane(end, [slice(0, 10), slice(10, 30)])
+    plane = random_plane(end, [slice(0, 10), slice(10, 30)])
     for part in (slice(0, 10), slice(10, 30)):
         assert np.linalg.norm(plane.directions[:, part], axis=1) == pytest.approx([np.linalg.norm(end[part])] * 2)
-    seen = []
-    figure = figures.loss_surface(lambda w: seen.append(w) or (w**2).sum(1), end[None], plane, grid=5)
-    assert np.allclose(seen[0][[0, 12, 24]], end + np.array([[-1], [0], [1]]) * plane.directions.sum(0))
-    assert "path" not in drawn_lines(figure)
+    grid, way = around_path(end[None], plane, 5)
+    w = plane.points(grid.points)
+    assert np.allclose(w[[0, 12, 24]], end + np.array([[-1], [0], [1]]) * plane.directions.sum(0))
+    assert "path" not in drawn_lines(figures.loss_surface(grid, (w**2).sum(1), way, plane.names))
 
 
 def test_the_surface_is_the_loss_and_the_path_lies_on_it():
-    seen = []
-
     def loss(w):
-        seen.append(w)
         return (w[:, 0] - 1) ** 2 + 4 * w[:, 1] ** 2 + 0.1
 
     path = np.array([[3.0, 1.0], [2.0, 0.5], [1.0, 0.0]])
-    figure = figures.loss_surface(loss, path, figures.planes(path)[0], grid=11)
+    (plane,) = planes(path)
+    grid, way = around_path(path, plane, 11)
+    points = plane.points(grid.points)
+    figure = figures.loss_surface(grid, loss(points), way, plane.names)
     assert drawn_lines(figure)["path"].tolist() == path.tolist()
-    (grid,) = seen
-    assert grid.shape == (121, 2)
-    assert (grid.min(0) < path.min(0)).all()
-    assert (grid.max(0) > path.max(0)).all()
+    assert points.shape == (121, 2)
+    assert (points.min(0) < path.min(0)).all()
+    assert (points.max(0) > path.max(0)).all()
     levels = figure.axes[0].collections[0].levels
-    assert levels[0] == pytest.approx(loss(grid).min())
-    assert levels[-1] == pytest.approx(loss(grid).max())
+    assert levels[0] == pytest.approx(loss(points).min())
+    assert levels[-1] == pytest.approx(loss(points).max())
+
+
+def test_the_values_lie_where_their_points_are():
+    grid = Grid(np.array([0.0, 1.0, 2.0]), np.array([5.0, 7.0]))
+    assert grid.points.tolist() == [[0, 5], [1, 5], [2, 5], [0, 7], [1, 7], [2, 7]]
+    assert grid.table(grid.points @ [1, 10]).tolist() == [[50, 51, 52], [70, 71, 72]]
+    figure = figures.loss_surface(grid, grid.points @ [1, 10], [[0, 5], [2, 7]], ("a", "b"))
+    assert figure.axes[0].collections[0].levels[[0, -1]].tolist() == [50, 72]
 
 
 def test_bands_are_medians_and_quartiles(rng):
@@ -242,33 +257,6 @@ def test_performance_profiles_are_dolan_and_more_s():
     assert (rho["b"][1], rho["b"][2]) == (0.25, 0.5)
 
 
-def every_figure(rng):
-    long = "a name that is much longer than anybody would like it to be, and then some more"
-    y, p = rng.integers(0, 10, 100), rng.dirichlet(np.ones(10), 100)
-    many = [f"class number {c}" for c in range(10)]
-    metrics = {"epoch": range(1, 31), "train_loss": np.geomspace(1e-9, 1e5, 30), "val_loss": np.full(30, np.nan)}
-    metrics |= {f"dead/layers.{i}": np.linspace(0, 1, 30) for i in range(12)}
-    x, path = rng.normal(size=(30, 2)), np.cumsum(rng.normal(size=(9, 40)), axis=0)
-    labels = [f"{long} {i}" for i in range(6)]
-    yield figures.curves(metrics, best=7, title=long)
-    yield figures.layers(metrics, "dead")
-    yield figures.histograms({long: x}, "weight")
-    yield from (figures.confusion(y, p.argmax(1), many), figures.calibration(y, p, many))
-    yield from (figures.roc(y, p, many), figures.precision_recall(y, p, many))
-    yield from (figures.residuals(x[:, 0] * 1e7, x[:, 1], long[:40]), figures.predicted_against_true(*x.T, "y"))
-    yield figures.decision_boundary(
-        lambda grid: np.full((len(grid), 2), 0.5), x, x[:, 0] > 0, ["a", "b"], ["no", "yes"]
-    )
-    yield figures.loss_surface(lambda w: 1e6 * (w**2).sum(1), path, figures.planes(path)[0])
-    yield figures.bands({label: (range(9), rng.normal(size=(3, 9))) for label in labels}, "epoch", "loss")
-    yield figures.heat_map(labels * 2, [1e-9] * 6 + [1e9] * 6, range(12), "key", "optimizer.some_option", "loss")
-    yield figures.parallel_coordinates(
-        {"activation": labels, "optimizer.lr": rng.random(6)}, range(6), "validation loss"
-    )
-    yield figures.time_to_target({label: rng.random(4) for label in labels}, "updates")
-    yield figures.performance_profile(rng.random((9, 6)), labels)
-
-
 def test_nothing_is_cut_off(rng):
     for figure in every_figure(rng):
         FigureCanvasAgg(figure)
@@ -277,6 +265,44 @@ def test_nothing_is_cut_off(rng):
         box = figure.get_tightbbox()
         inside = box.x0 > -0.02 and box.y0 > -0.02 and box.x1 < width + 0.02 and box.y1 < height + 0.02
         assert inside, (figure.axes[0].get_title(loc="left"), figure.axes[0].get_ylabel(), box)
+
+
+def test_a_png_file_has_the_pixels_that_are_drawn():
+    figure = figures.lines([1, 2, 3], {"a": [1, 3, 2]}, "x", "y", "title")
+    image = Image.open(io.BytesIO(figures.png(figure, dpi=80)))
+    assert image.info["dpi"] == pytest.approx((80, 80), rel=1e-3)
+    assert figure.dpi == 100  # as before
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(buffer).convert("RGB")))
+
+
+def test_legends_lie_below_everything_else(rng):
+    for figure in every_figure(rng):
+        figures.png(figure)
+        figure.dpi = 150  # text has other sizes, too, with another
+        axes = figure.axes[0]
+        for legend in figure.legends:
+            assert legend.get_window_extent().y1 < axes.get_tightbbox().y0, axes.get_title(loc="left")
+
+
+def test_what_stands_around_the_axes_decides_how_large_they_are():
+    short, long = (figures.heat_map([1, 2], [name] * 2, [1, 2], "a", "b", "loss").axes[0] for name in ("x", "a" * 18))
+    wide, narrow = (figures.png(axes.figure) and axes.get_position().width for axes in (short, long))
+    assert wide > narrow + 0.1
+
+
+def test_a_figure_without_room_for_its_labels_is_drawn_all_the_same():
+    figure = figures.residuals([1, 2], [1, 2], "y")
+    figure.set_size_inches(0.2, 0.2)
+    assert figures.png(figure)
+
+
+def test_figures_that_were_made_ahead_are_like_any_other(rng):
+    plain = [figures.png(figure) for figure in every_figure(np.random.default_rng(0))]
+    style.prepare(len(plain))
+    assert [figures.png(figure) for figure in every_figure(np.random.default_rng(0))] == plain
+    assert not style._spare
 
 
 def test_a_notebook_shows_a_figure_by_itself():

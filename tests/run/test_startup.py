@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SLOW = {
     "pandas",
     "pyarrow",
@@ -17,37 +19,67 @@ SLOW = {
 }
 PROGRAM = """
 import json, sys
-from pathlib import Path
-
-class Guard:  # what draws is imported when training is over
-    def find_spec(self, name, path=None, target=None):
-        if name == "matplotlib":
-            assert list(Path().rglob("summary.json")), "matplotlib is imported before the run has ended"
-
-sys.meta_path.insert(0, Guard())
-from nettrain.app.cli import main
+from nettrain.app.main import main
 sys.argv = ["train.py", "epochs=2", "quiet=true"]
 try:
     main()
 finally:
-    print(json.dumps(sorted(sys.modules)))
+    import psutil
+    drawing = [child.cmdline() for child in psutil.Process().children()]
+    print(json.dumps([sorted(sys.modules), drawing]))
 """
 
 
 def modules(folder, *overrides):
-    """What the default run has imported at its end."""
+    """What the default run has imported at its end, and the processes that it has started."""
     program = PROGRAM.replace('"quiet=true"', ", ".join(map(repr, ["quiet=true", *overrides])))
     ended = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
     assert list(Path(folder).rglob("summary.json")), ended.stderr
     assert ended.returncode == 0, ended.stderr
-    return set(json.loads(ended.stdout.splitlines()[-1]))
+    imported, started = json.loads(ended.stdout.splitlines()[-1])
+    return set(imported), started
 
 
 def test_the_default_run_imports_nothing_that_is_slow(tmp_path):
-    found = modules(tmp_path)
-    assert "matplotlib" in found
-    assert SLOW.isdisjoint(found)
+    found, (drawing,) = modules(tmp_path)
+    assert {*SLOW, "matplotlib"}.isdisjoint(found)
+    assert "nettrain.figures.worker" in drawing
+    assert len(list(tmp_path.rglob("*.png"))) == 11
 
 
 def test_without_figures_matplotlib_is_not_imported(tmp_path):
-    assert {*SLOW, "matplotlib", "jinja2"}.isdisjoint(modules(tmp_path, "figures=never"))
+    found, drawing = modules(tmp_path, "figures=never")
+    assert {*SLOW, "matplotlib", "jinja2"}.isdisjoint(found)
+    assert not drawing
+
+
+ENTRY = """
+import sys, types
+from nettrain.app.main import main
+from nettrain.figures import process
+process.start = lambda: print("started", "torch" in sys.modules)
+sys.modules["nettrain.app.cli"] = cli = types.SimpleNamespace(main=lambda: print("main"))
+sys.modules["nettrain.app"].cli = cli
+sys.argv[0] = "train.py"
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "started"),
+    [
+        ([], True),
+        (["-m", "seed=1,2"], True),
+        (["-cn", "other", "data=iris"], True),
+        (["figures=never"], False),
+        (["data=iris", "-h"], False),
+        (["--help"], False),
+        (["--hydra-help"], False),
+        (["--version"], False),
+        (["--cfg=job"], False),
+        (["--info", "all"], False),
+    ],
+)
+def test_what_draws_is_started_before_torch_is_imported_where_figures_will_be_drawn(arguments, started):
+    ended = subprocess.run([sys.executable, "-c", ENTRY, *arguments], capture_output=True, text=True, check=True)
+    assert ended.stdout == "started False\n" * started + "main\n"

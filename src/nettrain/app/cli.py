@@ -1,7 +1,5 @@
 """The command line: `python train.py [overrides]`, and `nettrain [overrides]` once installed."""
 
-import atexit
-import gc
 import math
 import os
 import sys
@@ -9,45 +7,35 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-gc.set_threshold(100_000, 50, 100)  # imports and configs make many objects and hardly a cycle
-atexit.register(gc.freeze)  # nor does the interpreter have to look for any at its end
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the processor; before torch is loaded
-_TRAINING = "interrupted before training began"
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+import nettrain
+from nettrain.app.help import help_text
+from nettrain.app.jobs.failure import fail
+from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
+from nettrain.app.jobs.folder_match import match_folder
+from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
+from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
+from nettrain.app.sweep import sweep, workers
+from nettrain.config.build import place_paths, to_config
+from nettrain.config.explain import explain
+from nettrain.config.overrides import for_hydra, with_module
+from nettrain.config.schema import config_folder, hydra_defaults, register
+from nettrain.errors import ConfigError, Mistake, first_line
+from nettrain.storage.atomic import storage_error
+from nettrain.terminal import warn
+
 _SWEEP = "the sweep was interrupted"
-
-try:
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from hydra.types import RunMode
-    from omegaconf import DictConfig
-    from omegaconf.errors import OmegaConfBaseException
-
-    import nettrain
-    from nettrain.app.help import help_text
-    from nettrain.app.jobs.failure import fail
-    from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
-    from nettrain.app.jobs.folder_match import match_folder
-    from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
-    from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
-    from nettrain.app.sweep import sweep, workers
-    from nettrain.config.build import place_paths, to_config
-    from nettrain.config.explain import explain
-    from nettrain.config.overrides import for_hydra, with_module
-    from nettrain.config.schema import config_folder, hydra_defaults, register
-    from nettrain.errors import ConfigError, Mistake, first_line
-    from nettrain.storage.atomic import storage_error
-    from nettrain.terminal import keep_streams, warn
-except KeyboardInterrupt:  # these imports take seconds, most of them torch's
-    print(f"nettrain: {_TRAINING}", file=sys.stderr)
-    sys.exit(128 + SIGINT)
-
 DIVERGED = 4  # the exit code of a run whose loss is no longer finite
 
 
 def main() -> None:
     """Run the command line; ends the process with one of nettrain's exit codes."""
-    keep_streams()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
     code = failed = 0
@@ -71,7 +59,7 @@ def main() -> None:
         code = _tell(storage_error(Path(error.filename or "."), error))
     except KeyboardInterrupt as interrupt:
         code = 128 + (workers.received() or SIGINT)
-        warn(str(interrupt) or (_SWEEP if sweep.underway() else _TRAINING))
+        warn(str(interrupt) or (_SWEEP if sweep.underway() else "interrupted before training began"))
     except Exception as error:  # outside of any run
         code = 1 if workers.received() else fail(error, sweep.underway() or Path.cwd(), None)
     finally:

@@ -12,6 +12,7 @@ import yaml
 
 from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
+from nettrain.figures import process
 from nettrain.report.write import report_folders
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_file
@@ -76,6 +77,7 @@ def compare() -> None:
 def _compare(settings: dict[str, str], folders: list[str]) -> None:
     if not folders:
         raise ConfigError("nettrain-compare: which runs or sweeps? Give their folders.")
+    process.start()
     path = report_folders([Path(folder) for folder in folders], settings.get("output"), _trusted(settings))
     say(f"report in {path}")
 

@@ -1,40 +1,42 @@
 """Figures: pure functions from arrays to a `matplotlib.figure.Figure`, all in one style.
 
-They know nothing of runs, files or torch. Importing this package imports matplotlib: do it late.
+They know nothing of runs, files or torch. matplotlib is imported when the first of the names below is used. `grids`,
+`planes` and `words`, with which a caller prepares arrays, and `process`, which has figures drawn by another process, do
+without it.
 """
 
-from nettrain.figures.classification import calibration, confusion, precision_recall, roc
-from nettrain.figures.curves import curves, histograms, layers, lines, quantity
-from nettrain.figures.functions import decision_boundary, fitted_curve
-from nettrain.figures.regression import predicted_against_true, residuals
-from nettrain.figures.style import COLORS, new, png
-from nettrain.figures.surface import Plane, loss_surface, planes, random_plane
-from nettrain.figures.sweeps import bands, heat_map, parallel_coordinates, performance_profile, time_to_target
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "COLORS",
-    "Plane",
-    "bands",
-    "calibration",
-    "confusion",
-    "curves",
-    "decision_boundary",
-    "fitted_curve",
-    "heat_map",
-    "histograms",
-    "layers",
-    "lines",
-    "loss_surface",
-    "new",
-    "parallel_coordinates",
-    "performance_profile",
-    "planes",
-    "png",
-    "precision_recall",
-    "predicted_against_true",
-    "quantity",
-    "random_plane",
-    "residuals",
-    "roc",
-    "time_to_target",
-]
+_HOMES = {
+    "COLORS": "style",
+    "bands": "sweeps",
+    "calibration": "classification",
+    "color_bar": "style",
+    "confusion": "classification",
+    "curves": "training",
+    "decision_boundary": "functions",
+    "fitted_curve": "functions",
+    "heat_map": "sweeps",
+    "histograms": "training",
+    "layers": "training",
+    "lines": "training",
+    "loss_surface": "surface",
+    "new": "style",
+    "parallel_coordinates": "sweeps",
+    "performance_profile": "sweeps",
+    "png": "style",
+    "precision_recall": "classification",
+    "predicted_against_true": "regression",
+    "residuals": "regression",
+    "roc": "classification",
+    "time_to_target": "sweeps",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"nettrain.figures.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'nettrain.figures' has no attribute {name!r}")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import GREY, color, dash, legend, new, shortened
+from nettrain.figures.style import GREY, color, color_bar, dash, legend, new, shortened
 
 SEVERAL = 14  # classes with a curve each; more of them are drawn as one curve, pooled
 
@@ -24,9 +24,7 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: Sequence[str], title:
     figure, axes = new(title, "predicted class", "true class", side + 0.6, side)
     axes.grid(False)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("share of the true class", fontsize=8.5)
-    bar.ax.tick_params(labelsize=8)
+    color_bar(figure, image, "share of the true class", shrink=0.8)
     if n <= 30:
         names = [shortened(str(name), 16) for name in classes]
         tilted = n > 4 and max(map(len, names)) > 3

@@ -1,12 +1,18 @@
 """The one style of all figures: small enough for a phone, sharp enough for print, told apart without colour vision."""
 
-import io
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from nettrain.figures.encoding import encode
+from nettrain.figures.layout import Margins
 
 # Okabe and Ito (2008), "Color Universal Design", without the yellow, which is too pale for lines on white.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -23,17 +29,36 @@ class Drawing(Figure):
         return png(self)
 
 
+_spare: list[tuple[Figure, Axes]] = []  # empty figures, made when there was time
+
+
 def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float = 3.6) -> tuple[Figure, Axes]:
     """An empty figure of `width` x `height` inches with one pair of axes."""
-    figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
-    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5)
+    figure, axes = _spare.pop() if _spare else _empty()
+    figure.set_size_inches(width, height)
+    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5, y=1.0)
     axes.set_xlabel(xlabel, fontsize=9.5)
     axes.set_ylabel(ylabel, fontsize=9.5)
+    return figure, axes
+
+
+def prepare(count: int) -> None:
+    """Make so many empty figures ahead of `new`: to make one takes a fifth of the time of drawing it."""
+    for _ in range(count):
+        figure, axes = _empty()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_major_ticks(9)  # most figures have no more
+        _spare.append((figure, axes))
+
+
+def _empty() -> tuple[Figure, Axes]:
+    figure = Drawing(layout=Margins(), facecolor="white")
+    axes = figure.add_subplot()
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.yaxis.get_offset_text().set(horizontalalignment="right", x=-0.015, fontsize=8)  # left of the title
     return figure, axes
 
 
@@ -55,7 +80,16 @@ def legend(figure: Figure, least: int = 1) -> None:
         columns = max(1, min(len(labels), 64 // (longest + 6)))
         rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
         figure.set_figheight(figure.get_figheight() + 0.19 * max(0, rows - 2))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8.5, frameon=False)
+        figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=8.5, frameon=False)
+
+
+def color_bar(figure: Figure, shades: ScalarMappable, label: str, **options: Any) -> Colorbar:
+    """A narrow bar beside the axes that says what the shades mean; `options` are those of `Figure.colorbar`."""
+    bar = figure.colorbar(shades, ax=figure.axes[0], fraction=0.045, pad=0.035, **options)
+    bar.ax.set_box_aspect(None)  # it fills its place
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=8.5)
+    return bar
 
 
 def shortened(text: str, width: int = 52) -> str:
@@ -97,6 +131,10 @@ def without_zeros(values: np.ndarray) -> np.ndarray:
 
 def png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()
+    canvas, own = FigureCanvasAgg(figure), figure.dpi
+    figure.dpi = dpi
+    try:
+        canvas.draw()  # `savefig` would draw twice
+    finally:
+        figure.dpi = own
+    return encode(np.asarray(canvas.buffer_rgba()), dpi)

@@ -1,104 +1,24 @@
-"""The loss as a surface over the weights, and the path on which an optimizer went down it.
-
-Two weights span the surface itself, three the planes through the end of the path along two of them. Of more weights
-two planes through the end are drawn: along the two principal directions of the path (Lorch, 2016), and along two random
-directions that are, in each layer, as long as its weights (Li et al., 2018).
-"""
-
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+"""The loss as a surface over the weights, and the path on which an optimizer went down it; see `planes`."""
 
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import COLORS, SEQUENTIAL, legend, new, spans_decades, without_zeros
+from nettrain.figures.grids import Grid
+from nettrain.figures.style import COLORS, SEQUENTIAL, color_bar, legend, new, spans_decades, without_zeros
 
-Loss = Callable[[np.ndarray], np.ndarray]
 
+def loss_surface(
+    grid: Grid, loss: ArrayLike, path: ArrayLike, names: tuple[str, str], title: str = "Loss surface"
+) -> Figure:
+    """The loss (m n,) at the points of a grid, with the path (S, 2) through it; `names` are those of the axes.
 
-@dataclass
-class Plane:
-    """A plane in the space of the weights: `origin` (P,), `directions` (2, P), the `names` of its axes.
-
-    The directions are orthonormal, but for a plane of which a square of -`reach` to `reach` is drawn without a path.
+    Of a path of one point the end is all that is drawn.
     """
-
-    origin: np.ndarray
-    directions: np.ndarray
-    names: tuple[str, str]
-    reach: float | None = None
-
-    def coordinates(self, w: np.ndarray) -> np.ndarray:
-        """The projection (..., 2) of weights (..., P)."""
-        return (w - self.origin) @ self.directions.T
-
-    def points(self, coordinates: np.ndarray) -> np.ndarray:
-        """The weights (..., P) at coordinates (..., 2)."""
-        return self.origin + coordinates @ self.directions
-
-
-def planes(path: ArrayLike, names: Sequence[str] | None = None) -> list[Plane]:
-    """The planes in which a path (S, P) is seen best: those of two or three weights, else one.
-
-    `names` are the weights', by default w1, w2, ... Raises `ValueError` for fewer than two weights.
-    """
-    w = np.asarray(path, float)
-    size = w.shape[1]
-    if size < 2:
-        raise ValueError("a surface needs two weights")
-    end = w[-1]
-    if size <= 3:
-        named = list(names or [f"w{i + 1}" for i in range(size)])
-        axes = np.eye(size)
-        return [
-            Plane(end * (1 - axes[i] - axes[j]), axes[[i, j]], (named[i], named[j]))
-            for i, j in itertools.combinations(range(size), 2)
-        ]
-    _, scale, principal = np.linalg.svd(w - end, full_matrices=False)
-    if len(scale) > 1 and scale[1] > 1e-6 * scale[0]:
-        share = scale**2 / np.sum(scale**2)
-        return [Plane(end, principal[:2], (_principal("1st", share[0]), _principal("2nd", share[1])))]
-    both = np.stack([w[0] - end, np.random.default_rng(0).normal(size=size)], axis=1)  # the path is straight
-    return [Plane(end, np.linalg.qr(both)[0].T, ("direction of the path", "a random direction"))]
-
-
-def _principal(which: str, share: float) -> str:
-    return f"{which} principal direction ({share:.0%})"
-
-
-def random_plane(end: ArrayLike, layers: Iterable[slice], seed: int = 0) -> Plane:
-    """A plane through the weights `end` (P,) along two random directions; `layers` are where each layer lies in them.
-
-    One step along either is, in every layer, as long as the layer's weights.
-    """
-    w = np.asarray(end, float)
-    drawn = np.random.default_rng(seed).normal(size=(2, w.size))
-    for part in layers:
-        length = np.linalg.norm(drawn[:, part], axis=1, keepdims=True)
-        drawn[:, part] *= np.linalg.norm(w[part]) / np.maximum(length, 1e-300)
-    return Plane(w, drawn, ("1st random direction, in lengths of the weights", "2nd random direction"), reach=1.0)
-
-
-def loss_surface(loss: Loss, path: ArrayLike, plane: Plane, title: str = "Loss surface", grid: int = 41) -> Figure:
-    """The loss over a plane, on `grid` x `grid` points, with the path (S, P) projected onto it.
-
-    `loss` maps weights (m, P) to their losses (m,). In a plane with a `reach` the end of the path alone is drawn.
-    """
-    w = np.asarray(path, float)
-    way = np.zeros((1, 2)) if plane.reach else plane.coordinates(w)
-    low, high = way.min(0), way.max(0)
-    # A path that is short beside its weights would be drawn under a magnifying glass.
-    size = max(float((high - low).max()), 0.1 * float(np.linalg.norm(w[-1])) / np.sqrt(w.shape[1]), 1e-6)
-    reach = np.full(2, plane.reach) if plane.reach else np.maximum(0.65 * (high - low), 0.4 * size)
-    middle = (low + high) / 2
-    a, b = (np.linspace(middle[i] - reach[i], middle[i] + reach[i], grid) for i in (0, 1))
-    cells = np.stack(np.meshgrid(a, b), axis=-1)
-    values = np.asarray(loss(plane.points(cells.reshape(-1, 2))), float).reshape(grid, grid)
-    values = np.ma.masked_invalid(values)
-    figure, axes = new(title, *plane.names, 5.0, 4.2)
+    way = np.asarray(path, float)
+    values = np.ma.masked_invalid(grid.table(loss))
+    figure, axes = new(title, *names, 5.0, 4.2)
     axes.grid(False)
     log = spans_decades(values.compressed(), 10.0)
     values = np.ma.masked_invalid(without_zeros(values.filled(np.nan))) if log else values
@@ -106,16 +26,11 @@ def loss_surface(loss: Loss, path: ArrayLike, plane: Plane, title: str = "Loss s
     levels = np.geomspace(low_value, high_value, 21) if log else np.linspace(low_value, high_value, 21)
     if high_value > low_value:
         norm = LogNorm(low_value, high_value) if log else Normalize(low_value, high_value)
-        filled = axes.contourf(a, b, values, levels=levels, cmap=SEQUENTIAL, norm=norm)
-        axes.contour(a, b, values, levels=levels[::2], colors="white", linewidths=0.4, alpha=0.6)
-        ticks = levels[::4]
-        bar = figure.colorbar(filled, ax=axes, ticks=ticks)
-        bar.ax.minorticks_off()
-        bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
-        bar.set_label("loss", fontsize=9)
-        bar.ax.tick_params(labelsize=8)
+        filled = axes.contourf(grid.a, grid.b, values, levels=levels, cmap=SEQUENTIAL, norm=norm)
+        axes.contour(grid.a, grid.b, values, levels=levels[::2], colors="white", linewidths=0.4, alpha=0.6)
+        color_bar(figure, filled, "loss", ticks=levels[::4], format="{x:.3g}").minorticks_off()
     (start, end) = way[[0, -1]]
-    if plane.reach:
+    if len(way) == 1:
         axes.locator_params(nbins=5)
     else:
         axes.plot(*way.T, color=COLORS[1], linewidth=1.3, marker=".", markersize=4, label="path")

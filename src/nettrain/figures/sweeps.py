@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from nettrain.figures.style import (
     SEQUENTIAL,
     color,
+    color_bar,
     dash,
     legend,
     log_scale,
@@ -85,9 +86,7 @@ def heat_map(
     norm = LogNorm(float(middle[middle > 0].min()), top, clip=True) if log else Normalize(low, top)
     shades = matplotlib.colormaps[f"{SEQUENTIAL}_r" if high else SEQUENTIAL].with_extremes(bad="#eeeeee")
     image = axes.imshow(middle, cmap=shades, norm=norm, aspect="auto")
-    bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither")
-    bar.set_label(f"{label}, median over runs", fontsize=8.5)
-    bar.ax.tick_params(labelsize=8)
+    color_bar(figure, image, f"{label}, median over runs", extend="max" if beyond else "neither")
     names = [_tick(value, 18) for value in columns]
     tilted = sum(map(len, names)) > 40
     axes.set_xticks(range(len(columns)), names, rotation=45 if tilted else 0, ha="right" if tilted else "center")

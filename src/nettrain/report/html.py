@@ -45,16 +45,17 @@ class Section:
 
 def render(title: str, subtitle: str, sections: Iterable[Section]) -> str:
     """A whole page."""
-    return _template().render(title=title, subtitle=subtitle, sections=list(sections), whole=True)
+    return template().render(title=title, subtitle=subtitle, sections=list(sections), whole=True)
 
 
 def fragment(sections: Iterable[Section]) -> str:
     """The sections alone, as a notebook shows them."""
-    return _template().render(sections=list(sections), whole=False)
+    return template().render(sections=list(sections), whole=False)
 
 
 @cache
-def _template() -> "Template":
+def template() -> "Template":
+    """The page without its content: to make it takes a moment, in which figures can be drawn."""
     from jinja2 import Environment
     from markupsafe import Markup
 

@@ -50,10 +50,10 @@ class LiveFigures:
         self.due = max((self.spent + took) / SHARE, 2 * elapsed)
 
     def _draw(self, step: int, events: EventFile) -> None:
-        from nettrain import figures
-
-        for picture in [*function_pictures(self), *predictions(self, self.data.monitored_split)]:
-            events.image(step, f"while training/{picture.name}", figures.png(picture.draw()))
+        pictures = [*function_pictures(self), *predictions(self, self.data.monitored_split)]
+        begun = [picture.begin() for picture in pictures]
+        for picture, png in zip(pictures, begun, strict=True):
+            events.image(step, f"while training/{picture.name}", png())
         events.flush()
 
     def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:

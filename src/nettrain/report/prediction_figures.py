@@ -1,29 +1,16 @@
 """Figures of what a model predicts, and of the function that it is, for a finished run and for one that is training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from nettrain.data import Data
 from nettrain.data.encoding import Numeric
+from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass
-class Picture:
-    """A figure that can be drawn: its `name`, which is also its file's, and what is to be seen in it."""
-
-    name: str
-    caption: str
-    draw: Callable[[], "Figure"]
-    measured: bool = False  # of predictions or weights, which no curve in TensorBoard shows
+from nettrain.report.pictures import Picture
 
 
 class Predictor(Protocol):
@@ -43,54 +30,44 @@ class Predictor(Protocol):
 
 def predictions(model: Predictor, split: str) -> list[Picture]:
     """How good the predictions for a split are."""
-    from nettrain import figures
-
     rows, encoder = model.data.splits[split], model.data.encoder
     z, y = model.logits(model.data.x[rows]), model.data.y[rows]
     on = f"on the {len(rows)} samples of the {split} split"
-    made = partial(Picture, measured=True)
     if encoder.classes:
-        predicted, p = model.head.predict(z).numpy(), model.head.mean(z).double().numpy()
         classes = encoder.classes
+        predicted, p = model.head.predict(z).numpy(), model.head.mean(z).double().numpy()
+        reliability = f"what predicted probabilities mean {on}: the larger a point, the more samples"
         return [
-            made("confusion", f"true and predicted classes {on}", lambda: figures.confusion(y, predicted, classes)),
-            made("roc", f"receiver operating characteristic {on}", lambda: figures.roc(y, p, classes)),
-            made("precision_recall", f"precision and recall {on}", lambda: figures.precision_recall(y, p, classes)),
-            made(
-                "calibration",
-                f"what predicted probabilities mean {on}: the larger a point, the more samples",
-                lambda: figures.calibration(y, p, classes),
-            ),
+            Picture("confusion", f"true and predicted classes {on}", "confusion", (y, predicted, classes), True),
+            Picture("roc", f"receiver operating characteristic {on}", "roc", (y, p, classes), True),
+            Picture("precision_recall", f"precision and recall {on}", "precision_recall", (y, p, classes), True),
+            Picture("calibration", reliability, "calibration", (y, p, classes), True),
         ]
     values, true = _numbers(model, z), y * encoder.target_scale + encoder.target_mean
-    name = encoder.target_name
+    arguments = (true, values, encoder.target_name)
     return [
-        made(
-            "predicted",
-            f"predicted and true values {on}",
-            lambda: figures.predicted_against_true(true, values, name),
-        ),
-        made("residuals", f"what the predictions miss {on}", lambda: figures.residuals(true, values, name)),
+        Picture("predicted", f"predicted and true values {on}", "predicted_against_true", arguments, True),
+        Picture("residuals", f"what the predictions miss {on}", "residuals", arguments, True),
     ]
 
 
-def function_pictures(model: Predictor, w: Tensor | None = None) -> list[Picture]:
-    """The function that the model is with weights w (P,) or the present ones, where its inputs are few enough."""
-    draw = function_over_inputs(model)
-    if draw is None:
+def function_pictures(model: Predictor) -> list[Picture]:
+    """The function that the model is, where its inputs are few enough."""
+    arguments = function_over_inputs(model)
+    if arguments is None:
         return []
-    name, caption = (
-        ("decision_boundary", "where the most probable class changes, with the training samples")
-        if model.data.encoder.classes
-        else ("fitted_curve", "the prediction over the input, with the training samples")
-    )
-    return [Picture(name, caption, partial(draw, w), measured=True)]
+    if model.data.encoder.classes:
+        caption = "where the most probable class changes, with the training samples"
+        return [Picture("decision_boundary", caption, "decision_boundary", arguments, True)]
+    caption = "the prediction over the input, with the training samples"
+    return [Picture("fitted_curve", caption, "fitted_curve", arguments, True)]
 
 
-def function_over_inputs(model: Predictor) -> Callable[..., "Figure"] | None:
-    """What draws the function that weights w (P,) give, of two inputs for classes or of one for numbers, if so many."""
-    from nettrain import figures
+def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | None:
+    """What gives the arguments of the figure of a function of two inputs for classes, or of one for numbers, if it is.
 
+    It is called with weights w (P,), by default the present ones, and a title.
+    """
     encoder = model.data.encoder
     numeric = [column for column in encoder.columns if isinstance(column, Numeric) and not column.indicator]
     if len(numeric) != len(encoder.columns) or len(numeric) != (2 if encoder.classes else 1):
@@ -98,24 +75,19 @@ def function_over_inputs(model: Predictor) -> Callable[..., "Figure"] | None:
     mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
     names, rows = [c.name for c in numeric], model.data.splits["train"]
     x, y = model.data.x[rows] * scale + mean, model.data.y[rows]
-    if encoder.classes:
 
-        def boundary(w: Tensor | None, title: str = "Decision boundary") -> "Figure":
-            def p(grid: np.ndarray) -> np.ndarray:
-                return np.asarray(model.head.mean(model.logits((grid - mean) / scale, w)))
+    def boundary(w: Tensor | None = None, title: str = "Decision boundary") -> tuple[Any, ...]:
+        grid = over_two_inputs(x)
+        p = np.asarray(model.head.mean(model.logits((grid.points - mean) / scale, w)))
+        return grid, p, x, y, names, encoder.classes, title
 
-            return figures.decision_boundary(p, x, y, names, encoder.classes, title)
-
-        return boundary
-
-    def curve(w: Tensor | None, title: str = "Fitted curve") -> "Figure":
-        def predict(grid: np.ndarray) -> np.ndarray:
-            return _numbers(model, model.logits((grid[:, None] - mean) / scale, w))
-
+    def curve(w: Tensor | None = None, title: str = "Fitted curve") -> tuple[Any, ...]:
+        at = over_one_input(x)
+        prediction = _numbers(model, model.logits((at[:, None] - mean) / scale, w))
         true = y * encoder.target_scale + encoder.target_mean
-        return figures.fitted_curve(predict, x, true, names[0], encoder.target_name, title)
+        return at, prediction, x, true, names[0], encoder.target_name, title
 
-    return curve
+    return boundary if encoder.classes else curve
 
 
 def _numbers(model: Predictor, z: Tensor) -> np.ndarray:

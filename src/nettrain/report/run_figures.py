@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from nettrain.errors import ConfigError, Mistake
+from nettrain.figures.planes import Plane, around_path, planes, random_plane
+from nettrain.figures.words import quantity
 from nettrain.parts.models import RowModule
-from nettrain.report.prediction_figures import Picture, function_over_inputs, function_pictures, predictions
+from nettrain.report.pictures import Arguments, Picture
+from nettrain.report.prediction_figures import function_over_inputs, function_pictures, predictions
 from nettrain.results.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
@@ -30,38 +29,43 @@ def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Pic
 
 def run_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
     """All that can be drawn of a run, and sentences on what cannot."""
-    curves = _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
+    found, missing = model_pictures(run)
+    return curve_pictures(run) + found, missing
+
+
+def curve_pictures(run: RunFolder) -> list[Picture]:
+    """What can be drawn of a run without its model."""
+    return _curves(run.columns, run.summary.get("best_epoch")) + _layers(run.columns)
+
+
+def model_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
+    """What can be drawn of a run's model, and sentences on what cannot."""
     if run.summary.get("best_epoch") is None:
-        return curves, ["The run has no best epoch, so there are no predictions to draw."]
+        return [], ["The run has no best epoch, so there are no predictions to draw."]
     try:
         _ = run.model, run.data
     except Mistake as error:
-        return curves, [f"Figures of predictions are missing: {error}"]
+        return [], [f"Figures of predictions are missing: {error}"]
     best = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
-    return [*curves, *predictions(run, best), *function_pictures(run), *_surfaces(run)], []
+    return [*predictions(run, best), *function_pictures(run), *_surfaces(run)], []
 
 
 def _curves(columns: Columns, best: int | None) -> list[Picture]:
     """The loss, the first metric beside it, and the learning rate where it changes."""
-    from nettrain import figures
-
     if not len(columns["epoch"]):
         return []
     metrics = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
     pictures = [
-        Picture(name, f"{figures.quantity(name)} after each epoch", partial(figures.curves, columns, name, best))
+        Picture(name, f"{quantity(name)} after each epoch", "curves", (_only(columns, name), name, best))
         for name in metrics[:2]
     ]
     if len(np.unique(columns["lr"][~np.isnan(columns["lr"])])) > 1:
-        pictures.append(
-            Picture("lr", "learning rate of each epoch's last update", partial(figures.curves, columns, "lr"))
-        )
+        caption = "learning rate of each epoch's last update"
+        pictures.append(Picture("lr", caption, "curves", (_only(columns, "lr"), "lr")))
     return pictures
 
 
 def _layers(columns: Columns) -> list[Picture]:
-    from nettrain import figures
-
     captions = {
         "gradient_norm": "the gradient of each layer at the last update of each epoch; it vanishes where it is "
         "orders of magnitude below that of the last layer",
@@ -71,26 +75,35 @@ def _layers(columns: Columns) -> list[Picture]:
     }
     there = {name.partition("/")[0] for name in columns if "/" in name}
     return [
-        Picture(name, caption, partial(figures.layers, columns, name))
+        Picture(name, caption, "layers", (_only(columns, name), name))
         for name, caption in captions.items()
         if name in there and len(columns["epoch"])
     ]
 
 
-def frames(run: RunFolder) -> list[tuple[int, "Figure"]]:
+def _only(columns: Columns, name: str) -> dict[str, np.ndarray]:
+    """The columns of which a figure of `name` is made."""
+    return {
+        column: values
+        for column, values in columns.items()
+        if column in ("epoch", name, f"train_{name}", f"val_{name}") or column.startswith(f"{name}/")
+    }
+
+
+def frames(run: RunFolder) -> list[tuple[int, Picture]]:
     """The decision boundary or the fitted curve after some of the epochs, from the first to the last."""
-    draw, trajectory = function_over_inputs(run), run.trajectory
-    if draw is None or trajectory is None:
+    arguments, trajectory = function_over_inputs(run), run.trajectory
+    if arguments is None or trajectory is None:
         return []
     epochs, w = trajectory
     chosen = np.unique(np.linspace(0, len(epochs) - 1, FRAMES).round().astype(int))
-    return [(epochs[i], draw(w[i], f"After epoch {epochs[i]}")) for i in chosen]
+    name = "decision_boundary" if run.encoder.classes else "fitted_curve"
+    titles = {i: f"After epoch {epochs[i]}" for i in chosen}
+    return [(epochs[i], Picture(name, titles[i], name, partial(arguments, w[i], titles[i]))) for i in chosen]
 
 
 def _surfaces(run: RunFolder) -> list[Picture]:
     """The loss on the training split around the path of the weights."""
-    from nettrain import figures
-
     if run.trajectory is None or len(run.trajectory[0]) < 2:
         return []
     epochs, w = run.trajectory
@@ -111,24 +124,25 @@ def _surfaces(run: RunFolder) -> list[Picture]:
         parts = [part if chunk > 1 else part[0] for part in at.split(chunk)]
         return torch.cat([run.objective.value(part, x, y).reshape(-1) for part in parts]).double().numpy()
 
+    def surface(plane: Plane, title: str) -> Arguments:
+        cells, way = around_path(points, plane, grid)
+        return cells, loss(plane.points(cells.points)), way, plane.names, title
+
     which = "all" if len(rows) == len(run.data.splits["train"]) else "the first"
     on = f"the loss on {which} {len(rows)} training samples"
-    planes = figures.planes(points, list(weight_names(run)) if few else None)
+    seen = planes(points, list(weight_names(run)) if few else None)
     share = "" if few else "; the percentages say how much of it lies in each direction"
+    caption = f"{on}, with the path from epoch {epochs[0]} to {epochs[-1]}{share}"
+    names = ["loss_surface"] if len(seen) == 1 else [f"loss_surface_{i}" for i in range(1, len(seen) + 1)]
     pictures = [
-        Picture(
-            "loss_surface" if len(planes) == 1 else f"loss_surface_{i}",
-            f"{on}, with the path from epoch {epochs[0]} to {epochs[-1]}{share}",
-            partial(figures.loss_surface, loss, points, plane, grid=grid),
-            measured=True,
-        )
-        for i, plane in enumerate(planes, 1)
+        Picture(name, caption, "loss_surface", partial(surface, plane, "Loss surface"), True)
+        for name, plane in zip(names, seen, strict=True)
     ]
     if not few:
-        plane = figures.random_plane(points[-1], run.objective.layout.layers.values())
-        draw = partial(figures.loss_surface, loss, points, plane, "Loss surface around the end", grid=grid)
+        plane = random_plane(points[-1], run.objective.layout.layers.values())
         caption = f"{on}, around the last weights in two random directions; flat where it hardly depends on them"
-        pictures.append(Picture("loss_surface_random", caption, draw, measured=True))
+        arguments = partial(surface, plane, "Loss surface around the end")
+        pictures.append(Picture("loss_surface_random", caption, "loss_surface", arguments, True))
     return pictures
 
 

@@ -5,17 +5,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nettrain.data.splits import monitored_split
-from nettrain.report.prediction_figures import Picture
+from nettrain.report.pictures import Arguments, Picture
 from nettrain.results.comparison import Comparison, RunResult, SeedGroup, number, words
 from nettrain.results.run_folder import read_columns
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHOWN = 6  # choices in one figure
 PAIRS = 15  # heat maps of a report
@@ -36,8 +32,6 @@ class Curve:
 
 def sweep_pictures(comparison: Comparison) -> list[Picture]:
     """All that can be drawn of the runs; with several problems the curves of the first ones."""
-    from nettrain import figures
-
     several = len(comparison.problems) > 1
     order = [comparison.label(group, comparison.problem_keys) for group in comparison.groups]
     pictures: list[Picture] = []
@@ -49,7 +43,7 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
             f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most τ "
             f"times the least; solved is a loss that has come {_WAY}, cost is passes over the training data"
         )
-        pictures.append(Picture("performance_profile", caption, partial(figures.performance_profile, costs, names)))
+        pictures.append(Picture("performance_profile", caption, "performance_profile", (costs, names)))
     return pictures
 
 
@@ -58,8 +52,6 @@ _WAY = f"{1 - REACHED:.0%} of the way from the first one to the best of any run 
 
 def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) -> list[Picture]:
     """The figures of the runs on one problem; choices come, and so are coloured, in this order of their labels."""
-    from nettrain import figures
-
     drawn = [group for group in comparison.groups if group.results(comparison.loss)][:SHOWN]
     if not drawn:
         return []
@@ -75,42 +67,39 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
         label: np.array([*passes, *[math.inf] * group.incomplete])
         for label, passes, group in zip(curves, reached, drawn, strict=True)
     }
-    bands = partial(figures.bands, series, "epoch", loss, f"{loss.capitalize()}{of}")
-    shares = partial(figures.time_to_target, times, "passes over the training data", f"Time to target{of}")
+    bands = (series, "epoch", loss, f"{loss.capitalize()}{of}")
+    shares = (times, "passes over the training data", f"Time to target{of}")
     pictures = [
-        Picture(f"curves{suffix}", f"{loss}{of}: {what}", bands),
-        Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", shares),
+        Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands),
+        Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", "time_to_target", shares),
     ]
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
     for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
-        name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
         caption = f"{best}{of} over {x} and {y}, median over the completed runs; the best is framed"
-        pictures.append(Picture(name, caption, partial(heat_map, comparison, x, y)))
+        name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
+        pictures.append(Picture(name, caption, "heat_map", partial(heat_map, comparison, x, y)))
     if len(keys) > 1:
         caption = f"the best {min(300, len(comparison.runs))} runs{of}, a line each; the darker, the better"
-        pictures.append(Picture(f"parallel_coordinates{suffix}", caption, partial(parallel_coordinates, comparison)))
+        name, arguments = f"parallel_coordinates{suffix}", partial(parallel_coordinates, comparison)
+        pictures.append(Picture(name, caption, "parallel_coordinates", arguments))
     return pictures
 
 
-def heat_map(comparison: Comparison, x: str, y: str) -> "Figure":
-    """The median result over two keys."""
-    from nettrain import figures
-
+def heat_map(comparison: Comparison, x: str, y: str) -> Arguments:
+    """What the heat map of the median result over two keys is made of."""
     runs, best = comparison.runs, words(comparison.loss)
     results = [_result(run, comparison.loss) for run in runs]
     across, down = (_binned([number(run.overrides.get(key, "")) for run in runs]) for key in (x, y))
-    return figures.heat_map(across, down, results, x, y, best, best[0].upper() + best[1:])
+    return across, down, results, x, y, best, best[0].upper() + best[1:]
 
 
-def parallel_coordinates(comparison: Comparison) -> "Figure":
-    """Every run through all keys that differ."""
-    from nettrain import figures
-
+def parallel_coordinates(comparison: Comparison) -> Arguments:
+    """What the figure of every run through all keys that differ is made of."""
     runs = comparison.runs
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
     columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
     results = [_result(run, comparison.loss) for run in runs]
-    return figures.parallel_coordinates(columns, results, words(comparison.loss), "Runs by their settings and results")
+    return columns, results, words(comparison.loss), "Runs by their settings and results"
 
 
 def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:

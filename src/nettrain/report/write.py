@@ -1,6 +1,6 @@
 """Figures as files and report.html: of a run, of a sweep, and of any runs that are compared."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from nettrain.errors import Mistake
 from nettrain.report import html
 from nettrain.report.html import Section
 from nettrain.report.layer_table import layer_lines
-from nettrain.report.prediction_figures import Picture
-from nettrain.report.run_figures import frames, run_pictures
+from nettrain.report.pictures import Picture
+from nettrain.report.run_figures import curve_pictures, frames, model_pictures
 from nettrain.report.sweep_figures import sweep_pictures
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.run_folder import RunFolder
@@ -27,23 +27,28 @@ REPORT = "report.html"
 
 def report_run(run: RunFolder, path: Path | None = None, events: EventFile | None = None) -> Path:
     """Draw a run's figures into its folder and into `events`, and write its report, by default there, too."""
-    from nettrain import figures
-
-    pictures, missing = run_pictures(run)
-    drawn = _draw(pictures, run.folder / "figures")
+    pictures = curve_pictures(run)
+    begun = [picture.begin() for picture in pictures]  # they are drawn while the model is loaded
+    of_model, missing = model_pictures(run)
+    pictures += of_model
+    begun += [picture.begin() for picture in of_model]
+    over_epochs = frames(run) if events and not missing else []
+    begun_frames = [picture.begin() for _, picture in over_epochs]
+    config = run.config
+    sections = html.run_sections(run)
+    if not missing:
+        sections.append(_data(run))
+    text = OmegaConf.to_yaml(config)
+    drawn = _written(pictures, begun, run.folder / "figures")
     if events:
         last = run.summary["updates"]
         for picture, (_, png) in zip(pictures, drawn, strict=True):
             if picture.measured:
                 events.image(last, f"figures/{picture.name}", png)
-        for epoch, figure in [] if missing else frames(run):
-            events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", figures.png(figure))
+        for (epoch, _), frame in zip(over_epochs, begun_frames, strict=True):
+            events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", frame())
         events.flush()
-    config = run.config
-    sections = html.run_sections(run)
-    if not missing:
-        sections.append(_data(run))
-    sections += [Section("Figures", missing, figures=drawn), Section("Config", text=OmegaConf.to_yaml(config))]
+    sections += [Section("Figures", missing, figures=drawn), Section("Config", text=text)]
     parts = [config[group].name for group in ("data", "model", "activation", "head", "optimizer")]
     target = path or run.folder / REPORT
     html.write(target, f"Run {run.folder}", ", ".join(parts), sections)
@@ -58,18 +63,17 @@ def report_sweep(folder: Path, comparison: Comparison) -> Path:
 
 def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | None) -> None:
     """Write the report of many runs; their figures are files in `folder`, too, if it is given."""
-    drawn = _draw(sweep_pictures(comparison), folder)
+    pictures = sweep_pictures(comparison)
+    begun = [picture.begin() for picture in pictures]
     counts: dict[str, int] = {}
     for run in comparison.runs:
         counts[run.summary["status"]] = counts.get(run.summary["status"], 0) + 1
     ended = ", ".join(f"{n} {status}" for status, n in counts.items())
-    sections = [
-        Section("Differences and noise", differences(comparison)),
-        html.leaderboard_section(comparison),
-        Section("Figures", figures=drawn),
-        Section("Data", _data_of_all(comparison)),
-        Section("Config", ["The same in all runs:"], text=_common_config(comparison)),
-    ]
+    noise, leaderboard = Section("Differences and noise", differences(comparison)), html.leaderboard_section(comparison)
+    data = Section("Data", _data_of_all(comparison))
+    config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
+    drawn = Section("Figures", figures=_written(pictures, begun, folder))
+    sections = [noise, leaderboard, drawn, data, config]
     html.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
 
 
@@ -82,13 +86,14 @@ def report_folders(folders: Sequence[Path], output: str | None = None, trust: bo
     return path
 
 
-def _draw(pictures: Iterable[Picture], folder: Path | None) -> list[tuple[str, bytes]]:
-    """Captions and PNG files of the pictures, which are written into the folder."""
-    from nettrain import figures
-
+def _written(
+    pictures: Sequence[Picture], begun: Sequence[Callable[[], bytes]], folder: Path | None
+) -> list[tuple[str, bytes]]:
+    """Captions and PNG files of pictures that are being drawn; the files are written into the folder, too."""
+    html.template()
     drawn = []
-    for picture in pictures:
-        png = figures.png(picture.draw())
+    for picture, wait in zip(pictures, begun, strict=True):
+        png = wait()
         if folder is not None:
             replace_file(folder / f"{picture.name}.png", png)
         drawn.append((picture.caption, png))

@@ -93,8 +93,8 @@ class RunFolder:
         loaded = data.load(self._parts.data, self._parts.seed)
         if self._trained_on not in (None, loaded.digest):
             raise DataError(
-                f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they have "
-                "changed, or this version of nettrain reads them in another way."
+                f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they "
+                "have changed, or this version of nettrain reads them in another way."
             )
         return loaded
 

@@ -22,6 +22,7 @@ from nettrain.config.build import to_config
 from nettrain.config.schema import Config
 from nettrain.data.splits import monitored_split
 from nettrain.errors import CheckpointError, ConfigError
+from nettrain.figures import process
 from nettrain.preparation.prepare import Load, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
@@ -120,6 +121,8 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
 
 def train_alone(job: Job) -> Outcome:
     """Train one run and tell what it does."""
+    if job.drawn:
+        process.start()
     with locked(job.folder):
         if not job.resumed:
             claim(job.folder)

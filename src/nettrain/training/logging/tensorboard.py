@@ -81,9 +81,10 @@ class EventFile:
         self._write(Event(wall_time=time.time(), graph_def=graph))
 
     def image(self, step: int, tag: str, png: bytes, wall_time: float | None = None) -> None:
-        """A PNG file for the IMAGES tab; its size stands in its header."""
-        width, height = struct.unpack(">II", png[16:24])
-        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        """A PNG file for the IMAGES tab; its size and its colours stand in its header."""
+        width, height, colors = struct.unpack(">IIxB", png[16:26])
+        channels = 4 if colors == 6 else 3
+        image = Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=png)
         summary = Summary(value=[Summary.Value(tag=tag, image=image)])
         self._write(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
 

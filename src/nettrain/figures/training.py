@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from nettrain.figures.style import GREY, color, dash, legend, log_scale, new, spans_decades, whole_numbers
+from nettrain.figures.words import quantity
 
 SPLITS = {"train": "training", "val": "validation"}
 
@@ -101,10 +102,3 @@ def histograms(values: Mapping[str, ArrayLike], xlabel: str, title: str = "") ->
 
 def _title(words: str) -> str:
     return words[0].upper() + words[1:]
-
-
-def quantity(name: str) -> str:
-    """The words for a column of metrics.csv."""
-    words = {"lr": "learning rate", "auroc": "area under the ROC curve", "r2": "R²", "f1": "F1", "loss": "loss"}
-    words |= {"mse": "mean squared error", "mae": "mean absolute error"}
-    return words.get(name, name.replace("_", " "))

@@ -1,0 +1,43 @@
+"""A figure of every kind, with long names, many classes and values that are hard to show."""
+
+import numpy as np
+
+from nettrain import figures
+from nettrain.figures.grids import over_one_input, over_two_inputs
+from nettrain.figures.planes import around_path, planes, random_plane
+
+
+def every_request(rng):
+    """The names of all functions of `figures` that draw, with arguments."""
+    long = "a name that is much longer than anybody would like it to be, and then some more"
+    y, p = rng.integers(0, 10, 100), rng.dirichlet(np.ones(10), 100)
+    many = [f"class number {c}" for c in range(10)]
+    metrics = {"epoch": range(1, 31), "train_loss": np.geomspace(1e-9, 1e5, 30), "val_loss": np.full(30, np.nan)}
+    metrics |= {f"dead/layers.{i}": np.linspace(0, 1, 30) for i in range(12)}
+    x, path = rng.normal(size=(30, 2)), np.cumsum(rng.normal(size=(9, 40)), axis=0)
+    labels = [f"{long} {i}" for i in range(6)]
+    yield "curves", (metrics, "loss", 7, long)
+    yield "layers", (metrics, "dead")
+    yield "histograms", ({long: x}, "weight")
+    yield "confusion", (y, p.argmax(1), many)
+    for name in ("calibration", "roc", "precision_recall"):
+        yield name, (y, p, many)
+    yield "residuals", (x[:, 0] * 1e7, x[:, 1], long[:40])
+    yield "predicted_against_true", (*x.T, "y")
+    grid, at = over_two_inputs(x), over_one_input(x[:, 0])
+    yield "decision_boundary", (grid, np.full((len(grid.points), 2), 0.5), x, x[:, 0] > 0, ["a", "b"], ["no", "yes"])
+    yield "fitted_curve", (at, at**2, x[:, 0], x[:, 1], "x", "y", "Fitted curve", {"true": -at})
+    for plane in (*planes(path), random_plane(path[-1], [slice(0, 40)])):
+        cells, way = around_path(path, plane)
+        yield "loss_surface", (cells, 1e6 * (plane.points(cells.points) ** 2).sum(1), way, plane.names)
+    yield "bands", ({label: (range(9), rng.normal(size=(3, 9))) for label in labels}, "epoch", "loss")
+    yield "heat_map", (labels * 2, [1e-9] * 6 + [1e9] * 6, range(12), "key", "optimizer.some_option", "loss")
+    yield "parallel_coordinates", ({"activation": labels, "optimizer.lr": rng.random(6)}, range(6), "validation loss")
+    yield "time_to_target", ({label: rng.random(4) for label in labels}, "updates")
+    yield "performance_profile", (rng.random((9, 6)), labels)
+
+
+def every_figure(rng):
+    """The figures themselves."""
+    for function, arguments in every_request(rng):
+        yield getattr(figures, function)(*arguments)
