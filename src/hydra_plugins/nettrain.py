@@ -1,5 +1,6 @@
 """nettrain's Hydra plugins. Hydra imports this file at every start, so nothing heavy is imported before it is used."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,14 @@ class GridSweeper(BasicSweeper):
         made = jobs(overrides, self.zip)
         return list(self.split_overrides_to_chunks(made, max_batch_size))
 
+    def sweep(self, arguments: list[str]) -> Any:
+        returns = super().sweep(arguments)
+        if _is_nettrains(getattr(self.launcher, "task_function", None)):
+            from nettrain.app.sweep.sweep import add_failures
+
+            add_failures(itertools.chain(*returns))
+        return returns
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         from nettrain.config.compose import Composer
 
@@ -143,7 +152,7 @@ class SearchSweeper(Sweeper):
 
 
 def _is_nettrains(task: Any) -> bool:
-    return bool(task.__module__ == "nettrain.app.cli")
+    return getattr(task, "__module__", None) == "nettrain.app.cli"
 
 
 store = ConfigStore.instance()

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from nettrain import figures
-from nettrain.app.jobs.folder import discard, hydra_settings, note_missing
+from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
 from nettrain.config.explain import explain
@@ -103,14 +103,14 @@ def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Pa
         hydra = composed.hydra
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)
-        note_missing(target)
+        made = missing(target)
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
         outcome = train_run(composed, target, hydra_settings(hydra))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from None  # Hydra's traceback is long and says nothing more
     except Mistake:
-        discard(target)
+        discard(target, made)
         raise
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")

@@ -28,9 +28,13 @@ class CheckpointError(Mistake):
 
 
 class StorageError(Mistake):
-    """The disk is full, or a folder cannot be written."""
+    """The disk is full, or a folder cannot be written; `everywhere` if other files could not be written either."""
 
     exit_code = 6
+
+    def __init__(self, message: str, everywhere: bool = False) -> None:
+        super().__init__(message)
+        self.everywhere = everywhere
 
 
 class InUseError(Mistake):

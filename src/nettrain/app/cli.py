@@ -48,7 +48,7 @@ def main() -> None:
         else:
             sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(sys.argv[1:]))))
             with hydra_defaults():
-                _job()
+                _run_hydra()
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error))
     except Mistake as mistake:  # of a whole sweep
@@ -61,13 +61,24 @@ def main() -> None:
         code = 128 + (workers.received() or SIGINT)
         warn(str(interrupt) or (_SWEEP if sweep.underway() else "interrupted before training began"))
     except Exception as error:  # outside of any run
-        code = 1 if workers.received() else fail(error, sweep.underway() or Path.cwd(), None)
+        code = 1 if workers.received() else fail(error, sweep.underway() or Path.cwd(), None, holding=True)
     finally:
         if (number := workers.received()) and code <= 1:
             code = 128 + number
             warn(_SWEEP)
         failed = sweep.finish()
     sys.exit(code or failed)
+
+
+def _run_hydra(tries: int = 10) -> None:
+    """Run what the command line asks for; while Hydra makes its folder, others may remove empty ones above it."""
+    for left in reversed(range(tries)):
+        try:
+            _job()
+            return
+        except FileNotFoundError:
+            if not left or sweep.underway():
+                raise
 
 
 def _tell(mistake: Mistake) -> int:
@@ -99,11 +110,12 @@ def _job(composed: DictConfig) -> float | None:
             raise KeyboardInterrupt(f"interrupted at once; {folder} is as it was last saved") from interrupt
         raise
     except Exception as error:
-        begun = sweeping or (folder / ".hydra").exists()
-        code = fail(error, folder, list(settings.overrides.task) if fresh and begun else None)
-        if sweeping and fresh and (folder / "summary.json").exists():
-            return math.nan  # the sweep goes on, and ends with the summary's exit code
+        code = fail(error, folder, list(settings.overrides.task) if fresh and sweeping else None)
         discard(folder)  # Hydra has made it
+        everywhere = isinstance(error, StorageError) and error.everywhere
+        if workers.is_worker() or (sweeping and fresh and not everywhere):  # the sweep goes on, and ends with the code
+            sweep.add_failure(code)
+            return sweep.FailedRun(code)
         sys.exit(code)
     if composed.resume is not None:
         discard(folder)  # the run has its own

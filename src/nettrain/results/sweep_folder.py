@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,20 @@ class SweepFolder:
         return f"{type(self).__name__}({str(self.folder)!r})"
 
 
-def read_results(folder: Path) -> list[RunResult]:
-    """The runs of a sweep that have ended, by number."""
-    paths = sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return [read_result(path.parent) for path in paths]
+def read_results(folder: Path, damaged: Callable[[CheckpointError], None] | None = None) -> list[RunResult]:
+    """The runs of a sweep that have ended, by number.
+
+    One whose files are damaged is handed to `damaged` and left out; without that its `CheckpointError` is raised.
+    """
+    results = []
+    for path in sorted(folder.glob("*/summary.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
+        try:
+            results.append(read_result(path.parent))
+        except CheckpointError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+    return results
 
 
 def read_result(folder: Path) -> RunResult:

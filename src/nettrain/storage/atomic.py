@@ -1,10 +1,17 @@
-"""How files are written: whole or not at all, and many of them together."""
+"""How files are written: whole or not at all, and many of them together.
+
+What is written goes into the folder that was named and nowhere else: a link in the place of a file is replaced or
+refused, not followed, as a folder may have come from somebody else.
+"""
 
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
+import secrets
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -14,8 +21,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nettrain.errors import StorageError
+from nettrain.storage import disk
 
 SYNCS = 16  # threads that wait for the disk at once
+MARK = "nettrain-"  # in the names of files that are being written, before the number of the process that writes them
+NAME_LENGTH = 100  # of a file's name in that name, which may have 255 bytes
+# What keeps other files from being written, too.
+EVERYWHERE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
+NO_LINKS = (*disk.NO_SUCH_CALL, errno.EPERM, errno.EACCES, errno.EMLINK)  # where a file cannot have two names
 
 T = TypeVar("T")
 
@@ -32,17 +45,17 @@ class _Written:
     keep: str | None = None
 
     def sync(self) -> None:
-        _fsync(self.temporary or self.path)
+        disk.sync_file(self.temporary or self.path)
 
     def publish(self) -> None:
         if self.temporary:
             if self.keep and self.path.exists():
-                os.replace(self.path, self.path.with_name(self.keep))
+                _keep(self.path, self.path.with_name(self.keep))
             os.replace(self.temporary, self.path)
 
     def sync_name(self) -> None:
         if self.temporary:
-            _fsync_names(self.path.parent)
+            disk.sync_names(self.path.parent)
 
     def withdraw(self) -> None:
         if self.temporary:
@@ -57,16 +70,17 @@ _together: ContextVar[list[_Written] | None] = ContextVar("_together", default=N
 def replace_file(path: Path, content: bytes, keep: str | None = None, durable: bool = True) -> None:
     """Write a file so that after a crash at any moment it is the old one or the new one, never a torn one.
 
-    The old one stays beside it under the name `keep`, if given. A folder that is missing is made, those above it are
-    not: they have been deleted. Raises `StorageError` when the disk is full or the folder cannot be written; the old
-    file then stays.
+    The old one stays beside it under the name `keep`, if given; the new one has its permissions. A folder that is
+    missing is made, those above it are not: they have been deleted. Raises `StorageError` when the disk is full or the
+    folder cannot be written; the old file then stays.
     """
-    temporary = path.with_name(temporary_name(path.name, os.getpid()))
-    written, group = _Written(path, temporary, keep), _together.get()
+    written, group = _Written(path, keep=keep), _together.get()
     with _written(written):
         if not path.parent.exists():
-            path.parent.mkdir()
-        with open(temporary, "wb", buffering=0) as file:
+            path.parent.mkdir(exist_ok=True)
+        with _new_beside(path) as (temporary, file):
+            written.temporary = temporary
+            _like_before(file, path)
             _write(file, content)
         if durable and group is not None:
             group.append(written)
@@ -86,6 +100,9 @@ def _written(file: _Written) -> Iterator[None]:
     except OSError as error:
         file.withdraw()
         raise storage_error(file.path, error) from error
+    except BaseException:  # a second signal
+        file.withdraw()
+        raise
 
 
 def write_together(
@@ -98,15 +115,29 @@ def write_together(
     """
     errors: dict[int, Exception] = {}  # the first one of each item
     groups: list[list[_Written]] = []
-    for i, item in enumerate(items):
-        groups.append([])
-        token = _together.set(groups[i])
-        try:
-            work(item)
-        except Exception as error:
-            errors[i] = error
-        finally:
-            _together.reset(token)
+    try:
+        for i, item in enumerate(items):
+            groups.append([])
+            token = _together.set(groups[i])
+            try:
+                work(item)
+            except Exception as error:
+                errors[i] = error
+            finally:
+                _together.reset(token)
+        _bring_to_disk(groups, errors)
+    except BaseException:  # a second signal
+        for file in itertools.chain(*groups):
+            file.withdraw()
+        raise
+    for i, first in errors.items():
+        if failed is None:
+            raise first
+        failed(items[i], first)
+
+
+def _bring_to_disk(groups: list[list[_Written]], errors: dict[int, Exception]) -> None:
+    """Sync and publish the files of all groups; the first error of a group goes into `errors`, and ends it."""
 
     def each(step: Callable[[_Written], None], i: int) -> None:
         try:
@@ -119,54 +150,107 @@ def write_together(
                 file.withdraw()
             groups[i].clear()
 
-    numbers = range(len(items))
-    with ThreadPoolExecutor(min(SYNCS, len(items) or 1)) as pool:
+    numbers = range(len(groups))
+    with ThreadPoolExecutor(min(SYNCS, len(groups) or 1)) as pool:
         list(pool.map(partial(each, _Written.sync), numbers))
         for i in numbers:
             each(_Written.publish, i)
         list(pool.map(partial(each, _Written.sync_name), numbers))
-    for i, first in errors.items():
-        if failed is None:
-            raise first
-        failed(items[i], first)
 
 
 def replace_by(path: Path, other: Path) -> None:
     """Give another file in the same folder the name `path`, durably. Raises `StorageError` as `replace_file` does."""
     try:
         os.replace(other, path)
-        _fsync_names(path.parent)
+        disk.sync_names(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
 
 
-def temporary_name(name: str, process: int | str) -> str:
-    """What a file is called while a process writes it."""
-    return f".{name}.{process}.tmp"
-
-
-def _fsync(path: Path) -> None:
-    """Bring the content of a file to the disk."""
-    descriptor = os.open(path, os.O_RDWR)
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there. Raises `StorageError` as `replace_file` does."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fsync_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system does that: Windows and some servers do not."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(descriptor)
+        path.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+        raise storage_error(path, error) from error
+
+
+@contextlib.contextmanager
+def _new_beside(path: Path) -> Iterator[tuple[Path, io.FileIO]]:
+    """A file that was not there before, beside `path`, to be written."""
+    while True:
+        temporary = _beside(path, "tmp")
+        with contextlib.suppress(FileExistsError):
+            file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+            break
+    with file:
+        yield temporary, file
+
+
+def _like_before(file: io.FileIO, path: Path) -> None:
+    """Give a new file the permissions and the owner of the one that it will replace."""
+    try:
+        before = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(before.st_mode) or not hasattr(os, "fchmod"):
+        return
+    present, permissions = os.fstat(file.fileno()), before.st_mode & 0o777
+    if (present.st_uid, present.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(PermissionError):  # only root can give files away
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+    if present.st_mode & 0o777 != permissions:
+        os.fchmod(file.fileno(), permissions)
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give the file a second name beside its own, under which it is there for readers at any moment.
+
+    Where the system has no such names, it gets the new one alone.
+    """
+    if name.exists() and os.path.samefile(path, name):  # of a process that was killed just then
+        return
+    second = _beside(name, "link")
+    try:
+        os.link(path, second)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
             raise
-    finally:
-        os.close(descriptor)
+        second = path
+    try:
+        os.replace(second, name)
+    except OSError:
+        if second != path:
+            second.unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A name that no file beside `path` has, with the mark of nettrain."""
+    return path.with_name(f".{path.name[:NAME_LENGTH]}.{MARK}{os.getpid()}-{secrets.token_hex(4)}.{ending}")
+
+
+def clear_left(folder: Path, name: str = "*") -> None:
+    """Remove what processes that were killed have left of files that they wrote into the folder, or of this one.
+
+    Such files bear nettrain's mark, and the number of a process that is no more; others are left alone.
+    """
+    for left in folder.glob(f".{name}.{MARK}*"):
+        with contextlib.suppress(OSError):
+            before = os.lstat(left)
+            if stat.S_ISREG(before.st_mode) and not _is_written(left.name, before.st_mtime):
+                os.unlink(left)
+
+
+def _is_written(temporary: str, since: float) -> bool:
+    """Whether the process that has begun to write this file may still do so."""
+    import psutil
+
+    number = temporary.rpartition(MARK)[2].partition("-")[0]
+    try:
+        return psutil.Process(int(number)).create_time() <= since
+    except (ValueError, psutil.Error):
+        return False
 
 
 def _write(file: io.FileIO, content: bytes) -> None:
@@ -181,14 +265,14 @@ def append(path: Path, content: bytes, sync: bool = False) -> None:
     Raises `StorageError` as `replace_file` does.
     """
     try:
-        with open(path, "ab", buffering=0) as file:
+        with open(path, "ab", buffering=0, opener=_open_as_it_is) as file:
             size = os.fstat(file.fileno()).st_size
             try:
                 _write(file, content)
                 if sync and (group := _together.get()) is not None:
                     group.append(_Written(path))
                 elif sync:
-                    os.fsync(file.fileno())
+                    disk.sync(file.fileno(), path.parent)
             except OSError:
                 file.truncate(size)  # a full disk takes a part
                 raise
@@ -196,12 +280,23 @@ def append(path: Path, content: bytes, sync: bool = False) -> None:
         raise storage_error(path, error) from error
 
 
+def _open_as_it_is(path: str, flags: int) -> int:
+    """Open a file that is not a link, a pipe or a device; they would lead out of the folder, or have no end."""
+    descriptor = os.open(path, flags | disk.AS_IT_IS, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a file")
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The sentence for a file that could not be written."""
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError) and not path.parent.exists():
         reason = f"the folder {path.parent} is not there (any more)"
-    return StorageError(f"{path}: it cannot be written: {reason}.")
+    if error.errno == errno.ELOOP:
+        reason = "it is a link"
+    return StorageError(f"{path}: it cannot be written: {reason}.", everywhere=error.errno in EVERYWHERE)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

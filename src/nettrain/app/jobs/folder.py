@@ -1,5 +1,6 @@
 """A run's folder before and after training: claimed once, with the config in it, and taken away if nothing ran."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.errors import ConfigError
-from nettrain.storage.atomic import replace_file
+from nettrain.storage.atomic import remove_file, replace_file
+from nettrain.storage.locks import remove_empty
 from nettrain.storage.yaml_text import yaml_text
 
 _RESULTS = ("summary.json", "metrics.csv", "checkpoints")
+_CHECKPOINTS = ("best.pt", "last.pt", "previous.pt")
 _made: list[Path] = []  # the folders that were not there before this process
 
 
@@ -18,16 +21,16 @@ class MadeFolders(Callback):
     """Hydra's callback that notes which folders Hydra is about to make; `discard` leaves all others alone."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        note_missing(Path(config.hydra.run.dir))
+        _made[:] = missing(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        note_missing(Path(config.hydra.sweep.dir))
+        _made[:] = missing(Path(config.hydra.sweep.dir))
 
 
-def note_missing(folder: Path) -> None:
-    """Note which of a folder and those above it are not there yet: `discard` may remove them."""
+def missing(folder: Path) -> list[Path]:
+    """Which of a folder and those above it are not there yet."""
     folder = folder.absolute()
-    _made[:] = [path for path in [folder, *folder.parents] if not path.exists()]
+    return [path for path in [folder, *folder.parents] if not path.exists()]
 
 
 def holds_run(folder: Path) -> bool:
@@ -41,25 +44,25 @@ def claim(folder: Path) -> None:
         raise ConfigError(f"hydra.run.dir={folder}: the folder already holds a run; choose another one.")
 
 
-def discard(folder: Path) -> None:
-    """Remove the folder, and those above it that Hydra has made for it, as far as they are empty."""
-    folder = folder.absolute()
-    for empty in [folder, *(parent for parent in folder.parents if parent in _made)]:
-        try:
-            empty.rmdir()
-        except OSError:
+def discard(folder: Path, made: Sequence[Path] | None = None) -> None:
+    """Remove the folder, and those above it that were `made` for it, by default Hydra's, as far as they are empty.
+
+    One that another run is using stays.
+    """
+    folder, made = folder.absolute(), _made if made is None else made
+    for empty in [folder, *(parent for parent in folder.parents if parent in made)]:
+        if not remove_empty(empty):
             return
 
 
 def clear(folder: Path) -> None:
-    """Remove what a run has written, for one that is to begin anew in its folder."""
+    """Remove what a run has written, for one that is to begin anew in its folder, which is locked."""
     # Without its checkpoints the run is one that begins anew, whatever else there is: best.pt goes before the others.
-    for path in [*sorted(folder.glob("checkpoints/*")), *folder.glob("events.out.tfevents.*")]:
-        path.unlink()
-    if (folder / "checkpoints").exists():
-        (folder / "checkpoints").rmdir()
-    for name in ("summary.json", "metrics.csv", "error.txt"):
-        (folder / name).unlink(missing_ok=True)
+    names = [f"checkpoints/{name}" for name in _CHECKPOINTS]
+    events = [path.name for path in folder.glob("events.out.tfevents.*")]
+    for name in [*names, *events, "summary.json", "metrics.csv", "error.txt"]:
+        remove_file(folder / name)
+    remove_empty(folder / "checkpoints")
 
 
 def hydra_settings(node: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs from their checked configs to their finished folders: what the command line, a sweep and `nettrain.train` do."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config
 from nettrain.app.jobs.folder_match import FolderMatch
 from nettrain.app.jobs.resume import (
     checkpoint_before,
+    ended_as,
     go_back,
-    is_complete,
     last_checkpoint,
     require_same_data,
     resumed_config,
@@ -28,34 +30,45 @@ from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
 from nettrain.report import console
 from nettrain.report.live_figures import LiveFigures
+from nettrain.report.write import REPORT
 from nettrain.results.run_folder import RunFolder
-from nettrain.storage.atomic import write_together
+from nettrain.storage.atomic import remove_file, write_together
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
 from nettrain.training.device import SMALL, choose_device, deterministic, threads_for
+from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
 from nettrain.training.trainer import AfterEpoch, Trainer
+
+DRAWN = ("completed", "diverged")  # how a run has ended of which figures are drawn
 
 
 @dataclass(frozen=True)
 class Job:
     """A run that is to be trained into `folder`, or `resumed` there, with Hydra's settings as plain containers.
 
-    `single` if it is no part of a sweep.
+    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep.
     """
 
     config: Config
     folder: Path
     hydra: dict[str, Any]
     resumed: bool = False
+    anew: bool = False
     single: bool = False
 
     @property
     def drawn(self) -> bool:
         """Whether its figures are drawn when it has ended."""
         return self.config.figures == "always" or (self.single and self.config.figures == "auto")
+
+    @property
+    def overrides(self) -> list[str]:
+        """What it was asked for."""
+        overrides: list[str] = self.hydra["overrides"]["task"]
+        return overrides
 
 
 @dataclass
@@ -103,7 +116,8 @@ def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outc
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     """The job as one that goes on with the run that was begun in its folder, if there was one; its outcome if it ended.
 
-    One without a checkpoint begins anew. Raises `DataError` if the file with its data is not what it was.
+    One without a checkpoint begins anew; one that has ended gets its figures if it was killed before it had them.
+    Raises `DataError` if the file with its data is not what it was.
     """
     resumed = match.begun and any((job.folder / "checkpoints").glob("*.pt"))
     if resumed or match.ended:
@@ -113,54 +127,78 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
         summary = RunFolder(job.folder).summary
         best = [name.removeprefix("best_").removesuffix("_loss") for name in summary if name.startswith("best_")]
         loss = summary.get(f"best_{monitored_split(best)}_loss")
+        draw_ended(job)
         return Outcome(job.folder, summary["status"], best_loss=loss, pruned=ended_by_halving(summary))
-    if match.begun and not resumed:
-        clear(job.folder)
-    return replace(job, resumed=resumed)
+    return replace(job, resumed=resumed, anew=match.begun and not resumed)
 
 
 def train_alone(job: Job) -> Outcome:
     """Train one run and tell what it does."""
+    device, run = choose_device(job.config.device), None
     if job.drawn:
         process.start()
+    if not job.resumed:  # whatever may be a mistake comes before the lock, and keeps nobody out
+        if not job.anew:
+            claim(job.folder)
+        run = prepared(job, device)
     with locked(job.folder):
+        if job.anew:
+            clear(job.folder)
         if not job.resumed:
             claim(job.folder)
-        elif is_complete(job.folder, job.config):
+        status = ended_as(job.folder, job.config) if job.resumed else None
+        if status:
+            draw_ended(job)
+        if status == "completed":
             say(
                 f"{job.folder}: the run is complete, and there is nothing left to do; raise epochs=... to train it "
                 "further."
             )
             return Outcome(job.folder, "completed")
-        device = choose_device(job.config.device)
-        start = ready(job, device)
+        start = Start(run, None) if run else ready(job, device)
         record_start(job, start)
-        if not job.config.quiet:
-            say(console.plan(start.run, device))
-        live = LiveFigures(start.run) if job.drawn and job.config.tensorboard and job.config.watch.images else None
-        (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
-    if not job.config.quiet:
-        say(console.result(row))
-    draw(row)
+        with nullcontext() if job.resumed else noting_failure(job.folder, job.overrides):
+            if not job.config.quiet:
+                say(console.plan(start.run, device))
+            live = LiveFigures(start.run) if job.drawn and job.config.tensorboard and job.config.watch.images else None
+            (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
+            if not job.config.quiet:
+                say(console.result(row))
+            draw(row)
     return Outcome.of(row)
 
 
 def draw(row: RunState) -> None:
     """Draw the figures of a run that has ended, and write its report, if that is asked for."""
     run = row.run
-    if not run.drawn or row.status not in ("completed", "diverged"):
-        return
+    if run.drawn and row.status in DRAWN:
+        events = row.log.tensorboard.events if row.log.tensorboard else None
+        _draw(RunFolder(run.folder, trust=True, loaded=run.data), run.config, events)
+
+
+def draw_ended(job: Job) -> None:
+    """Draw what is missing of the figures of a run that has ended, as `draw` would have: it was killed before."""
+    run = RunFolder(job.folder, trust=True)
+    if job.drawn and not (job.folder / REPORT).is_file() and run.summary.get("status") in DRAWN:
+        _draw(run, job.config, EventFile(job.folder) if job.config.tensorboard else None)
+
+
+def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
     from nettrain.report.write import report_run
 
-    events = row.log.tensorboard.events if row.log.tensorboard and run.config.watch.images else None
-    path = report_run(RunFolder(run.folder, trust=True, loaded=run.data), events=events)
-    if not run.config.quiet:
+    path = report_run(run, events=events if config.watch.images else None)
+    if not config.quiet:
         say(f"{'report':20} {path}")
+
+
+def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
+    """The run of a job, ready to train; nothing is written yet."""
+    return replace(prepare(job.config, job.folder, device, load), drawn=job.drawn)
 
 
 def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
     """Prepare a run, and find its checkpoint if it goes on; nothing is written yet."""
-    run = replace(prepare(job.config, job.folder, device, load), drawn=job.drawn)
+    run = prepared(job, device, load)
     checkpoint = last_checkpoint(run) if job.resumed else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged and its weights are not finite; start a new run.")
@@ -170,7 +208,7 @@ def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
 def record_start(job: Job, start: Start) -> None:
     """Save the run's config: from here on there is a run."""
     if job.resumed:
-        (job.folder / "summary.json").unlink(missing_ok=True)  # that of the end which is no longer its end
+        remove_file(job.folder / "summary.json")  # that of the end which is no longer its end
     save_config(job.folder, start.run.config_text, None if job.resumed else job.hydra)
 
 

@@ -73,13 +73,14 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
     return load_config(container), run.folder
 
 
-def is_complete(folder: Path, config: Config) -> bool:
-    """Whether the run in the folder has ended by itself, and `config` asks for nothing more than it had."""
+def ended_as(folder: Path, config: Config) -> str | None:
+    """`completed` or `diverged` for a run that has ended by itself, if `config` asks for nothing more than it had."""
     run = RunFolder(folder)
-    if not (folder / "summary.json").exists() or run.summary.get("status") != "completed":
-        return False
+    status = run.summary.get("status") if (folder / "summary.json").exists() else None
+    if status not in ("completed", "diverged"):
+        return None
     saved: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
-    return identity(saved) == identity(saved_container(config))
+    return str(status) if identity(saved) == identity(saved_container(config)) else None
 
 
 def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:

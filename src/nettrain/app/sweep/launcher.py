@@ -16,6 +16,7 @@ from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder_match import FolderMatch, match_folder, match_folders
 from nettrain.app.jobs.job import Job, Outcome, take_up
 from nettrain.app.sweep.stacks import train_jobs
+from nettrain.app.sweep.sweep import add_failure
 from nettrain.config.build import to_config
 from nettrain.config.compose import Composed, Composer
 from nettrain.config.schema import Config
@@ -49,7 +50,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
         hydra["job"] |= {"num": match.number, "id": str(match.number)}
         hydra["runtime"]["output_dir"] = str(match.folder)
         if config is None:
-            fail(mistakes[i], match.folder, hydra["overrides"]["task"])
+            add_failure(fail(mistakes[i], match.folder, hydra["overrides"]["task"]))
             continue
         taken_up = take_up(Job(config, match.folder, hydra), match)
         if isinstance(taken_up, Outcome):

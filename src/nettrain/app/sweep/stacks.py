@@ -8,21 +8,24 @@ from typing import Any
 
 from nettrain import data
 from nettrain.app.jobs.failure import fail
+from nettrain.app.jobs.folder import clear
 from nettrain.app.jobs.folder_match import match_folder
 from nettrain.app.jobs.job import Job, Outcome, Start, align, draw, ready, record_start, take_up, train, train_alone
+from nettrain.app.sweep.sweep import add_failure
 from nettrain.config.scopes import shared_by_rows
-from nettrain.errors import first_line
+from nettrain.errors import Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
 from nettrain.preparation.prepare import prepare
 from nettrain.storage.atomic import write_together
 from nettrain.storage.environment import stack_of
 from nettrain.storage.locks import locked
+from nettrain.storage.open_files import can_be_opened
 from nettrain.terminal import say
 from nettrain.training.device import choose_device
 from nettrain.training.stack import compatibility
 from nettrain.training.successive_halving import SuccessiveHalving
 
-MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock
+MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock, an open file
 
 
 class Cache:
@@ -79,6 +82,8 @@ def train_jobs(
     `budget` is the memory in GiB that a stack may take; None: half of what is free. `halving` ends the worst runs of
     each stack early. A run that fails says so, has its failure noted in its folder, and is missing in the result; the
     others go on. After a signal the process ends, with all that is running saved.
+
+    Raises `StorageError` where no file can be written any more.
     """
     cache, outcomes = Cache(), dict[int, Outcome]()
     plans = [plan for alike in _alike(jobs) if (plan := _plan(jobs, alike, budget, cache)).jobs]
@@ -131,22 +136,30 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
         if not plan.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
             fitting = memory // compatibility.row_bytes(run)
-            plan.rows = int(max(1, min(MOST, fitting, compatibility.fast_rows(run, device))))
+            plan.rows = int(max(1, min(can_be_opened(MOST), fitting, compatibility.fast_rows(run, device))))
         return plan
     return StackPlan([])
 
 
 def _groups(jobs: Sequence[Job], members: Sequence[int]) -> list[list[int]]:
-    """The members that trained together before, those that go on and have trained alone, and all new ones."""
+    """The members that trained together before, those that go on and have trained alone, and all new ones.
+
+    Where no row of a stack had a checkpoint, it was killed while it began, and its rows are new ones.
+    """
+    stacks = {i: stack_of(jobs[i].folder) for i in members}
+    going = {stacks[i] for i in members if jobs[i].resumed}
     groups: dict[Any, list[int]] = {}
     for i in members:
-        key = stack_of(jobs[i].folder) or (i if jobs[i].resumed else None)
+        key = stacks[i] if stacks[i] in going and stacks[i] else i if jobs[i].resumed else None
         groups.setdefault(key, []).append(i)
     return list(groups.values())
 
 
-def _fail(job: Job, error: Exception) -> None:
-    fail(error, job.folder, job.hydra["overrides"]["task"])
+def _fail(job: Job, error: Exception, holding: bool = False) -> None:
+    """Say and note that a run has failed. A disk that takes no file any more ends the sweep."""
+    if isinstance(error, StorageError) and error.everywhere:
+        raise error
+    add_failure(fail(error, job.folder, job.overrides, holding))
 
 
 def _train_stack(
@@ -171,13 +184,19 @@ def _train_stack(
         for i in members:
             try:
                 locks.enter_context(locked(jobs[i].folder))
+            except Mistake as error:
+                _fail(jobs[i], error)
+                continue
+            try:
+                if jobs[i].anew:
+                    clear(jobs[i].folder)
                 starts[i] = ready(jobs[i], device, cache.load)
             except Exception as error:
-                _fail(jobs[i], error)
+                _fail(jobs[i], error, holding=True)
 
         def leave_out(i: int, error: Exception) -> None:
             del starts[i]
-            _fail(jobs[i], error)
+            _fail(jobs[i], error, holding=True)
 
         write_together(lambda i: record_start(jobs[i], starts[i]), list(starts), leave_out)
         align(list(starts.values()), halving)
@@ -185,12 +204,17 @@ def _train_stack(
             try:
                 rows = train([starts[i] for i in together], device, halving)
             except Exception as error:
+                if isinstance(error, StorageError) and error.everywhere:
+                    raise
                 half = len(together) // 2
                 unfinished += [together[:half], together[half:]]
                 say(f"{len(together)} runs failed together; retrying them in two halves ({first_line(error)})")
                 continue
             for i, row in zip(together, rows, strict=True):
-                draw(row)
+                try:
+                    draw(row)
+                except Exception as error:
+                    _fail(jobs[i], error, holding=True)
                 yield i, Outcome.of(row)
     for half_of_them in unfinished:
         going: list[int] = []

@@ -1,10 +1,13 @@
 """A sweep as a whole: its folder is its own while it runs, and at the end there are results.csv and a leaderboard."""
 
+import math
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -20,6 +23,21 @@ from nettrain.terminal import say, warn
 _folder: Path | None = None  # of the sweep that this process runs
 _drawn = False  # whether its report is to be drawn
 _open = ExitStack()  # its lock, and what becomes of signals, until it ends
+_failures: list[int] = []  # the exit codes of its runs that have failed: on a full disk none can be noted
+
+
+class FailedRun(float):
+    """What a sweeper is told of a run that has failed, wherever it was trained: NaN, and its exit code."""
+
+    code: int
+
+    def __new__(cls, code: int) -> "FailedRun":
+        value = super().__new__(cls, math.nan)
+        value.code = code
+        return value
+
+    def __getnewargs__(self) -> tuple[int]:
+        return (self.code,)
 
 
 class SweepFolder(Callback):
@@ -27,14 +45,21 @@ class SweepFolder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _folder, _drawn
-        _folder, _drawn = Path(config.hydra.sweep.dir), config.figures != "never"
+        folder = Path(config.hydra.sweep.dir)
         try:
-            _open.enter_context(locked(_folder))
+            _open.enter_context(locked(folder, lambda: _has_begun(folder)))
         except Mistake as mistake:
             warn(str(mistake))
             sys.exit(mistake.exit_code)  # Hydra would turn an exception into a warning
+        _folder, _drawn = folder, config.figures != "never"
+        _failures.clear()
         if "joblib" in config.hydra.launcher._target_:
             _open.enter_context(workers.passing_signals_on())
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run of the sweep in the folder has begun; until then the sweep may end by a mistake in its config."""
+    return any(folder.glob("*/.hydra/config.yaml"))
 
 
 def underway() -> Path | None:
@@ -42,32 +67,52 @@ def underway() -> Path | None:
     return _folder
 
 
+def add_failure(code: int) -> None:
+    """Remember that a run of the sweep has failed with this exit code."""
+    _failures.append(code)
+
+
+def add_failures(returns: Iterable[JobReturn]) -> None:
+    """Remember the runs that have failed in other processes."""
+    _failures.extend(job.return_value.code for job in returns if isinstance(job.return_value, FailedRun))
+
+
 def finish() -> int:
     """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for."""
-    _open.close()
-    if _folder is None or not _folder.is_dir():
-        return 0
-    runs = read_results(_folder)
+    with _open:
+        if _folder is None:
+            return 0
+        codes = [*_failures, *_write_results(_folder)]
+    if _folder.is_dir() and {path.name for path in _folder.iterdir()} <= {"multirun.yaml"}:  # no job could be composed
+        (_folder / "multirun.yaml").unlink(missing_ok=True)
+        discard(_folder)
+    return max(codes, default=0)
+
+
+def _write_results(folder: Path) -> list[int]:
+    """Write results.csv and the report, and show the leaderboard; the exit codes of runs, and of what went wrong."""
+    codes: list[int] = []
+
+    def tell(mistake: Mistake) -> None:
+        warn(str(mistake))
+        codes.append(mistake.exit_code)
+
+    runs = read_results(folder, tell)
     if not runs:
-        if {path.name for path in _folder.iterdir()} <= {"multirun.yaml"}:  # no job could be composed
-            (_folder / "multirun.yaml").unlink(missing_ok=True)
-            discard(_folder)
-        return 0
-    codes = [run.summary.get("exit_code", 0) for run in runs]
+        return codes
+    codes += [run.summary.get("exit_code", 0) for run in runs]
     comparison = Comparison(runs)
     try:
-        write_results(_folder / "results.csv", runs)
+        write_results(folder / "results.csv", runs)
     except StorageError as error:
-        warn(str(error))
-        codes.append(error.exit_code)
+        tell(error)
     say(leaderboard(comparison))
-    say(f"folder       {_folder}")
+    say(f"folder       {folder}")
     if _drawn:
         from nettrain.report.write import report_sweep
 
         try:
-            say(f"report       {report_sweep(_folder, comparison)}")
+            say(f"report       {report_sweep(folder, comparison)}")
         except StorageError as error:
-            warn(str(error))
-            codes.append(error.exit_code)
-    return max(codes)
+            tell(error)
+    return codes
