@@ -26,7 +26,7 @@ from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
 from nettrain.config.overrides import for_hydra, with_module
 from nettrain.config.schema import config_folder, hydra_defaults, register
-from nettrain.errors import ConfigError, Mistake, first_line
+from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.storage.atomic import storage_error
 from nettrain.terminal import warn
 
@@ -56,7 +56,7 @@ def main() -> None:
     except (AssertionError, TypeError, ValueError) as error:  # what Hydra raises for rare command lines
         code = _tell(ConfigError(f"{' '.join(sys.argv[1:])}: it cannot be read: {first_line(error)}."))
     except OSError as error:  # Hydra could not make a folder
-        code = _tell(storage_error(Path(error.filename or "."), error))
+        code = _tell(storage_error(Path(error.filename or sweep.underway() or "."), error))
     except KeyboardInterrupt as interrupt:
         code = 128 + (workers.received() or SIGINT)
         warn(str(interrupt) or (_SWEEP if sweep.underway() else "interrupted before training began"))

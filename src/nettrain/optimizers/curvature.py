@@ -123,6 +123,10 @@ class QuasiNewton(CurvatureSolver):
 
     lr: float = option(1.0, "step length that the line search tries first", above=0)
 
+    def init(self, problem: Problem, w: Tensor, seed: int) -> State:
+        state = super().init(problem, w, seed)
+        return {**state, "previous_value": state["value"].clone()}
+
     def memory(self, w: Tensor) -> State:
         return {"fresh": torch.tensor(True)}
 

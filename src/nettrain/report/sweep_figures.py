@@ -11,7 +11,7 @@ import numpy as np
 from nettrain.data.splits import monitored_split
 from nettrain.report.pictures import Arguments, Picture
 from nettrain.results.comparison import Comparison, RunResult, SeedGroup, number, words
-from nettrain.results.run_folder import read_columns
+from nettrain.results.metrics_table import read_columns
 
 SHOWN = 6  # choices in one figure
 PAIRS = 15  # heat maps of a report

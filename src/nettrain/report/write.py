@@ -15,7 +15,7 @@ from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
 from nettrain.report.sweep_figures import sweep_pictures
 from nettrain.results.comparison import Comparison, RunResult
-from nettrain.results.run_folder import RunFolder
+from nettrain.results.run_folder import RunFolder, read_config
 from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
 from nettrain.storage.atomic import replace_file
@@ -138,7 +138,7 @@ def _common_config(comparison: Comparison, most: int = 50) -> str:
     """What the configs of the runs share, as YAML: those of at most so many of them, and no key that was swept."""
     paths = [path for path in map(_config_path, comparison.runs) if path.is_file()]
     chosen = paths[:: max(1, -(-len(paths) // most))]
-    configs = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in chosen]
+    configs = [read_config(path.parents[1]) for path in chosen]
     swept = {*comparison.keys, *(["seed"] if len({run.overrides.get("seed") for run in comparison.runs}) > 1 else [])}
     return yaml.dump(_shared(configs, swept), Dumper=yaml.CSafeDumper, sort_keys=False) if configs else ""
 

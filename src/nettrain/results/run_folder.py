@@ -1,17 +1,14 @@
 """A run's folder, read back: its config, its numbers, its model, and what the model predicts."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import AliasToken, YAMLError
 
 from nettrain import data
 from nettrain.config.build import build_model, choose_head, load_config
@@ -25,7 +22,10 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts import models
 from nettrain.parts.heads import Head
+from nettrain.results.metrics_table import read_columns, read_table
+from nettrain.results.summary import read_summary
 from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.storage.reading import read_yaml
 from nettrain.terminal import warn
 from nettrain.vector import flatten
 from nettrain.wording import counted
@@ -48,37 +48,17 @@ class RunFolder:
     @cached_property
     def config(self) -> DictConfig:
         """The composed config."""
-        path = self.folder / ".hydra" / "config.yaml"
-        try:
-            text = path.read_text()
-            strange = "${" in text or any(isinstance(token, AliasToken) for token in yaml.scan(text))
-            config = None if strange else OmegaConf.create(text)
-        except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
-            raise CheckpointError(f"{path}: not valid YAML.") from error
-        if not isinstance(config, DictConfig):  # what nettrain saves has neither interpolations nor aliases
-            raise CheckpointError(f"{path}: not the config of a run.")
-        return config
+        return OmegaConf.create(read_config(self.folder))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """summary.json."""
-        path = self.folder / "summary.json"
-        if not path.is_file():
-            raise CheckpointError(f"{path}: there is no summary: the run has not ended, or it was killed.")
-        try:
-            content = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged: not valid JSON.") from error
-        if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: not the summary of a run.")
-        return content
+        return read_summary(self.folder)
 
     @cached_property
     def metrics(self) -> Any:
         """metrics.csv as a pandas table, a row per epoch."""
-        import pandas
-
-        return pandas.read_csv(self.folder / "metrics.csv")
+        return read_table(self.folder)
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
@@ -241,12 +221,13 @@ class RunFolder:
         return last
 
 
-def read_columns(folder: Path) -> dict[str, np.ndarray]:
-    """The columns of a run's metrics.csv, each (epochs,)."""
-    header, *rows = (folder / "metrics.csv").read_text().splitlines()
-    names = header.split(",")
-    table = np.array([row.split(",") for row in rows], dtype=float).reshape(len(rows), len(names))
-    return dict(zip(names, table.T, strict=True))
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of the run in the folder as plain containers. Raises `CheckpointError` where there is none."""
+    path = folder / ".hydra" / "config.yaml"
+    container = read_yaml(path)
+    if not isinstance(container, dict):
+        raise CheckpointError(f"{path}: not the config of a run.")
+    return container
 
 
 def _not_finite(table: Table, finite: Tensor, consequence: str) -> str:

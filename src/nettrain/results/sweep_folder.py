@@ -2,18 +2,19 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nettrain.config.scopes import hparams
 from nettrain.errors import CheckpointError
 from nettrain.results.comparison import Comparison, RunResult, union
+from nettrain.results.metrics_table import read_table
+from nettrain.results.run_folder import read_config
+from nettrain.results.summary import read_summary
 from nettrain.storage.atomic import replace_file
+from nettrain.storage.reading import read_yaml
 
 
 class SweepFolder:
@@ -42,8 +43,8 @@ class SweepFolder:
         """A pandas table with a row per run and epoch: the metrics.csv of all runs, with a column `run`."""
         import pandas
 
-        paths = [(run.name, Path(str(run.folder)) / "metrics.csv") for run in self.comparison.runs]
-        tables = [pandas.read_csv(path).assign(run=name) for name, path in paths if path.exists()]
+        folders = [(run.name, Path(str(run.folder))) for run in self.comparison.runs]
+        tables = [read_table(folder).assign(run=name) for name, folder in folders if (folder / "metrics.csv").exists()]
         return pandas.concat(tables, ignore_index=True)
 
     def __repr__(self) -> str:
@@ -69,9 +70,11 @@ def read_results(folder: Path, damaged: Callable[[CheckpointError], None] | None
 def read_result(folder: Path) -> RunResult:
     """A run that has ended, from its folder."""
     path = folder / ".hydra" / "overrides.yaml"
-    texts = yaml.load(path.read_text(), yaml.CSafeLoader) if path.exists() else []
-    overrides = dict(str(text).lstrip("+~").split("=", 1) for text in texts if "=" in str(text))
-    return RunResult(folder.name, overrides, json.loads((folder / "summary.json").read_text()), folder)
+    texts = (read_yaml(path) or []) if path.exists() else []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CheckpointError(f"{path}: damaged: it is not a list of overrides.")
+    overrides = dict(text.lstrip("+~").split("=", 1) for text in texts if "=" in text)
+    return RunResult(folder.name, overrides, read_summary(folder), folder)
 
 
 def write_results(path: Path, runs: list[RunResult]) -> None:
@@ -113,10 +116,10 @@ def gather(folders: Sequence[Path]) -> Comparison:
 
 def _settings(run: RunResult) -> dict[str, str]:
     """The whole config of a run as flat keys; what it was asked for, if it failed before it had one."""
-    path = Path(str(run.folder)) / ".hydra" / "config.yaml"
-    if not path.exists():
+    folder = Path(str(run.folder))
+    if not (folder / ".hydra" / "config.yaml").exists():
         return run.overrides
-    return {key: str(value) for key, value in hparams(yaml.load(path.read_text(), yaml.CSafeLoader)).items()}
+    return {key: str(value) for key, value in hparams(read_config(folder)).items()}
 
 
 def _differing(configs: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -2,14 +2,18 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nettrain.errors import CheckpointError
 from nettrain.storage.atomic import replace_file
+from nettrain.storage.reading import DEEPEST, require_file, shown
 
+LARGEST = 2**40  # bytes of a checkpoint that is read
 FORMAT = 3  # of checkpoints; raised when their content changes
 
 
@@ -39,22 +43,67 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises `CheckpointError` when it is missing, damaged, or of a format that this version does not read.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such checkpoint.")
+    size = require_file(path, LARGEST)
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load itself does not notice flipped bits
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise CheckpointError(f"{path}: not a checkpoint of nettrain, which are not compressed.")
+            if sum(entry.file_size for entry in archive.infolist()) > size:
+                raise CheckpointError(f"{path}: not a checkpoint of nettrain: its parts overlap.")
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path}: the checkpoint is damaged (checksum of {damaged}).")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such checkpoint.") from error
     except Exception as error:  # what torch raises for other people's bytes is of a dozen types
         raise CheckpointError(
             f"{path}: the checkpoint is damaged, or not a checkpoint ({type(error).__name__})."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, which this version reads.")
+    if not _is_plain(content, size):
+        raise CheckpointError(f"{path}: damaged: it holds what nettrain does not write.")
     return content
+
+
+def _is_plain(content: Any, size: int) -> bool:
+    """Whether it is made of plain values and dense tensors alone, few enough for a file of so many bytes."""
+    level, values, depth = [content], 0, 0
+    while level:
+        deeper: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                deeper += [*value, *value.values()]
+            elif type(value) in (list, tuple):
+                deeper += value
+            elif not (value is None or type(value) in (bool, int, float, str) or _is_dense(value, size)):
+                return False
+            if values + len(deeper) > size:
+                return False
+        level, values, depth = deeper, values + len(deeper), depth + 1
+        if depth > DEEPEST:
+            return False
+    return True
+
+
+def _is_dense(value: Any, size: int) -> bool:
+    """Whether it is a tensor that has all its numbers in the file, one after another."""
+    return (
+        type(value) is torch.Tensor
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_conj() or value.is_neg() or value.requires_grad)
+        and value.is_contiguous()
+        and value.numel() * value.element_size() <= size
+    )
+
+
+def require_alike(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, what: str) -> None:
+    """Raise `CheckpointError` unless both have the same names, shapes and types."""
+    kinds = [{name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (given, expected)]
+    if kinds[0] != kinds[1]:
+        name = next(name for name in [*expected, *given] if kinds[0].get(name) != kinds[1].get(name))
+        raise CheckpointError(f"{path}: damaged: {what} does not fit this run (its {shown(name)}).")

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from nettrain.errors import CheckpointError
 from nettrain.storage.atomic import replace_file
+from nettrain.storage.reading import read_json
 
 # What can change the bits.
 _BITS = ("nettrain", "torch", "numpy", "device", "cpu_capability", "threads", "deterministic", "stack")
@@ -37,8 +39,8 @@ def environment(device: torch.device) -> dict[str, Any]:
 def recorded_environment(folder: Path) -> dict[str, Any]:
     """The `environment.json` of a run; empty for a new run, and for a file that somebody has edited."""
     try:
-        recorded = json.loads((folder / "environment.json").read_text())
-    except (OSError, ValueError):
+        recorded = read_json(folder / "environment.json")
+    except CheckpointError:
         return {}
     return recorded if isinstance(recorded, dict) and isinstance(recorded.get("earlier"), list) else {}
 

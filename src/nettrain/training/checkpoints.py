@@ -11,11 +11,11 @@ from torch import Tensor
 from nettrain.config.settings import Checkpoint
 from nettrain.profile import stage
 from nettrain.storage.atomic import write_together
-from nettrain.storage.checkpoint_files import save_checkpoint
+from nettrain.storage.checkpoint_files import require_alike, save_checkpoint
 from nettrain.training.run_state import RunState
 from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.stack import Stack
-from nettrain.vector import join, state_dict
+from nettrain.vector import constants, join, state_dict
 
 FLUSH_SECONDS = 1.0  # between two times at which what is recorded is written
 ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes about a tenth of that
@@ -130,8 +130,12 @@ def _optimizer_states(stack: Stack) -> list[Tensors]:
 
 
 def restore_stack(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
-    """Take back the weights, buffers and optimizer state of every run, from a last.pt of each."""
+    """Take back the weights, buffers and optimizer state of every run, from a last.pt of each.
+
+    Raises `CheckpointError` for one whose tensors are not those of its run.
+    """
     names = stack.objective.layout.names
+    _require_alike(stack, checkpoints)
     stack.skipped.copy_(stack.join([torch.tensor(c["skipped"]) for c in checkpoints]))
     stack.w.copy_(stack.join([join(c["model"][name] for name in names) for c in checkpoints]))
     stack.best.w.copy_(stack.join([join(c["best_model"][name] for name in names) for c in checkpoints]))
@@ -144,3 +148,14 @@ def restore_stack(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
         members = checkpoints[group.rows] if isinstance(group.rows, slice) else checkpoints
         for name, tensor in group.state.items():
             tensor.copy_(stack.join([c["optimizer"][name] for c in members]))
+
+
+def _require_alike(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
+    """Raise `CheckpointError` where the buffers, or the state of a rule, have other names, shapes or types."""
+    expected = _optimizer_states(stack)
+    for run, state, checkpoint in zip(stack.runs, expected, checkpoints, strict=True):
+        path = run.folder / "checkpoints" / "last.pt"
+        for name in ("buffers", "best_buffers"):
+            require_alike(checkpoint[name], constants(run.model), path, name)
+        if stack.rule_groups:
+            require_alike(checkpoint["optimizer"], state, path, "optimizer")

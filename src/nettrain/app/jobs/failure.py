@@ -49,7 +49,7 @@ def noting_failure(folder: Path, overrides: list[str]) -> Iterator[None]:
 
 
 def _note(error: Exception, folder: Path, overrides: list[str] | None) -> None:
-    """Leave the traceback of an error that is nobody's mistake; with `overrides` a summary, too, if no run has ended."""
+    """Leave the traceback of an error that is nobody's mistake; with `overrides` a summary if no run has ended."""
     if not isinstance(error, Mistake):
         replace_file(folder / TRACEBACK, "".join(traceback.format_exception(error)).encode())
     if overrides is not None and not has_ended(folder):

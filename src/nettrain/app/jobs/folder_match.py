@@ -1,17 +1,17 @@
 """Where the runs of a sweep go: into new folders, or to the folder in which the same run was begun before."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nettrain.app.jobs.folder import holds_run
 from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.config.scopes import identity
+from nettrain.errors import CheckpointError
+from nettrain.results.run_folder import read_config
+from nettrain.results.summary import read_summary
 
 
 @dataclass
@@ -67,17 +67,15 @@ def _identities(saved: dict[str, Any] | None) -> list[str]:
 
 
 def _saved_config(folder: Path) -> dict[str, Any] | None:
-    path = folder / ".hydra" / "config.yaml"
     try:
-        container = yaml.load(path.read_text(), yaml.CSafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):  # a run that failed before it had a config, or a damaged one
+        return read_config(folder)
+    except CheckpointError:  # a run that failed before it had a config, or a damaged one
         return None
-    return container if isinstance(container, dict) else None
 
 
 def has_ended(folder: Path) -> bool:
     """Whether the run in the folder has completed or diverged."""
     try:
-        return json.loads((folder / "summary.json").read_text())["status"] in ("completed", "diverged")
-    except (OSError, ValueError, KeyError):
+        return read_summary(folder)["status"] in ("completed", "diverged")
+    except CheckpointError:
         return False

@@ -16,6 +16,7 @@ from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_by
 from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
 from nettrain.terminal import warn
+from nettrain.training.checkpoint_schema import require_checkpoint, require_of_run
 
 
 def with_saved_config(arguments: list[str]) -> list[str]:
@@ -97,13 +98,9 @@ def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
     last, warning = load_newest(path)
     if warning:
         warn(warning)
-    shapes = {name: tensor.shape for name, tensor in run.model.state_dict().items()}
-    missing = {"model", "data"} - last.keys()
-    if missing:
-        raise CheckpointError(f"{path}: not a checkpoint of nettrain: it has no {', '.join(sorted(missing))}.")
-    if {name: tensor.shape for name, tensor in last["model"].items()} != shapes:
-        raise CheckpointError(f"{path}: the checkpoint belongs to a different model than {run.config.model.name}.")
+    require_checkpoint(last, path)
     require_same_data(run.folder, run.data.table.source, last["data"], run.data.digest)
+    require_of_run(last, run, path)
     return last
 
 

@@ -1,14 +1,22 @@
-"""A search with Optuna: it is asked for several configurations at a time, which are then trained as one sweep."""
+"""A search with Optuna: it is asked for several configurations at a time, which are then trained as one sweep.
+
+What is proposed is a pure function of the seed, the trial's number and the results before it. A search that goes on
+asks for all its trials anew, and gets the ones that it had; those that have ended are known from `study.db`, or from
+their folders.
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 
+from nettrain.app.sweep.study import record, recorded_trials
+from nettrain.app.sweep.sweep import add_failures
 from nettrain.errors import ConfigError
 from nettrain.storage.atomic import replace_file
 
@@ -18,8 +26,8 @@ def search(
 ) -> list[Sequence[JobReturn]]:
     """Train `trials` runs, `batch` at a time; the study is in `study.db`, the best run in `optimization_results.yaml`.
 
-    Keys with an interval, a range or several values are searched, the others are given. A study that is there already
-    goes on: trials that were running when it was interrupted are repeated first.
+    Keys with an interval, a range or several values are searched, the others are given. Trials of a study that is there
+    already, and that this search would not have proposed, count as the first ones.
     Raises `ConfigError` where nothing is searched or Optuna is not installed.
     """
     try:
@@ -29,6 +37,8 @@ def search(
     for name, value in [("trials", trials), ("batch", batch)]:
         if value < 1:
             raise ConfigError(f"hydra.sweeper.{name}={value}: it must be at least 1.")
+    if seed < 0:
+        raise ConfigError(f"hydra.sweeper.seed={seed}: it must be at least 0.")
     space = {o.get_key_element(): _distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [f"{o.get_key_element()}={o.get_value_element_as_str()}" for o in overrides if not o.is_sweep_override()]
     if not space:
@@ -38,24 +48,77 @@ def search(
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    storage = f"sqlite:///{folder.absolute()}/study.db"
-    study = optuna.create_study(storage=storage, study_name="nettrain", load_if_exists=True)
-    study.sampler = _sampler(sampler, seed + len(study.get_trials(deepcopy=False)))  # none is drawn a second time
-    running, failed = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.FAIL
-    for interrupted in study.get_trials(deepcopy=False, states=[running]):
-        study.tell(interrupted.number, state=failed)
-        study.set_user_attr(f"interrupted {interrupted.number}", True)
-        study.enqueue_trial(interrupted.params)
+    recorded = recorded_trials(folder)
+    study, first = optuna.create_study(), 0
     returns = []
-    while (left := trials - _ended(study)) > 0:
-        asked = [study.ask(space) for _ in range(min(batch, left))]
-        jobs = [[*fixed, *(f"{key}={_text(value)}" for key, value in trial.params.items())] for trial in asked]
-        done = launcher.launch(jobs, initial_job_idx=asked[0].number)
-        returns.append(done)
-        for trial, job in zip(asked, done, strict=True):
-            _tell(study, trial, job)
+    while first < trials:
+        asked = [_ask(study, space, sampler, seed) for _ in range(min(batch, trials - first))]
+        known = recorded[first : first + len(asked)]
+        if any(trial.params != before.params for trial, before in zip(asked, known, strict=False)):
+            study, first = _continued(recorded, space), len(recorded)
+            continue
+        for trial, before in zip(asked, known, strict=False):
+            _tell(study, trial, before.state, before.value)
+        if len(known) < len(asked):
+            jobs = [[*fixed, *(f"{key}={_text(value)}" for key, value in trial.params.items())] for trial in asked]
+            done = launcher.launch(jobs, initial_job_idx=first)
+            returns.append(done)
+            add_failures(done)
+            for trial, job in list(zip(asked, done, strict=True))[len(known) :]:
+                _tell(study, trial, *_result(job))
+            record(folder, study.get_trials(deepcopy=False)[first + len(known) : first + len(asked)])
+        first += len(asked)
     _write_best(study, folder)
     return returns
+
+
+def _ask(study: Any, space: dict[str, Any], sampler: str, seed: int) -> Any:
+    """The next trial; what chance there is in it depends on the seed and on the trial's number alone."""
+    number = len(study.get_trials(deepcopy=False))
+    study.sampler = _sampler(sampler, int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+    return study.ask(space)
+
+
+def _sampler(name: str, seed: int) -> Any:
+    from optuna import samplers
+
+    if name == "cmaes":
+        return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    if name == "random":
+        return samplers.RandomSampler(seed=seed)
+    return samplers.TPESampler(seed=seed, constant_liar=True)  # which spreads the trials of a batch
+
+
+def _continued(recorded: Sequence[Any], space: dict[str, Any]) -> Any:
+    """A study with trials that another search has proposed; those over another space only count."""
+    import optuna
+    from optuna.trial import TrialState, create_trial
+
+    study = optuna.create_study()
+    for trial in recorded:
+        alike = all(name in trial.distributions for name in space) and all(
+            type(trial.distributions[name]) is type(distribution) for name, distribution in space.items()
+        )
+        study.add_trial(trial if alike else create_trial(state=TrialState.FAIL))
+    return study
+
+
+def _result(job: JobReturn) -> tuple[Any, float | None]:
+    """How a run has ended, in Optuna's words, and its best monitored loss."""
+    from optuna.trial import TrialState
+
+    value = job.return_value if job.status == JobStatus.COMPLETED else math.nan
+    if value is None or not math.isfinite(value):
+        return TrialState.FAIL, None
+    return (TrialState.PRUNED if getattr(job, "pruned", False) else TrialState.COMPLETE), value
+
+
+def _tell(study: Any, trial: Any, state: Any, value: float | None) -> None:
+    from optuna.trial import TrialState
+
+    if state == TrialState.PRUNED and value is not None:
+        trial.report(value, step=0)
+    study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 
 def _distribution(override: Override) -> Any:
@@ -78,40 +141,6 @@ def _distribution(override: Override) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
-
-
-def _sampler(name: str, seed: int) -> Any:
-    from optuna import samplers
-
-    if name == "cmaes":
-        return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    if name == "random":
-        return samplers.RandomSampler(seed=seed)
-    return samplers.TPESampler(seed=seed, constant_liar=True)  # which spreads the trials of a batch
-
-
-def _ended(study: Any) -> int:
-    """Trials that have been trained, whatever came of them; those that were interrupted are repeated."""
-    return len(study.get_trials(deepcopy=False)) - len(study.user_attrs) - _waiting(study)
-
-
-def _waiting(study: Any) -> int:
-    from optuna.trial import TrialState
-
-    return len(study.get_trials(deepcopy=False, states=[TrialState.WAITING]))
-
-
-def _tell(study: Any, trial: Any, job: JobReturn) -> None:
-    from optuna.trial import TrialState
-
-    value = job.return_value if job.status == JobStatus.COMPLETED else math.nan
-    if value is None or not math.isfinite(value):
-        study.tell(trial, state=TrialState.FAIL)
-    elif getattr(job, "pruned", False):
-        trial.report(value, step=0)
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, value)
 
 
 def _write_best(study: Any, folder: Path) -> None:

@@ -12,6 +12,7 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import RowModule
 from nettrain.problem import Problem
 from nettrain.profile import stage
+from nettrain.storage.checkpoint_files import require_alike
 from nettrain.training.engines.eager import forward
 from nettrain.training.engines.layer_statistics import layer_statistics
 from nettrain.training.engines.protocol import Updates
@@ -28,6 +29,11 @@ class SolverEngine:
 
     def __init__(self, stack: Stack, solver: Solver, abandon: Callable[[], bool]) -> None:
         self.stack, self.solver, self.abandon = stack, solver, abandon
+        if stack.solver_state:  # from a checkpoint
+            self.begin_epoch(0, np.empty(0), 0)
+            problem, _ = self._problem()
+            expected = solver.init(problem, stack.w.clone(), stack.runs[0].config.seed)
+            require_alike(stack.solver_state, expected, stack.runs[0].folder / "checkpoints" / "last.pt", "optimizer")
 
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         self.t = epoch * self.stack.per_epoch + first
@@ -35,9 +41,7 @@ class SolverEngine:
 
     def advance(self, number: int, last: bool) -> Updates:
         stack, objective, solver = self.stack, self.stack.objective, self.solver
-        x, y = next(self.left)
-        value, chunk = partial(objective.value, x=x, y=y), max(1, SAMPLES // len(y))
-        problem = Problem(value, isinstance(objective.model, RowModule), chunk, self.abandon)
+        problem, x = self._problem()
         # Until the update is over, all is as it was before.
         w, state = stack.w.clone(), {name: tensor.clone() for name, tensor in stack.solver_state.items()}
         seed = stack.runs[0].config.seed
@@ -53,6 +57,12 @@ class SolverEngine:
         with torch.no_grad():
             z = objective.logits(w, x)
         return Updates(z, state.get("gradient"), change, problem.counts)
+
+    def _problem(self) -> tuple[Problem, Tensor]:
+        """The loss of the next batch as a function of w, and its x (n, D)."""
+        x, y = next(self.left)
+        value, chunk = partial(self.stack.objective.value, x=x, y=y), max(1, SAMPLES // len(y))
+        return Problem(value, isinstance(self.stack.objective.model, RowModule), chunk, self.abandon), x
 
     def forward(self, split: str, w: Tensor) -> Tensor:
         return forward(self.stack, split, w)

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from nettrain.storage.atomic import append, replace_file
+from nettrain.storage.reading import LARGEST_TABLE, read_text
 
 NAME = "metrics.csv"
 FIRST = ("epoch", "step", "seconds", "train_loss", "val_loss", "lr")  # the columns of a run without epochs
@@ -22,10 +23,10 @@ class MetricsFile:
         """Take back the rows after this epoch; whether there was a table."""
         if not self.path.exists():
             return False
-        lines = self.path.read_text(errors="replace").splitlines(keepends=True)
+        lines = read_text(self.path, LARGEST_TABLE, "replace").splitlines(keepends=True)
         width = lines[0].count(",") if lines else 0
         whole = [line for line in lines[1:] if line.endswith("\n") and line.count(",") == width]  # others are torn
-        rows = [row for row in whole if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= epoch]
+        rows = [row for row in whole if _epoch_of(row) <= epoch]
         self.columns = lines[0].strip().split(",") if rows else []
         replace_file(self.path, "".join([lines[0], *rows]).encode() if rows else b"")
         return True
@@ -55,3 +56,9 @@ class MetricsFile:
         rows = [row + ",nan" * len(added) for row in self.path.read_text().splitlines()[1:]]
         self.columns += added
         replace_file(self.path, "".join(f"{line}\n" for line in [",".join(self.columns), *rows]).encode())
+
+
+def _epoch_of(row: str) -> float:
+    """The number at the beginning of a row; infinite where there is none."""
+    number = row.partition(",")[0]
+    return int(number) if number.isdecimal() and len(number) < 16 else math.inf

@@ -29,6 +29,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from nettrain.storage.atomic import append
 from nettrain.training.logging.scalar_records import records, scalar_records
 
+DIGITS = 15  # more than seconds have, in the name of a file
 LAYERED = ("gradient_norm", "update_to_weight", "dead", "saturated")  # what is measured of every layer
 
 
@@ -37,7 +38,8 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         # Files are read in the order of their names, also when the clock has been set back.
-        earlier = [int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*")]
+        names = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+        earlier = [int(name) for name in names if name.isdecimal() and len(name) < DIGITS]
         seconds = max([int(time.time()), *(second + 1 for second in earlier)])
         self.path = folder / f"events.out.tfevents.{seconds}.{socket.gethostname()}.{os.getpid()}"
         self.pending = bytearray()

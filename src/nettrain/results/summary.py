@@ -1,0 +1,42 @@
+"""summary.json, read back: how a run has ended, checked before anything is done with it."""
+
+from pathlib import Path
+from typing import Any
+
+from nettrain.errors import CheckpointError
+from nettrain.storage.reading import read_json, shown
+from nettrain.training.checkpoint_schema import STATUSES
+
+_COUNTS = (
+    *("epochs", "updates", "updates_per_epoch", "function_evaluations", "gradient_evaluations"),
+    *("hessian_vector_products", "parameters", "best_epoch", "skipped_updates", "lr_halvings"),
+)
+_NUMBERS = ("train_", "val_", "test_", "best_")  # how the names of measured numbers begin
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of the run in the folder; raises `CheckpointError` where there is none, or a damaged one."""
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no summary: the run has not ended, or it was killed.")
+    summary = read_json(path)
+    if not isinstance(summary, dict):
+        raise CheckpointError(f"{path}: not the summary of a run.")
+    if summary.get("status") not in STATUSES:
+        raise CheckpointError(f"{path}: not the summary of a run: its status is {shown(summary.get('status'))}.")
+    for name, value in summary.items():
+        if not _fits(name, value):
+            raise CheckpointError(f"{path}: damaged: {shown(name)} is {shown(value)}.")
+    return summary
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name == "exit_code":
+        return type(value) is int and 0 < value < 256
+    if name in ("reason", "message"):
+        return value is None or isinstance(value, str)
+    if name in _COUNTS:
+        return value is None or (type(value) is int and value >= 0)
+    if name == "seconds" or name.startswith(_NUMBERS):
+        return value is None or type(value) in (int, float)
+    return True

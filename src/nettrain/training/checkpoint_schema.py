@@ -1,0 +1,128 @@
+"""What a last.pt has to be made of before a run goes on from it: names, types, shapes and ranges.
+
+A checkpoint may have come from somebody else, and tensors of wrong shapes would be broadcast, negative positions
+counted from the end, and programs that were compiled read what is beside their memory.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nettrain.errors import CheckpointError
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.storage.checkpoint_files import require_alike
+from nettrain.storage.reading import shown
+
+STATUSES = ("completed", "interrupted", "diverged", "failed")  # how a run has ended
+LARGEST = 2**53  # of what is counted
+ENGINES = ("eager", "fused", "compiled")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) and _is_number(n) for name, n in value.items())
+
+
+def _is_epoch(value: Any) -> bool:
+    """The numbers of an epoch; empty before the first one."""
+    return _is_numbers(value) and (not value or all(_is_whole(value.get(name)) for name in ("epoch", "step")))
+
+
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value) and 0 <= value < LARGEST and value == int(value)
+
+
+def _is_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in value.items())
+
+
+def _is_trajectory(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and isinstance(value.get("epochs"), list)
+        and all(map(_is_count, value["epochs"]))
+        and isinstance(value.get("w"), Tensor)
+    )
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "model": _is_tensors,
+    "buffers": _is_tensors,
+    "best_model": _is_tensors,
+    "best_buffers": _is_tensors,
+    "optimizer": _is_tensors,
+    "data": lambda value: value is None or isinstance(value, str),
+    "config": lambda value: isinstance(value, dict),
+    "epoch": _is_count,
+    "batch": _is_count,
+    "updates": _is_count,
+    "function_evaluations": _is_count,
+    "gradient_evaluations": _is_count,
+    "hessian_vector_products": _is_count,
+    "skipped": _is_count,
+    "halvings": lambda value: _is_count(value) and value < 64,
+    "seconds": lambda value: _is_number(value) and 0 <= value < LARGEST,
+    "schedule": _is_numbers,
+    "engine": lambda value: value in ENGINES,
+    "last": _is_epoch,
+    "best": _is_epoch,
+    "progress": lambda value: _is_numbers(value) and _is_whole(value.get("epoch")) and "loss" in value,
+    "initial": _is_number,
+    "outputs": lambda value: value is None or isinstance(value, Tensor),
+    "status": lambda value: value in ("running", *STATUSES),
+    "pruned": lambda value: value is None or isinstance(value, str),
+    "path": _is_trajectory,
+}
+
+
+def require_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Raise `CheckpointError` unless every entry of a last.pt is there, and of its type."""
+    for name, fits in _KINDS.items():
+        if name not in checkpoint:
+            raise CheckpointError(f"{path}: not a checkpoint of nettrain: it has no {name}.")
+        if not fits(checkpoint[name]):
+            raise CheckpointError(f"{path}: damaged: {name} is {_described(checkpoint[name])}.")
+
+
+def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> None:
+    """Raise `CheckpointError` unless a last.pt, as `require_checkpoint` lets it pass, can be one of this run."""
+    shapes = {name: tensor.shape for name, tensor in run.model.state_dict().items()}
+    for name in ("model", "best_model"):
+        if {key: tensor.shape for key, tensor in checkpoint[name].items()} != shapes:
+            raise CheckpointError(f"{path}: the checkpoint belongs to a different model than {run.config.model.name}.")
+    require_alike(checkpoint["model"], run.model.state_dict(), path, "model")
+    require_alike(checkpoint["best_model"], run.model.state_dict(), path, "best_model")
+    monitored = f"{run.data.monitored_split}_loss"
+    batch, outputs, points = checkpoint["batch"], checkpoint["outputs"], checkpoint["path"]
+    checks = {
+        "schedule": checkpoint["schedule"].keys() == run.config.schedule.state().keys(),
+        "last": not checkpoint["last"] or monitored in checkpoint["last"],
+        "best": not checkpoint["best"] or monitored in checkpoint["best"],
+        "batch": batch < run.updates_per_epoch,
+        "outputs": (outputs is not None) == (batch > 0)
+        and (outputs is None or (outputs.shape == (batch * run.batch_size, run.outputs) and _has_dtype(outputs, run))),
+        "path": points is None or (points["w"].shape == (len(points["epochs"]), run.parameters)),
+    }
+    for name, fits in checks.items():
+        if not fits:
+            raise CheckpointError(f"{path}: damaged: {name} is not one of this run ({_described(checkpoint[name])}).")
+
+
+def _has_dtype(tensor: Tensor, run: PreparedRun) -> bool:
+    return tensor.dtype == run.config.dtype
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}" if isinstance(value, dict | list | tuple) else shown(value)
