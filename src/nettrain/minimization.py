@@ -6,15 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain.errors import ConfigError
 from nettrain.optimizers import cma_es, curvature, rules, search  # noqa: F401 -- so that all of them are known
+from nettrain.optimizers.numerics import as_in
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
 from nettrain.problem import Function, Problem
-from nettrain.registry import check, named_parts, subclasses
+from nettrain.registry import check, check_range, named_parts, subclasses
 
 Optimizer = Rule | Solver
 
@@ -55,7 +57,8 @@ class Descent(Solver):
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         scalars = self.rule.all_coefficients(t, self.rule.lr)
-        self.rule.step(state, w, state["gradient"], {name: float(value) for name, value in scalars.items()})
+        numbers = as_in(w.dtype, np.array(list(scalars.values()), dtype=float)).tolist()
+        self.rule.step(state, w, state["gradient"], dict(zip(scalars, numbers, strict=True)))
         self.renew(problem, state, w)
         largest = state["gradient"].abs().max()
         finite = state["value"].isfinite() & largest.isfinite()
@@ -86,9 +89,11 @@ def minimize(
     Raises `ConfigError` for an unknown optimizer or option, an option out of its range, a `w0` that is not a vector of
     floating point numbers, and a `fun` that gives no finite scalar at w0.
     """
-    solver = _solver(optimizer, options)
+    part = _optimizer(optimizer, options)
     if not isinstance(w0, Tensor) or w0.dim() != 1 or not w0.is_floating_point() or not len(w0):
         raise ConfigError("w0 must be a vector, a floating point tensor of shape (P,) with P >= 1.")
+    check_range(part, w0.dtype)
+    solver = Descent(rule=part) if isinstance(part, Rule) else part
     budgets = {
         "updates": max_updates,
         "function_evaluations": max_function_evaluations,
@@ -124,8 +129,8 @@ def optimizers() -> dict[str, type[Optimizer]]:
     return named_parts(subclasses(Rule, Solver))
 
 
-def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
-    """The optimizer as a solver, with its options replaced and checked."""
+def _optimizer(optimizer: str | Optimizer, options: dict[str, Any]) -> Optimizer:
+    """The optimizer with its options replaced and checked."""
     if isinstance(optimizer, str):
         known = optimizers()
         if optimizer not in known:
@@ -137,7 +142,7 @@ def _solver(optimizer: str | Optimizer, options: dict[str, Any]) -> Solver:
             raise ConfigError(f"{key}={value}: {type(optimizer).__name__} has no such option{_nearest(key, fields)}.")
     optimizer = dataclasses.replace(optimizer, **options)
     check(optimizer)
-    return Descent(rule=optimizer) if isinstance(optimizer, Rule) else optimizer
+    return optimizer
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -6,9 +6,12 @@ import math
 import operator
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nettrain.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 Scope = Literal["result", "length", "chance", "speed", "launch"]
 """What a key changes.
@@ -127,6 +130,23 @@ def check(part: Any, path: str = "") -> None:
                 raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):
                 raise ConfigError(f"{key}={value}: {key} must be {allowed(field) or 'finite'}.")
+
+
+def check_range(part: Any, dtype: "torch.dtype", path: str = "") -> None:
+    """Raise `ConfigError` for the first number of a part that arithmetic in `dtype` would take for infinite or 0."""
+    import torch
+
+    name = str(dtype).removeprefix("torch.")
+    for key, value in values_of(part).items():
+        if not isinstance(value, float) or value == 0:
+            continue
+        stands_for = float(torch.tensor(value, dtype=torch.float64).to(dtype))
+        if math.isinf(stands_for):
+            raise ConfigError(
+                f"{path}{key}={value}: {name} ends at {torch.finfo(dtype).max:.2g}; use a smaller number."
+            )
+        if stands_for == 0:
+            raise ConfigError(f"{path}{key}={value}: in {name} this is 0; use a larger number.")
 
 
 def _fits(value: Any, field: dataclasses.Field) -> bool:

@@ -13,6 +13,7 @@ from nettrain.compiler.recording import CannotCompile
 from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
+from nettrain.parts import activations
 from nettrain.parts.heads import SoftmaxCE
 from nettrain.parts.models import DenseNetwork
 from nettrain.vector import flatten
@@ -170,6 +171,12 @@ def test_every_operation_on_all_kinds_of_numbers():
     i, j = torch.arange(12), torch.arange(12).flip(0) * 77
     cases += [(lambda i, j, out, f=f: out.copy_(f(i, j)), {"i": i, "j": j, "out": i}) for f in INTEGERS.values()]
     assert_same(cases)
+
+
+def test_activations_are_the_same_at_their_kinks_when_compiled():
+    functions = activations.ACTIVATIONS.values()
+    assert_same([(lambda x, out, f=f: out.copy_(f(x)), {"x": X, "out": X}) for f in functions])
+    assert activations.step(torch.tensor([0.0, -0.0, 1e-30])).tolist() == [0, 0, 1]
 
 
 def test_sums_norms_and_largest_elements():

@@ -21,7 +21,7 @@ def logistic(x: np.ndarray) -> np.ndarray:
 # name: value, derivative, and the derivative that is used at 0 where the mathematical one does not exist
 CLOSED_FORMS = {
     "identity": (lambda x: x, np.ones_like, None),
-    "step": (lambda x: np.where(x >= 0, 1.0, 0.0), np.zeros_like, 0.0),
+    "step": (lambda x: np.where(x > 0, 1.0, 0.0), np.zeros_like, 0.0),
     "sigmoid": (logistic, lambda x: logistic(x) * (1 - logistic(x)), None),
     "relu": (lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1.0, 0.0), 0.0),
     "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1.0, 0.01), 0.01),

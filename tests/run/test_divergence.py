@@ -12,8 +12,10 @@ from test_resume import interrupted
 from test_rows import CPU, assert_equal, setups
 
 import nettrain
+from nettrain.config.schema import parts
 from nettrain.objective import Objective
 from nettrain.optimizers import rules
+from nettrain.registry import options
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.trainer import Trainer
 
@@ -214,3 +216,27 @@ def test_a_compiled_run_diverges_where_the_eager_one_does(here, monkeypatch, pol
         assert compiled.summary["lr_halvings"] == eager.summary["lr_halvings"] > 1
         assert compiled.metrics["lr"].tolist() == eager.metrics["lr"].tolist()
         assert compiled.summary["test_loss"] == pytest.approx(eager.summary["test_loss"], rel=1e-6)
+
+
+LARGEST = {
+    "optimizer": 3e38,
+    "schedule": 1e300,
+}  # a rule's numbers are float32, a schedule's factor is computed in float64
+
+
+def extremes(group):
+    """The largest value that each number of each part of a group may have, as overrides."""
+    for name, part in parts(group).items():
+        for key, field in options(part).items():
+            of_rule = group == "schedule" or issubclass(part, rules.Rule)
+            if of_rule and isinstance(field.default, float | None) and not {"below", "maximum"} & field.metadata.keys():
+                yield f"{group}={name} {group}.{key}={LARGEST[group]:g}"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("row", [*extremes("optimizer"), *extremes("schedule")])
+def test_numbers_at_the_end_of_their_range_end_a_run_in_order(here, row):
+    run = nettrain.train(["data=iris", "model=linear", "epochs=4", "quiet=true", "tensorboard=false", *row.split()])
+    assert run.summary["status"] in ("completed", "diverged")
+    if row.endswith(".lr=3e+38"):
+        assert run.summary["status"] == "diverged"

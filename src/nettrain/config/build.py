@@ -16,7 +16,7 @@ from nettrain.parts import models
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import RowModule
-from nettrain.registry import check, values_of
+from nettrain.registry import check, check_range, values_of
 from nettrain.vector import trainable
 
 
@@ -30,6 +30,8 @@ def to_config(composed: DictConfig) -> Config:
     _check_keys(config, "")
     config.batch_size(1)
     check(config)
+    for group in ("optimizer", "activation"):  # the parts whose numbers meet tensors
+        check_range(getattr(config, group), config.dtype, f"{group}.")
     return config
 
 

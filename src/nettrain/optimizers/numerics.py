@@ -6,6 +6,7 @@ Both forms round alike, and as `torch.optim` does: which operations do is measur
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Coefficient = float | Tensor
@@ -30,6 +31,11 @@ def add_scaled_ratio_(x: Tensor, y: Tensor, d: Tensor, a: Coefficient) -> Tensor
 def add_scaled(x: Tensor, y: Tensor, a: Coefficient) -> Tensor:
     """x + a y."""
     return x.addcmul(y, a) if isinstance(a, Tensor) else x.add(y, alpha=a)
+
+
+def as_in(dtype: torch.dtype, numbers: np.ndarray) -> np.ndarray:
+    """The numbers, those beyond the range of `dtype` infinite, as in its arithmetic: torch refuses them."""
+    return np.where(np.abs(numbers) > torch.finfo(dtype).max, np.copysign(np.inf, numbers), numbers)
 
 
 def power(base: Scalars, exponent: Scalars) -> Scalars:

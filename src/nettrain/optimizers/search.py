@@ -78,8 +78,10 @@ class Genetic(Search):
     The next generation is the `elites` best individuals and, for each other place, a child of two parents a and b that
     each won a tournament:  x = a + u (b - a) with u_i uniform in [-alpha, 1 + alpha] (BLX-alpha; Eshelman and Schaffer,
     1993) with probability `crossover`, else x = a;  then x <- x + sigma exp(tau z0) m z, where z0 and z are standard
-    normal and m picks each gene with probability `mutation`. From the share r of children that are better than their
-    parent a, sigma adapts by the 1/5 success rule, sigma <- sigma exp(tau (r - 1/5) / (1 - 1/5)) (Rechenberg, 1973).
+    normal and m picks each gene with probability `mutation`. By default that is a tenth of the P genes, or one where
+    there are fewer than ten: with less, most children would only be mixtures of their parents. From the share r of
+    children that are better than their parent a, sigma adapts by the 1/5 success rule,
+    sigma <- sigma exp(tau (r - 1/5) / (1 - 1/5)) (Rechenberg, 1973).
     """
 
     name: str = "genetic"
@@ -88,7 +90,9 @@ class Genetic(Search):
     tournament: int = option(5, "individuals that compete to become a parent (tournament)", minimum=1)
     crossover: float = option(0.9, "probability that a child has two parents", minimum=0, maximum=1)
     blend: float = option(0.1, "how far beyond its parents a child's gene may lie (alpha)", minimum=0)
-    mutation: float = option(0.1, "probability that a gene mutates", minimum=0, maximum=1)
+    mutation: float | None = option(
+        None, "probability that a gene mutates; null: 0.1, but at least 1 / P for P weights", minimum=0, maximum=1
+    )
     scale: float = option(0.3, "sigma of the first generation, relative to the spread of w0", above=0)
     adaptation: float = option(0.2, "how fast sigma adapts (tau)", minimum=0)
 
@@ -110,7 +114,8 @@ class Genetic(Search):
         crossed = uniform(w, rng, children, 1) < self.crossover
         born = torch.where(crossed, torch.lerp(points[a], points[b], u), points[a])
         length = sigma * (self.adaptation * normal(w, rng, children, 1)).exp()
-        mutated = uniform(w, rng, children, size) < self.mutation
+        mutation = max(0.1, 1 / size) if self.mutation is None else self.mutation
+        mutated = uniform(w, rng, children, size) < mutation
         born += length * mutated * normal(w, rng, children, size)
         born_values = evaluate(problem, born)
 

@@ -55,12 +55,12 @@ def identity(x: Tensor) -> Tensor:
 
 @activation(backward=lambda d, x, y: torch.zeros_like(d))
 def step(x: Tensor) -> Tensor:
-    """f(x) = 1 for x >= 0, else 0 (Heaviside, f(0) = 1); f'(x) = 0 everywhere.
+    """f(x) = 1 for x > 0, else 0 (Heaviside, f(0) = 0); f'(x) = 0 everywhere.
 
     The derivative is 0 for x != 0 and does not exist at 0, where 0 is used: no gradient passes a step unit, so a
     gradient optimizer trains only the layers behind the last one.
     """
-    return torch.where(x.isnan(), x, (x >= 0).to(x.dtype))
+    return torch.where(x.isnan(), x, (x > 0).to(x.dtype))
 
 
 @activation(backward=lambda d, x, y: _aten.sigmoid_backward(d, y))

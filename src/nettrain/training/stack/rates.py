@@ -10,6 +10,7 @@ from nettrain.random import Noise
 from nettrain.training.stack.stack import Stack
 
 
+@np.errstate(over="ignore", invalid="ignore")  # whoever asks for such a rate will see the run diverge
 def learning_rates(stack: Stack, epoch: int) -> np.ndarray:
     """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch, dtype=float)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nettrain.optimizers.numerics import as_in
 from nettrain.optimizers.rules import Coefficients, Rule, State
 from nettrain.training.stack.rows import take
 
@@ -30,6 +31,7 @@ class RuleGroup:
     def kind(self) -> tuple[Any, ...]:
         return kind(self.first)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and the run diverges
     def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
 
@@ -47,7 +49,7 @@ class RuleGroup:
         """The rule's scalars for each of the updates, numbers for one run, and for a stack tensors (rows, 1)."""
         names, table = self.table(t, lr)
         if table.ndim == 2:
-            return [dict(zip(names, update, strict=True)) for update in table.tolist()]
+            return [dict(zip(names, update, strict=True)) for update in as_in(dtype, table).tolist()]
         columns = torch.as_tensor(table, dtype=dtype).to(device).movedim(-1, 1).unsqueeze(-1)
         return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
 
