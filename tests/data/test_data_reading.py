@@ -318,7 +318,7 @@ def test_rows_without_a_target_keep_their_numbers_in_messages(tmp_path):
         ("t.csv.bz2", bz2.compress(TEXT.encode()), {}),
         ("t.tsv.xz", lzma.compress(TEXT.replace(",", "\t").encode()), {}),
         ("t.txt.zst", pyarrow.compress(TEXT.encode(), codec="zstd", asbytes=True), {}),
-        ("t.data.gz", gzip.compress(TEXT.partition("\n")[2].encode()), {"header": False}),
+        ("t.data.gz", gzip.compress(TEXT.partition("\n")[2].encode(), mtime=0), {"header": False}),
     ],
 )
 def test_files_are_read_as_people_have_them(tmp_path, name, content, options):
