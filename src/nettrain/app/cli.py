@@ -119,6 +119,7 @@ def _job(composed: DictConfig) -> float | None:
         sys.exit(code)
     if composed.resume is not None:
         discard(folder)  # the run has its own
+        sweep.add_resumed(outcome.folder)
     if outcome.signal is not None and workers.is_worker():
         return math.nan  # whoever started it ends the sweep
     if outcome.signal is not None and (sweeping or outcome.status == "interrupted"):

@@ -119,7 +119,7 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     One without a checkpoint begins anew; one that has ended gets its figures if it was killed before it had them.
     Raises `DataError` if the file with its data is not what it was.
     """
-    resumed = match.begun and any((job.folder / "checkpoints").glob("*.pt"))
+    resumed = job.resumed or (match.begun and any((job.folder / "checkpoints").glob("*.pt")))
     if resumed or match.ended:
         dataset, trained = job.config.data, recorded_environment(job.folder).get("file_hash")
         require_same_data(job.folder, dataset.source, trained, dataset.file_hash())

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ from omegaconf import DictConfig
 
 from nettrain.app.jobs.folder import discard
 from nettrain.app.sweep import workers
-from nettrain.errors import Mistake, StorageError
+from nettrain.errors import CheckpointError, Mistake, StorageError
 from nettrain.report.console import leaderboard
 from nettrain.results.comparison import Comparison
-from nettrain.results.sweep_folder import read_results, write_results
+from nettrain.results.sweep_folder import read_result, read_results, write_results
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
 
 _folder: Path | None = None  # of the sweep that this process runs
 _drawn = False  # whether its report is to be drawn
 _open = ExitStack()  # its lock, and what becomes of signals, until it ends
+_resumed: list[Path] = []  # the folders, elsewhere, of runs with which it goes on
 _failures: list[int] = []  # the exit codes of its runs that have failed: on a full disk none can be noted
 
 
@@ -53,6 +55,7 @@ class SweepFolder(Callback):
             sys.exit(mistake.exit_code)  # Hydra would turn an exception into a warning
         _folder, _drawn = folder, config.figures != "never"
         _failures.clear()
+        _resumed.clear()
         if "joblib" in config.hydra.launcher._target_:
             _open.enter_context(workers.passing_signals_on())
 
@@ -70,6 +73,11 @@ def underway() -> Path | None:
 def add_failure(code: int) -> None:
     """Remember that a run of the sweep has failed with this exit code."""
     _failures.append(code)
+
+
+def add_resumed(folder: Path) -> None:
+    """Remember that the sweep goes on with the run in this folder."""
+    _resumed.append(folder)
 
 
 def add_failures(returns: Iterable[JobReturn]) -> None:
@@ -98,6 +106,11 @@ def _write_results(folder: Path) -> list[int]:
         codes.append(mistake.exit_code)
 
     runs = read_results(folder, tell)
+    for other in _resumed:
+        try:
+            runs.append(replace(read_result(other), name=str(other), overrides={"resume": str(other)}))
+        except CheckpointError as error:
+            tell(error)
     if not runs:
         return codes
     codes += [run.summary.get("exit_code", 0) for run in runs]
