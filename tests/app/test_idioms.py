@@ -97,6 +97,24 @@ def test_paths_are_those_of_where_they_were_typed(command, tmp_path):
     assert nettrain.Run(tmp_path / "run").summary["epochs"] == 2
 
 
+def test_a_relative_path_in_a_run_s_config_is_that_of_where_it_was_typed(command, tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    csv = ["data=csv", "data.path=t.csv", "data.target=y", "quiet=true", "epochs=1", "figures=never"]
+    assert command(*csv, "hydra.run.dir=run").code == 0
+    config = tmp_path / "run" / ".hydra" / "config.yaml"
+    earlier = config.read_text().replace(f"{tmp_path}/t.csv", "t.csv")  # as earlier versions have written it
+    monkeypatch.chdir("/")
+    for arguments in (
+        [f"resume={tmp_path}/run", "epochs=3"],
+        [*("--config-dir", str(config.parent), "--config-name", "config", f"hydra.run.dir={tmp_path}/again")],
+    ):
+        config.write_text(earlier)
+        assert nettrain.Run(tmp_path / "run").data.table.source == f"{tmp_path}/t.csv"
+        ended = command(*arguments)
+        assert ended.code == 0, ended.err
+    assert nettrain.Run(tmp_path / "again").config.data.path == f"{tmp_path}/t.csv"
+
+
 def test_an_interrupted_run_says_how_to_continue_and_what_it_has_reached(tmp_path):
     code = """
 import os, signal, sys

@@ -37,10 +37,15 @@ def to_config(composed: DictConfig) -> Config:
 
 def place_paths(composed: DictConfig, folder: Path) -> None:
     """Make the relative paths of a composed config those of files below `folder`."""
-    for key, fields in known_options().items():
-        is_path = any(field.metadata["is_path"] for field in fields.values())
-        if is_path and isinstance(path := OmegaConf.select(composed, key, throw_on_missing=False), str):
-            OmegaConf.update(composed, key, str(folder / Path(path).expanduser()))
+    for key in relative_paths(composed):
+        OmegaConf.update(composed, key, str(folder / OmegaConf.select(composed, key)))
+
+
+def relative_paths(composed: DictConfig) -> list[str]:
+    """The keys of a composed config that hold a relative path."""
+    keys = [key for key, fields in known_options().items() if any(f.metadata["is_path"] for f in fields.values())]
+    paths = {key: OmegaConf.select(composed, key, throw_on_missing=False) for key in keys}
+    return [key for key, path in paths.items() if isinstance(path, str) and not Path(path).expanduser().is_absolute()]
 
 
 def load_config(container: dict[str, Any]) -> Config:

@@ -1,5 +1,6 @@
 """A run's folder, read back: its config, its numbers, its model, and what the model predicts."""
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from nettrain import data
-from nettrain.config.build import build_model, choose_head, load_config
+from nettrain.config.build import build_model, choose_head, load_config, place_paths, relative_paths
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder, Table
 from nettrain.data.memory import enough_memory
@@ -227,7 +228,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     container = read_yaml(path)
     if not isinstance(container, dict):
         raise CheckpointError(f"{path}: not the config of a run.")
-    return container
+    config = OmegaConf.create(container)
+    if not relative_paths(config):
+        return container
+    return _placed(config, folder / ".hydra" / "hydra.yaml")
+
+
+def _placed(config: DictConfig, settings: Path) -> dict[str, Any]:
+    """The config of an earlier version, in which paths are those of the working directory that Hydra has noted."""
+    hydra: Any = read_yaml(settings, interpolations=True) if settings.is_file() else None
+    with suppress(KeyError, TypeError):  # it has not
+        place_paths(config, Path(hydra["hydra"]["runtime"]["cwd"]))
+    return OmegaConf.to_container(config)  # type: ignore[return-value]
 
 
 def _not_finite(table: Table, finite: Tensor, consequence: str) -> str:

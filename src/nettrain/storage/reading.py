@@ -59,10 +59,10 @@ def read_json(path: Path) -> Any:
     return _require_plain(content, path)
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, interpolations: bool = False) -> Any:
     """The plain value of a YAML file as OmegaConf reads it. Raises `CheckpointError` for everything else.
 
-    There may be neither aliases nor tags nor interpolations in it: nettrain writes none.
+    There may be neither aliases nor tags in it: nettrain writes none. With `interpolations` some may be in it.
     """
     text = read_text(path)
     try:
@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> Any:
         content = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: not valid YAML.") from error
-    return _require_plain(content, path)
+    return _require_plain(content, path, interpolations)
 
 
 class _Strange(yaml.YAMLError):
@@ -123,7 +123,7 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-def _require_plain(content: Any, path: Path) -> Any:
+def _require_plain(content: Any, path: Path, interpolations: bool = False) -> Any:
     """The content, if it is made of plain containers, texts and numbers that are not too large or too deep."""
     level, depth = [content], 0
     while level:
@@ -133,7 +133,7 @@ def _require_plain(content: Any, path: Path) -> Any:
                 deeper += value.values()
             elif isinstance(value, list):
                 deeper += value
-            elif not _is_plain(value):
+            elif not _is_plain(value) and not (interpolations and isinstance(value, str)):
                 raise CheckpointError(f"{path}: damaged: {shown(value)} is not what nettrain writes.")
         level, depth = deeper, depth + 1
         if depth > DEEPEST:
