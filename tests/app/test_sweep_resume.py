@@ -34,6 +34,22 @@ def test_a_sweep_goes_on_with_several_runs(command, begun, launcher):
     assert {"a", "b", "c"} <= {line[0] for line in lines}
 
 
+def test_a_schedule_that_is_stretched_over_more_epochs_says_so(command, tmp_path):
+    begin = ["data=iris", *QUIET, "optimizer.lr=0.01", "epochs=4"]
+    for schedule, said in {"cosine": True, "one_cycle": True, "step": False, "plateau": False}.items():
+        assert command(*begin, f"schedule={schedule}", f"hydra.run.dir={schedule}").code == 0
+        ended = command(f"resume={schedule}", "epochs=4")
+        assert (ended.code, ended.err) == (0, "")
+        ended = command(f"resume={schedule}", "epochs=8")
+        rates = nettrain.Run(tmp_path / schedule).metrics["lr"].tolist()
+        assert (rates[4] > 3 * rates[3]) == said
+        assert ended.err.startswith(f"nettrain: {schedule}: schedule={schedule} now has its end after 8 epochs") == said
+    assert command("resume=cosine", "epochs=9").err == (
+        "nettrain: cosine: schedule=cosine now has its end after 9 epochs: the learning rate goes on from 0.00047 instead "
+        "of 2.4e-05 (epochs was 8).\n"
+    )
+
+
 def test_what_stands_in_the_way_of_going_on_is_said(command, begun):
     ended = command("-m", "resume=a,nowhere", "epochs=3", *QUIET, "hydra.sweep.dir=sweep")
     assert (ended.code, ended.err) == (5, "nettrain: nowhere: no run is there (it has no .hydra/config.yaml).\n")

@@ -19,6 +19,7 @@ from nettrain.app.jobs.resume import (
     last_checkpoint,
     require_same_data,
     resumed_config,
+    warn_of_schedule,
 )
 from nettrain.config.build import to_config
 from nettrain.config.schema import Config
@@ -202,6 +203,8 @@ def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
     checkpoint = last_checkpoint(run) if job.resumed else None
     if checkpoint and checkpoint.get("status") == "diverged":
         raise ConfigError(f"resume={job.folder}: the run has diverged and its weights are not finite; start a new run.")
+    if checkpoint:
+        warn_of_schedule(run, checkpoint)
     return Start(run, checkpoint)
 
 

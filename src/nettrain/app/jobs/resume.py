@@ -1,9 +1,11 @@
 """Going on with a run from its last checkpoint, and running a saved config again."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import load_config, saved_container
@@ -102,6 +104,23 @@ def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
     require_same_data(run.folder, run.data.table.source, last["data"], run.data.digest)
     require_of_run(last, run, path)
     return last
+
+
+def warn_of_schedule(run: PreparedRun, checkpoint: dict[str, Any]) -> None:
+    """Say so if the schedule, which knows the length of the run, goes on at another learning rate than it had."""
+    per_epoch, last = run.updates_per_epoch, checkpoint["epoch"] * run.updates_per_epoch + checkpoint["batch"] - 1
+    epochs = checkpoint["config"].get("epochs")
+    if last < 0 or not isinstance(epochs, int) or epochs == run.config.epochs:
+        return
+    schedule, t = run.config.schedule, np.array([float(last)])
+    before, now = (
+        run.lr * float(schedule.lr_factors(t, per_epoch, per_epoch * n)[0]) for n in (epochs, run.config.epochs)
+    )
+    if not math.isclose(before, now, rel_tol=0.01, abs_tol=1e-12):
+        warn(
+            f"{run.folder}: schedule={schedule.name} now has its end after {run.config.epochs} epochs: the learning rate "
+            f"goes on from {now:.2g} instead of {before:.2g} (epochs was {epochs})."
+        )
 
 
 def require_same_data(folder: Path, source: str, trained: str | None, present: str | None) -> None:
