@@ -45,7 +45,8 @@ def test_a_schedule_that_is_stretched_over_more_epochs_says_so(command, tmp_path
         assert (rates[4] > 3 * rates[3]) == said
         assert ended.err.startswith(f"nettrain: {schedule}: schedule={schedule} now has its end after 8 epochs") == said
     assert command("resume=cosine", "epochs=9").err == (
-        "nettrain: cosine: schedule=cosine now has its end after 9 epochs: the learning rate goes on from 0.00047 instead "
+        "nettrain: cosine: schedule=cosine now has its end after 9 epochs: the learning rate goes on from 0.00047 "
+        "instead "
         "of 2.4e-05 (epochs was 8).\n"
     )
 
