@@ -24,7 +24,8 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
     ["nettrain.objective"],
     ["nettrain.data", "nettrain.parts", "nettrain.optimizers", "nettrain.storage"],
     ["nettrain.problem", "nettrain.registry", "nettrain.random", "nettrain.vector", "nettrain.compiler"],
-    ["nettrain.errors", "nettrain.figures", "nettrain.profile", "nettrain.terminal", "nettrain.wording"],
+    ["nettrain.figures", "nettrain.profile", "nettrain.terminal", "nettrain.wording"],
+    ["nettrain.errors"],
 ]
 DEPTHS = {room: depth for depth, rooms in enumerate(ROOMS) for room in rooms}
 ALONE = ("nettrain.compiler", "nettrain.figures")  # rooms that know nothing else of nettrain

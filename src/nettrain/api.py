@@ -15,7 +15,7 @@ from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
 from nettrain.config.explain import explain
-from nettrain.config.overrides import for_hydra, overrides_of, with_module
+from nettrain.config.overrides import for_hydra, overrides_of, with_module, with_own_parts
 from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, Mistake
 from nettrain.report import html
@@ -96,7 +96,7 @@ def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Pa
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
     """
     register()
-    overrides = for_hydra(_overrides(config))
+    overrides = for_hydra(with_own_parts(_overrides(config)))
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             composed = compose("train", with_module(with_resumed_parts(overrides)), return_hydra_config=True)

@@ -1,6 +1,8 @@
 """What can go wrong by somebody's mistake: one sentence for the reader, one exit code for the shell."""
 
 import re
+import traceback
+from pathlib import Path
 
 
 class Mistake(Exception):
@@ -13,6 +15,14 @@ class ConfigError(Mistake):
     """The command line or a config file asks for something that cannot be done."""
 
     exit_code = 2
+
+
+class UserCodeError(ConfigError):
+    """A user's own code, such as a part, has failed; `traceback` shows where, without nettrain's frames."""
+
+    def __init__(self, message: str, error: BaseException) -> None:
+        super().__init__(f"{message}: {type(error).__name__}: {first_line(error)}.")
+        self.traceback = _of_user(error)
 
 
 class DataError(Mistake):
@@ -45,6 +55,15 @@ class InUseError(Mistake):
 
 class Abandoned(Exception):
     """Work was left in the middle because a signal asked for the end; all is as it was before it began."""
+
+
+def _of_user(error: BaseException) -> str:
+    """The traceback of an error from the first line of code on that is neither nettrain's nor the import system's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    skipped = (str(Path(__file__).parent), "<frozen importlib")
+    first = next((i for i, frame in enumerate(frames) if not frame.filename.startswith(skipped)), len(frames))
+    lines = traceback.format_list(frames[first:]) + traceback.format_exception_only(error)
+    return "Traceback (most recent call last):\n" + "".join(lines)
 
 
 def first_line(error: BaseException) -> str:

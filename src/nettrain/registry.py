@@ -1,12 +1,13 @@
 """Parts are dataclasses with a `name`; `option(...)` is a field that carries its help, its range and its scope."""
 
+import copy
 import dataclasses
 import inspect
 import math
 import operator
 from collections.abc import Iterable
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from nettrain.errors import ConfigError
 
@@ -59,12 +60,22 @@ def option(
 def options(part: type, prefix: str = "") -> dict[str, dataclasses.Field]:
     """The fields of a dataclass, and of those inside it, by their dotted keys; its `name` is none of them."""
     fields: dict[str, dataclasses.Field] = {}
-    for field in dataclasses.fields(part):
+    for field in map(partial(_described, part), dataclasses.fields(part)):
         if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             fields |= options(field.type, f"{prefix}{field.name}.")
         elif field.name != "name":
             fields[prefix + field.name] = field
     return fields
+
+
+def _described(part: type, field: dataclasses.Field) -> dataclasses.Field:
+    """The field as `option` makes it, where it was written in another way."""
+    if "scope" in field.metadata and not isinstance(field.type, str):
+        return field
+    described = option(field.default, "") if "scope" not in field.metadata else copy.copy(field)
+    described.name, described.default_factory = field.name, field.default_factory
+    described.type = get_type_hints(part)[field.name] if isinstance(field.type, str) else field.type
+    return described
 
 
 def values_of(part: Any) -> dict[str, Any]:
@@ -102,19 +113,20 @@ def named_parts(classes: Iterable[type]) -> dict[str, type]:
     for part in classes:
         if inspect.isabstract(part) or (name := str(getattr(part, "name", ""))) == "":
             continue
-        where = f"{part.__module__}.{part.__qualname__}"
+        where = f"{inspect.getfile(part)}: {part.__qualname__}" if not is_ours(part) else part.__qualname__
         if not {"__dataclass_fields__", "name"} <= vars(part).keys():
             raise ConfigError(
                 f"{where}: a part is a dataclass with a name; put @dataclass above the class, and a field such as "
                 f'name: str = "{part.__name__.lower()}" into it.'
             )
-        if name in parts and _is_ours(parts[name]):
+        if name in parts and is_ours(parts[name]):
             raise ConfigError(f"{where}: the name {name} is that of a part of nettrain; choose another one.")
         parts[name] = part
     return parts
 
 
-def _is_ours(part: type) -> bool:
+def is_ours(part: type) -> bool:
+    """Whether a part lies in nettrain itself."""
     return part.__module__.partition(".")[0] == "nettrain"
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from nettrain.errors import UserCodeError
+
 _CODES = {"bold": 1, "red": 31, "green": 32}
 
 
@@ -83,6 +85,13 @@ def say(line: str) -> None:
 def warn(sentence: str) -> None:
     """Print to stderr what a user should know: a mistake, or something that was done differently."""
     print(f"nettrain: {sentence}", file=Output(sys.stderr), flush=True)
+
+
+def tell(error: Exception, line: str | None = None) -> None:
+    """Print an error's sentence, or a line instead of it, to stderr; before it the traceback of a user's own code."""
+    if isinstance(error, UserCodeError):
+        print(error.traceback, end="", file=Output(sys.stderr))
+    warn(line or str(error))
 
 
 def painted(text: str, style: str) -> str:

@@ -24,11 +24,11 @@ from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
 from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
-from nettrain.config.overrides import for_hydra, with_module
+from nettrain.config.overrides import for_hydra, with_module, with_own_parts
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.storage.atomic import storage_error
-from nettrain.terminal import warn
+from nettrain.terminal import tell, warn
 
 _SWEEP = "the sweep was interrupted"
 DIVERGED = 4  # the exit code of a run whose loss is no longer finite
@@ -43,12 +43,14 @@ def main() -> None:
         register()
         if "--version" in sys.argv:
             print(f"nettrain {nettrain.__version__}")
-        elif {"--help", "-h"} & set(sys.argv):
-            print(help_text(sys.argv[1:]))
         else:
-            sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(sys.argv[1:]))))
-            with hydra_defaults():
-                _run_hydra()
+            arguments = with_own_parts(sys.argv[1:])
+            if {"--help", "-h"} & set(arguments):
+                print(help_text(arguments))
+            else:
+                sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(arguments))))
+                with hydra_defaults():
+                    _run_hydra()
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error))
     except Mistake as mistake:  # of a whole sweep
@@ -83,7 +85,7 @@ def _run_hydra(tries: int = 10) -> None:
 
 def _tell(mistake: Mistake) -> int:
     """Print a mistake's sentence; the exit code that it calls for."""
-    warn(str(mistake))
+    tell(mistake)
     return mistake.exit_code
 
 

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from nettrain.config.overrides import config_options, with_module
 from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
-from nettrain.registry import allowed
+from nettrain.registry import allowed, is_ours
 
 _USAGE = """usage: nettrain [key=value ...] [group=name ...]        train one run
        nettrain -m key=v1,v2 group=a,b seed=range(5)   train a sweep: all combinations
@@ -54,15 +54,19 @@ def _composed(overrides: list[str], folders: list[Path]) -> tuple[dict[str, str]
 
 
 def _about(group: str, name: str, folders: list[Path]) -> str:
-    """What a choice is: the first comment of its yaml."""
-    path = next(path for folder in folders if (path := folder / group / f"{name}.yaml").is_file())
+    """What a choice is: the first comment of its yaml, or the first line of its docstring."""
+    path = next((path for folder in folders if (path := folder / group / f"{name}.yaml").is_file()), None)
+    if path is None:  # a part of the user's own without a file
+        documented = (parts(group)[name].__doc__ or "").strip().partition("\n")[0]
+        return "" if documented.startswith(f"{parts(group)[name].__name__}(") else documented  # dataclass's own
     comments = (line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
     return next((comment for comment in comments if not comment.startswith("@package")), "")
 
 
 def _options(group: str, folders: list[Path]) -> list[str]:
     paths = [(path, folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
-    return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in paths})
+    own = {name for name, part in parts(group).items() if not is_ours(part)} if group in GROUPS else set()
+    return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in paths} | own)
 
 
 def _lines(part: Any, values: dict[str, Any], prefix: str) -> list[str]:

@@ -16,7 +16,7 @@ from nettrain.figures import process
 from nettrain.report.write import report_folders
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_file
-from nettrain.terminal import say, warn
+from nettrain.terminal import say, tell
 
 Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
 
@@ -109,7 +109,7 @@ def _call(
                 raise ConfigError(f"{key}: a value is required, {key}=...")
         command(settings, others)
     except Mistake as mistake:
-        warn(str(mistake))
+        tell(mistake)
         sys.exit(mistake.exit_code)
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
+from nettrain.config.own_parts import load_parts
 from nettrain.config.schema import GROUPS, Config, known_options, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
@@ -21,7 +22,16 @@ from nettrain.vector import trainable
 
 
 def to_config(composed: DictConfig) -> Config:
-    """A composed config as checked objects. Raises `ConfigError` for a value that is missing or out of range."""
+    """A composed config as checked objects; parts of the user's own are imported.
+
+    Raises `ConfigError` for a value that is missing or out of range, and `UserCodeError` for a part that cannot be
+    imported.
+    """
+    load_parts(composed.get("parts") or [])
+    return _objects(composed)
+
+
+def _objects(composed: DictConfig) -> Config:
     _give_schemas(composed)
     try:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
@@ -49,13 +59,13 @@ def relative_paths(composed: DictConfig) -> list[str]:
 
 
 def load_config(container: dict[str, Any]) -> Config:
-    """The objects of a config that was saved as plain containers."""
+    """The objects of a config that was saved as plain containers; nothing is imported for it."""
     settings = {key: value for key, value in container.items() if key not in GROUPS}
     root = OmegaConf.merge(OmegaConf.structured(Config), settings)
     assert isinstance(root, DictConfig)
     for group in GROUPS:
         root[group] = container.get(group, {})
-    return to_config(root)
+    return _objects(root)
 
 
 def _give_schemas(composed: DictConfig) -> None:
@@ -95,7 +105,9 @@ def _saved(value: Any, field: dataclasses.Field | None = None) -> Any:
     if field is not None and not field.metadata.get("saved", True):
         return field.default
     if field is not None and field.metadata.get("is_path", False):
-        return str(Path(value).expanduser().absolute())
+        paths = value if isinstance(value, list) else [value]  # of a list's elements some may be names of modules
+        placed = [str(Path(p).expanduser().absolute()) if p is value or p.endswith(".py") else p for p in paths]
+        return placed if isinstance(value, list) else placed[0]
     return value
 
 

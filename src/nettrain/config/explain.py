@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from nettrain.config.schema import known_keys, text_keys
+from nettrain.config.schema import GROUPS, known_keys, text_keys
 from nettrain.errors import ConfigError
 from nettrain.wording import joined
 
@@ -57,6 +57,8 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = error.options or ()
         hint = _hint(name, options)
+        if hint == "." and group in GROUPS:
+            hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
         return ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and where and cause.key == "experiment":
         return ConfigError(f"{setter}{_NO_PACKAGE}")

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nettrain.config.explain import nearest_key
+from nettrain.config.own_parts import in_folder, load_parts
 from nettrain.config.schema import config_folder, known_keys, text_keys
 from nettrain.errors import ConfigError
 
@@ -102,6 +103,20 @@ def _experiment(argument: str, folders: Sequence[Path]) -> str:
         return argument
     folder = next(folder for folder in folders if folder in paths[0].parents)
     return match[1] + paths[0].relative_to(folder / "experiment").with_suffix("").as_posix()
+
+
+def with_own_parts(arguments: Sequence[str]) -> list[str]:
+    """Import the parts that `parts=[...]` names, and parts.py in the folder of --config-dir; the overrides with both.
+
+    Raises as `load_parts` does.
+    """
+    typed = [argument for argument in arguments if argument.startswith("parts=")]
+    listed = [text.strip(" '\"") for argument in typed for text in _split(argument.partition("=")[2].strip("[]"))]
+    files = [str(Path(source).expanduser().absolute()) if source.endswith(".py") else source for source in listed]
+    sources = [*in_folder(config_options(arguments)[0]), *filter(None, files)]
+    load_parts(sources)
+    rest = [argument for argument in arguments if argument not in typed]
+    return [*rest, f"parts={_text(sources)}"] if sources else rest
 
 
 def with_module(overrides: list[str]) -> list[str]:

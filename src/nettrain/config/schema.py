@@ -21,7 +21,7 @@ from nettrain.parts.activations import ACTIVATIONS
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import Model
 from nettrain.parts.schedules import Schedule
-from nettrain.registry import named_parts, option, options, subclasses
+from nettrain.registry import is_ours, named_parts, option, options, subclasses
 
 GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
     "data": (Dataset,),
@@ -51,32 +51,41 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
 
 
+@cache
 def parts(group: str) -> dict[str, type]:
-    """The parts of a group by name, as dataclasses; an activation's has the keyword arguments of its function."""
+    """The parts of a group by name, as dataclasses; an activation's has the keyword arguments of its function.
+
+    Those of a user's own are among them once `register` has been called after they were imported.
+    """
     if group == "activation":
         return {name: _schema(function) for name, function in ACTIVATIONS.items()}
-    return _parts(tuple(subclasses(*GROUPS[group])))
-
-
-@cache
-def _parts(classes: tuple[type, ...]) -> dict[str, type]:
-    return named_parts(classes)
+    return named_parts(subclasses(*GROUPS[group]))
 
 
 @cache
 def _schema(function: Callable[..., Any]) -> type:
     arguments = list(inspect.signature(function).parameters.values())[1:]
     fields = [(a.name, a.annotation, option(a.default, f"{a.name} in the formula")) for a in arguments]
-    return dataclasses.make_dataclass(function.__name__, [("name", str, function.__name__), *fields])
+    made = dataclasses.make_dataclass(function.__name__, [("name", str, function.__name__), *fields])
+    made.__module__, made.__doc__ = function.__module__, function.__doc__
+    return made
 
 
 def register() -> None:
-    """Put the schema of the root and of every part into Hydra's store, the parts under `schema/<group>/<name>`."""
+    """Take notice of all parts that have been imported, and put their schemas into Hydra's store.
+
+    They lie under `schema/<group>/<name>`, and those of a user's own under `<group>/<name>`, too, so that no yaml is
+    needed. Raises `ConfigError` for a class of a user's that is not what a part has to be.
+    """
+    for known in (parts, known_options, text_keys):
+        known.cache_clear()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group in GROUPS:
         for name, part in parts(group).items():
             store.store(group=f"schema/{group}", name=name, node=part)
+            if not is_ours(part):
+                store.store(group=group, name=name, node=part)
 
 
 @contextmanager
@@ -93,20 +102,17 @@ def hydra_defaults() -> Iterator[None]:
         store.store(group="hydra", name="config", node=HydraConf(), provider="hydra")
 
 
+@cache
 def known_options() -> dict[str, dict[str, dataclasses.Field]]:
     """Every key that some choice of parts has, with dots: its field in each part that has it, by the part's name.
 
     The name is empty for the root keys.
     """
-    return _known_options(tuple((group, name, part) for group in GROUPS for name, part in parts(group).items()))
-
-
-@cache
-def _known_options(every_part: tuple[tuple[str, str, type], ...]) -> dict[str, dict[str, dataclasses.Field]]:
     known = {key: {"": field} for key, field in options(Settings).items()}
-    for group, name, part in every_part:
-        for key, field in options(part, f"{group}.").items():
-            known.setdefault(key, {})[name] = field
+    for group in GROUPS:
+        for name, part in parts(group).items():
+            for key, field in options(part, f"{group}.").items():
+                known.setdefault(key, {})[name] = field
     return known
 
 
@@ -116,6 +122,7 @@ def known_keys() -> dict[str, list[str]]:
     return {**{key: [name for name in fields if name] for key, fields in known_options().items()}, **keys}
 
 
+@cache
 def text_keys() -> dict[str, type]:
     """The keys that hold a text of a person's choice (`str`), or a list of such texts (`list`)."""
     kinds: dict[str, type] = {}

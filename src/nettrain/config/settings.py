@@ -129,6 +129,9 @@ class Settings:
         per_row=True,
         saved=False,
     )
+    parts: list[str] = option(
+        [], "parts of your own: modules, by name, or files, such as parts.py, by their path", "launch", is_path=True
+    )
     profile: bool = option(
         False, "show where the time goes, and write a trace of some updates to profile.json", "launch"
     )

@@ -5,6 +5,7 @@ mathematical one does not exist, the docstring says which value stands in for it
 of its backward pass, which spares autograd's bookkeeping; one without it is differentiated by autograd.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ def activation(
     known = ACTIVATIONS.get(function.__name__)
     if known is not None and known.__module__ == __name__:
         raise ConfigError(
-            f"{function.__module__}.{function.__name__}: the name is that of an activation of nettrain; choose another."
+            f"{inspect.getfile(function)}: {function.__name__}: the name is that of an activation of nettrain; "
+            "choose another."
         )
     if backward is not None:
         function.backward = backward  # type: ignore[attr-defined]

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from nettrain import data
 from nettrain.config.build import build_model, choose_head, load_config, place_paths, relative_paths
+from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder, Table
 from nettrain.data.memory import enough_memory
@@ -114,14 +115,28 @@ class RunFolder:
             raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
         return model.eval()
 
+    @cached_property
+    def part_sources(self) -> list[str]:
+        """The modules and files with parts of the user's own that the run needs: its copies of files, if it has any."""
+        listed = self.config.get("parts") or []
+        if not isinstance(listed, list | ListConfig) or not all(isinstance(source, str) for source in listed):
+            raise CheckpointError(f"{self.folder}: damaged: the parts in its config are no list of texts.")
+        return saved_sources(self.folder / ".hydra", list(listed))
+
     def require_trust(self) -> None:
-        """Raise `ConfigError` if the model is code that is neither nettrain's nor torch's, and it is not trusted."""
+        """Raise `ConfigError` if the run needs code that is neither nettrain's nor torch's, and it is not trusted.
+
+        Parts of the user's own are imported.
+        """
         model = self._parts.model
         if isinstance(model, models.Module) and not model.from_torch and not self.trust:
-            raise ConfigError(
-                f"{self.folder}: its model is {model._target_}, code that belongs neither to nettrain nor to torch; if "
-                "you trust the folder's origin, use trust=true on the command line, Run(folder, trust=True) in Python."
-            )
+            raise self._distrust(f"its model is {model._target_}")
+
+    def _distrust(self, what: str) -> ConfigError:
+        return ConfigError(
+            f"{self.folder}: {what}, code that belongs neither to nettrain nor to torch; if you trust the folder's "
+            "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
+        )
 
     def predict(self, table: TableLike, strict: bool = False, **options: Any) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
@@ -199,6 +214,9 @@ class RunFolder:
 
     @cached_property
     def _parts(self) -> Config:
+        if self.part_sources and not self.trust:
+            raise self._distrust(f"it needs {', '.join(self.part_sources)}")
+        load_parts(self.part_sources)
         try:
             return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
         except (OmegaConfBaseException, AttributeError) as error:

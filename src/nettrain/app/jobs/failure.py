@@ -14,7 +14,7 @@ from nettrain.config.explain import explain
 from nettrain.errors import InUseError, Mistake, unexpected
 from nettrain.storage.atomic import replace_file, write_json
 from nettrain.storage.locks import locked
-from nettrain.terminal import warn
+from nettrain.terminal import tell
 
 TRACEBACK = "error.txt"
 
@@ -33,7 +33,7 @@ def fail(error: Exception, folder: Path, overrides: list[str] | None, holding: b
             with nullcontext() if holding else locked(folder):
                 _note(error, folder, overrides)
             line += "" if isinstance(error, Mistake) else f" (traceback: {folder / TRACEBACK})"
-    warn(line)
+    tell(error, line)
     return _exit_code(error)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from nettrain.config.own_parts import copies
 from nettrain.errors import ConfigError
 from nettrain.storage.atomic import remove_file, replace_file
 from nettrain.storage.locks import remove_empty
@@ -77,6 +78,12 @@ def save_config(folder: Path, config: str, hydra: dict[str, Any] | None) -> None
     if hydra is not None:
         replace_file(folder / ".hydra" / "hydra.yaml", yaml_text({"hydra": hydra}).encode(), durable=False)
         save_overrides(folder, hydra["overrides"]["task"])
+
+
+def save_parts(folder: Path, sources: Sequence[str]) -> None:
+    """Keep copies of the files with parts of the user's own, without which the run cannot be read."""
+    for name, content in copies(sources).items():
+        replace_file(folder / ".hydra" / name, content)
 
 
 def save_overrides(folder: Path, overrides: list[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from nettrain.app.jobs.failure import noting_failure
-from nettrain.app.jobs.folder import claim, clear, save_config
+from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
 from nettrain.app.jobs.folder_match import FolderMatch
 from nettrain.app.jobs.resume import (
     checkpoint_before,
@@ -212,6 +212,7 @@ def record_start(job: Job, start: Start) -> None:
     """Save the run's config: from here on there is a run."""
     if job.resumed:
         remove_file(job.folder / "summary.json")  # that of the end which is no longer its end
+    save_parts(job.folder, start.run.config.parts)
     save_config(job.folder, start.run.config_text, None if job.resumed else job.hydra)
 
 

@@ -33,6 +33,7 @@ def with_saved_config(arguments: list[str]) -> list[str]:
     run.require_trust()
     container: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
     container = {key: value for key, value in container.items() if key not in ("resume", "trust")}  # of older versions
+    container["parts"] = run.part_sources
     first = next((i for i, argument in enumerate(rest) if "=" in argument), len(rest))
     return [*rest[:first], *overrides_of(container), *rest[first:]]
 
@@ -42,7 +43,9 @@ def with_resumed_parts(arguments: list[str]) -> list[str]:
     folder = next((a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("resume=")), None)
     if folder is None or not (Path(folder) / ".hydra" / "config.yaml").is_file():
         return arguments
-    saved = RunFolder(folder).config
+    run = RunFolder(folder, trust="trust=true" in arguments)
+    run.require_trust()
+    saved = run.config
     asked = [argument.partition("=")[0] for argument in arguments]
     names = {group: OmegaConf.select(saved, f"{group}.name") for group in GROUPS if group not in asked}
     chosen = [f"{group}={name}" for group, name in names.items() if name in parts(group)]
