@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 
 from nettrain import figures
 from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
 from nettrain.config.explain import explain
-from nettrain.config.overrides import for_hydra, overrides_of, with_module, with_own_parts
+from nettrain.config.overrides import config_options, for_hydra, overrides_of, with_module, with_own_parts
 from nettrain.config.schema import config_folder, register
+from nettrain.data import Data, encode
+from nettrain.data.in_python import InPython, from_python
+from nettrain.data.sources import Frame
 from nettrain.errors import ConfigError, Mistake
 from nettrain.report import html
 from nettrain.report.pictures import Picture
@@ -84,19 +88,37 @@ class Sweep(SweepFolder):
         return html.fragment([html.leaderboard_section(self.comparison)])
 
 
-def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Path | None = None) -> Run:
+def train(
+    config: str | Sequence[str] | Mapping[str, Any] = (),
+    folder: str | Path | None = None,
+    *,
+    data: Any = None,
+    model: nn.Module | None = None,
+    config_dir: str | Path | None = None,
+) -> Run:
     """Train one run and return it: what the command line does, as a function.
 
     `config` are overrides as on the command line, `"optimizer=adam bs=8"` or `["optimizer=adam", "bs=8"]`, or a
     mapping, nested or with dots, `{"optimizer": "adam", "bs": 8, "optimizer.lr": 0.01}`, such as another run's
-    `config`.
+    `config`. `config_dir` is a folder of your own configs, and of a parts.py.
     `folder` is where the run writes; by default a new folder in `outputs`.
+    `data` is what is learnt, in the place of a data set's name: a DataFrame of pandas or polars or a data set of
+    Hugging Face's, of which `data.target` names the target; arrays or tensors `(x, y)` of shapes (n, D) and (n,), or a
+    `torch.utils.data.Dataset` of such samples; or a dictionary of these with the splits train, val and test.
+    `model` is a module that gives (n, outputs) for features (n, D); a copy of it is trained, `Run.model`.
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
     """
     register()
-    overrides = for_hydra(with_own_parts(_overrides(config)))
+    folder_of_configs = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    load = _Load(from_python(data)) if data is not None else None
+    for chosen in (override for override in _overrides(config) if load and override.startswith("data=")):
+        raise ConfigError(f"{chosen}: data were handed over in Python, too; leave out one of the two.")
+    typed = [*folder_of_configs, *_overrides(config), *(load.overrides if load else []), *_overrides_of_module(model)]
+    _, _, overrides = config_options(for_hydra(with_own_parts(typed)))
+    if config_dir is not None:
+        overrides.insert(0, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             composed = compose("train", with_module(with_resumed_parts(overrides)), return_hydra_config=True)
@@ -106,7 +128,7 @@ def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Pa
         made = missing(target)
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
-        outcome = train_run(composed, target, hydra_settings(hydra))
+        outcome = train_run(composed, target, hydra_settings(hydra), load, model)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from None  # Hydra's traceback is long and says nothing more
     except Mistake:
@@ -114,7 +136,41 @@ def train(config: str | Sequence[str] | Mapping[str, Any] = (), folder: str | Pa
         raise
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")
-    return Run(outcome.folder, trust=True)
+    return Run(outcome.folder, trust=True, loaded=load.loaded if load else None, module=model)
+
+
+class _Load:
+    """Reads data that were handed over in Python, in the place of `nettrain.data.load`; `loaded` are they "
+    "afterwards."""
+
+    def __init__(self, data: InPython) -> None:
+        self.data = data
+        self.loaded: Data | None = None
+
+    @property
+    def overrides(self) -> list[str]:
+        return ["data=frame", *([f"data.target={self.data.target}"] if self.data.target else [])]
+
+    def __call__(self, dataset: Any, seed: int) -> Data:
+        if not isinstance(dataset, Frame):
+            raise ConfigError(f"data={dataset.name}: the run has data of its own; leave out those in Python.")
+        if self.data.splits and dataset.drop_missing_target:
+            raise ConfigError(
+                "data.drop_missing_target=True: the splits that were handed over would lose rows; leave those "
+                "without a "
+                "target out of them."
+            )
+        self.loaded = encode(dataset, dataset.read(self.data.frame), seed, self.data.splits)
+        return self.loaded
+
+
+def _overrides_of_module(module: Any) -> list[str]:
+    """The overrides that stand for a model of Python's."""
+    if module is None:
+        return []
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"model: found a value of type {type(module).__name__}; it must be a torch.nn.Module.")
+    return [f"model._target_={type(module).__module__}.{type(module).__qualname__}"]
 
 
 def _overrides(config: Any) -> list[str]:

@@ -60,7 +60,11 @@ def test_the_help_lists_every_key_of_a_part(group, name):
 
 @pytest.mark.parametrize(("group", "name"), PARTS)
 def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
-    given = {"csv": ["data.path=a.csv", "data.target=y"], "module": ["model._target_=torch.nn.Linear"]}
+    given = {
+        "csv": ["data.path=a.csv", "data.target=y"],
+        "frame": ["data.target=y"],
+        "module": ["model._target_=torch.nn.Linear"],
+    }
     config = to_config(composed(*with_module([f"{group}={name}", *given.get(name, [])])))
     part = getattr(config, group)
     assert type(part) is parts(group)[name]

@@ -22,6 +22,7 @@ ALL = [
     sources.Moons,
     sources.Spirals,
     sources.Csv,
+    sources.Frame,
 ]
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 
@@ -103,7 +104,8 @@ def test_a_data_set_is_a_config_schema(source):
     config = OmegaConf.structured(source)
     assert config.name == source.name
     config.split_seed = 3
-    assert OmegaConf.to_object(OmegaConf.merge(config, {"path": "p", "target": "t"} if source is sources.Csv else {}))
+    needed = {sources.Csv: {"path": "p", "target": "t"}, sources.Frame: {"target": "t"}}
+    assert OmegaConf.to_object(OmegaConf.merge(config, needed.get(source, {})))
 
 
 def test_options_have_limits():

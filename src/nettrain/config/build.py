@@ -1,5 +1,6 @@
 """From a composed config to checked objects and back. Here `DictConfig` ends: the rest takes plain arguments."""
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,15 @@ def build_activation(chosen: Any) -> Activation:
     return Activation(chosen.name, tuple((k, v) for k, v in values_of(chosen).items() if k != "name"))
 
 
-def build_model(config: Config, encoder: Encoder, head: Head) -> nn.Module:
-    """The model for these features and this head; a foreign module is tried on a few rows."""
+def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module | None = None) -> nn.Module:
+    """The model for these features and this head, or a copy of `module`; a foreign one is tried on a few rows."""
     inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
+    model: nn.Module
     try:
-        model: nn.Module = config.model.build(inputs, outputs, build_activation(config.activation))
+        if module is not None:
+            model = copy.deepcopy(module)
+        else:
+            model = config.model.build(inputs, outputs, build_activation(config.activation))
     except (MemoryError, RuntimeError) as error:
         if "alloc" not in str(error):
             raise

@@ -55,12 +55,12 @@ def load(dataset: Dataset, seed: int) -> Data:
     return encode(dataset, dataset.load(), seed)
 
 
-def encode(dataset: Dataset, table: Table, seed: int) -> Data:
-    """`load` for a table that has been loaded."""
+def encode(dataset: Dataset, table: Table, seed: int, splits: dict[str, np.ndarray] | None = None) -> Data:
+    """`load` for a table that has been loaded, and perhaps split."""
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     with enough_memory(table.source):
-        splits = split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
+        splits = splits or split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
         table = with_positive(table, dataset.positive)
         assert table.target is not None
         encoder = Encoder.fit(table, splits["train"], dataset.standardize)

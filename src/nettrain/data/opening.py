@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame"
 
 
+def table_name(table: TableLike) -> str:
+    """What messages call a table."""
+    return str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"
+
+
 def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable:
     """The columns of a file or of a pandas DataFrame.
 
@@ -36,8 +41,8 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
     notes: list[str] = []
     index: Sequence[str] = ()
     typed_names = True  # by whoever made the table: they are no row of a file
+    source = table_name(table)
     if isinstance(table, str | os.PathLike):
-        source = str(table)
         suffix, data = files.read_file(Path(os.path.expanduser(table)), source)
         if suffix in files.PARQUET:
             names, columns, index = _parquet(data, source)
@@ -49,7 +54,6 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
             names, columns = text.columns(options.header)
             row_number, typed_names = lambda row: text.line_of(row + options.header), not options.header
     else:
-        source = "the DataFrame"
         names, columns, index = _dataframe(table)
     if not options.header and names == [str(i) for i in range(len(names))]:
         names = [str(i + 1) for i in range(len(names))]  # pandas counts from 0 what has no names

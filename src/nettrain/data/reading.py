@@ -1,12 +1,10 @@
 """`read_table`: a file of somebody's own as a `Table`."""
 
-import os
-
 import numpy as np
 
 from nettrain.data.columns import Column
 from nettrain.data.inference import infer, note_on_missing_words, notes_on_numbers, reason_to_leave_out
-from nettrain.data.opening import open_table
+from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
 from nettrain.data.table import Table
@@ -17,7 +15,7 @@ from nettrain.errors import DataError
 
 
 def read_table(
-    path: str | os.PathLike[str],
+    table: TableLike,
     target: str,
     task: str = "auto",
     categorical: list[str] | None = None,
@@ -25,7 +23,7 @@ def read_table(
     rows_per_class: int = 1,
     options: ReadOptions | None = None,
 ) -> Table:
-    """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file.
+    """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
     Each column but `target` is a feature: numbers if nearly all of its cells are, else categories, and categories
     in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same value in
@@ -38,8 +36,10 @@ def read_table(
     categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))
     for option, names in (("drop", drop), ("categorical", categorical)):
         if target in names:
-            raise DataError(f"{path}: data.{option} names the target {quoted(target)}; it is for the other columns.")
-    raw = open_table(path, options).without(drop)
+            raise DataError(
+                f"{table_name(table)}: data.{option} names the target {quoted(target)}; it is for the other columns."
+            )
+    raw = open_table(table, options).without(drop)
     raw.need(target, "which data.target names")
     if target in raw.repeated:
         raise DataError(
@@ -81,6 +81,6 @@ def read_table(
             f"{raw.source}: no column is left to predict {quoted(target)} from{why}; a table needs features."
         )
     units = {name: unit for name, unit in units.items() if unit}
-    table = Table(columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options)
-    notes += [*note_on_missing_words(read), *nearly_constant(table), *leaks(table)]
-    return table
+    read_in = Table(columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options)
+    notes += [*note_on_missing_words(read), *nearly_constant(read_in), *leaks(read_in)]
+    return read_in

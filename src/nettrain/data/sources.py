@@ -14,10 +14,12 @@ from nettrain.data import toys
 from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
 from nettrain.data.memory import enough_memory
+from nettrain.data.opening import TableLike
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import read_table
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
+from nettrain.errors import DataError
 from nettrain.registry import option
 
 
@@ -162,7 +164,28 @@ class Spirals(Dataset):
 
 
 @dataclass
-class Csv(ReadOptions, Dataset):
+class Tabular(ReadOptions, Dataset):
+    """A table of your own: which column is the target, and how the others are read."""
+
+    target: str = option(MISSING, "column to predict")
+    task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
+    categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
+    drop: list[str] = option([], "columns to ignore")
+
+    def read(self, table: TableLike) -> Table:
+        """The table in a file, or a pandas table, as the keys say."""
+        splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
+        with enough_memory(self.source):
+            return read_table(table, self.target, self.task, self.categorical, self.drop, splits, self.read_options)
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How the table is read."""
+        return ReadOptions(**{field.name: getattr(self, field.name) for field in fields(ReadOptions)})
+
+
+@dataclass
+class Csv(Tabular):
     """A table of your own, in a CSV, Parquet or Excel file."""
 
     name: str = "csv"
@@ -171,20 +194,9 @@ class Csv(ReadOptions, Dataset):
         "path of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
         is_path=True,
     )
-    target: str = option(MISSING, "column to predict")
-    task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
-    categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
-    drop: list[str] = option([], "columns to ignore")
 
     def load(self) -> Table:
-        splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
-        with enough_memory(self.path):
-            return read_table(self.path, self.target, self.task, self.categorical, self.drop, splits, self.read_options)
-
-    @property
-    def read_options(self) -> ReadOptions:
-        """How the table is read."""
-        return ReadOptions(**{field.name: getattr(self, field.name) for field in fields(ReadOptions)})
+        return self.read(self.path)
 
     @property
     def source(self) -> str:
@@ -192,6 +204,19 @@ class Csv(ReadOptions, Dataset):
 
     def file_hash(self) -> str | None:
         return file_hash(self.path)
+
+
+@dataclass
+class Frame(Tabular):
+    """A table that is handed over in Python, `nettrain.train(..., data=table)`."""
+
+    name: str = "frame"
+
+    def load(self) -> Table:
+        raise DataError(
+            "data=frame: its table was handed over in Python, and is not kept; nettrain.train(..., data=<table>) "
+            "takes it."
+        )
 
 
 def _plane(points: np.ndarray, classes: np.ndarray, names: list[str], source: str) -> Table:

@@ -26,10 +26,16 @@ Load = Callable[[Any, int], data.Data]
 _CPU = torch.device("cpu")
 
 
-def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Load | None = None) -> PreparedRun:
+def prepare(
+    config: Config,
+    folder: Path,
+    device: torch.device = _CPU,
+    load: Load | None = None,
+    module: nn.Module | None = None,
+) -> PreparedRun:
     """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
 
-    `load(dataset, seed)` reads the data, by default `nettrain.data.load`.
+    `load(dataset, seed)` reads the data, by default `nettrain.data.load`. A copy of `module`, if given, is the model.
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
@@ -38,7 +44,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, load: Loa
     schedule = dataclasses.replace(config.schedule)
     config = dataclasses.replace(config, head=choose_head(config.head, loaded.encoder), schedule=schedule)
     with seeded(config.seed):
-        model = build_model(config, loaded.encoder, config.head)
+        model = build_model(config, loaded.encoder, config.head, module)
     run = PreparedRun(folder, config, loaded, model, [*loaded.notes, *_notes(config, model)])
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise

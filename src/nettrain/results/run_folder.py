@@ -38,11 +38,14 @@ class RunFolder:
 
     Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
     `torch.nn` is imported by the name in the run's config, and only if `trust` is True. `loaded` are the run's data
-    where they have been loaded already. Raises `CheckpointError` for a folder that holds no run or a damaged one.
+    where they have been loaded already, and `module` is its model where that was handed over in Python. Raises
+    `CheckpointError` for a folder that holds no run or a damaged one.
     """
 
-    def __init__(self, folder: str | Path, trust: bool = False, loaded: Data | None = None) -> None:
-        self.folder, self.trust, self._loaded = Path(folder), trust, loaded
+    def __init__(
+        self, folder: str | Path, trust: bool = False, loaded: Data | None = None, module: nn.Module | None = None
+    ) -> None:
+        self.folder, self.trust, self._loaded, self._module = Path(folder), trust, loaded, module
         if not (self.folder / ".hydra" / "config.yaml").is_file():
             hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
             raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
@@ -108,7 +111,7 @@ class RunFolder:
     def model(self) -> nn.Module:
         """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
         self.require_trust()
-        model = build_model(self._parts, self.encoder, self.head)
+        model = build_model(self._parts, self.encoder, self.head, self._module)
         try:
             model.load_state_dict(self._checkpoint["model"])
         except (KeyError, RuntimeError) as error:

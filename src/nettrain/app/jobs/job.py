@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
@@ -50,7 +51,8 @@ DRAWN = ("completed", "diverged")  # how a run has ended of which figures are dr
 class Job:
     """A run that is to be trained into `folder`, or `resumed` there, with Hydra's settings as plain containers.
 
-    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep.
+    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep. `load` and `module` are
+    what `prepare` takes, for data and a model that were handed over in Python.
     """
 
     config: Config
@@ -59,6 +61,8 @@ class Job:
     resumed: bool = False
     anew: bool = False
     single: bool = False
+    load: Load | None = None
+    module: nn.Module | None = None
 
     @property
     def drawn(self) -> bool:
@@ -103,15 +107,19 @@ class Start:
         return (self.checkpoint["epoch"], self.checkpoint["batch"]) if self.checkpoint else None
 
 
-def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any]) -> Outcome:
+def train_run(
+    composed: DictConfig, folder: Path, hydra: dict[str, Any], load: Load | None = None, module: nn.Module | None = None
+) -> Outcome:
     """Train one run into `folder`, or go on with the one that `resume` names; `hydra` are Hydra's settings.
+
+    For `load` and `module` see `Job`.
 
     Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
     if composed.resume is None:
-        return train_alone(Job(to_config(composed), folder, hydra, single=True))
+        return train_alone(Job(to_config(composed), folder, hydra, single=True, load=load, module=module))
     config, folder = resumed_config(composed, hydra["overrides"]["task"])
-    return train_alone(Job(config, folder, hydra, resumed=True, single=True))
+    return train_alone(Job(config, folder, hydra, resumed=True, single=True, load=load, module=module))
 
 
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
@@ -174,7 +182,7 @@ def draw(row: RunState) -> None:
     run = row.run
     if run.drawn and row.status in DRAWN:
         events = row.log.tensorboard.events if row.log.tensorboard else None
-        _draw(RunFolder(run.folder, trust=True, loaded=run.data), run.config, events)
+        _draw(RunFolder(run.folder, trust=True, loaded=run.data, module=run.model), run.config, events)
 
 
 def draw_ended(job: Job) -> None:
@@ -194,7 +202,7 @@ def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
 
 def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
     """The run of a job, ready to train; nothing is written yet."""
-    return replace(prepare(job.config, job.folder, device, load), drawn=job.drawn)
+    return replace(prepare(job.config, job.folder, device, job.load or load, job.module), drawn=job.drawn)
 
 
 def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
