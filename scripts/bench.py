@@ -15,16 +15,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PARTS = ("startup", "update_rules", "drop_in", "network", "samples", "grid")
+PARTS = ("startup", "busy", "update_rules", "drop_in", "network", "samples", "grid")
 
 
 def measure(part: str, threads: int, seconds: float) -> Any:
     """One part's numbers, measured in this process."""
     import torch
-    from benchmark import large, startup, steps
+    from benchmark import busy, large, startup, steps
 
     torch.set_num_threads(threads)
-    functions = [startup.startup, large.update_rules, large.drop_in, large.network, steps.samples, steps.grid]
+    functions = [
+        startup.startup,
+        busy.busy,
+        large.update_rules,
+        large.drop_in,
+        large.network,
+        steps.samples,
+        steps.grid,
+    ]
     return dict(zip(PARTS, functions, strict=True))[part](seconds)
 
 
@@ -64,7 +72,7 @@ def main() -> None:
         os.environ["XDG_CACHE_HOME"] = cache
         for threads in options.threads:
             once = threads == options.threads[0]
-            parts = [part for part in options.part if once or part not in ("startup", "samples")]
+            parts = [part for part in options.part if once or part not in ("startup", "busy", "samples")]
             results["threads"][threads] = {part: in_process(part, threads, options.seconds) for part in parts}
     options.output.mkdir(exist_ok=True)
     results = json.loads(json.dumps(results))

@@ -82,6 +82,21 @@ def _startup(numbers: dict[str, Any]) -> list[str]:
     return lines + [_row(name, f"{spread['median']:.2f}") for name, spread in numbers.items()]
 
 
+def _busy(numbers: dict[str, Any]) -> list[str]:
+    lines = [
+        "### Seconds of a whole process on an idle machine, and beside a computing process for each processor",
+        "",
+        "Fair is what a process takes that keeps as many threads busy and gets its share of the processors.",
+        "",
+        _row("", "idle", "busy", "busy, times the fair time"),
+        _rule(4),
+    ]
+    for name, cell in numbers.items():
+        idle, beside = cell["idle"]["median"], cell["busy"]["median"]
+        lines.append(_row(name, f"{idle:.1f}", f"{beside:.1f}", f"{beside / cell['fair']:.2f}"))
+    return lines
+
+
 _TABLES = {
     "grid": _grid,
     "samples": _samples,
@@ -89,6 +104,7 @@ _TABLES = {
     "drop_in": _drop_in,
     "network": _network,
     "startup": _startup,
+    "busy": _busy,
 }
 
 
