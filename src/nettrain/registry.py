@@ -79,8 +79,8 @@ def _described(part: type, field: dataclasses.Field) -> dataclasses.Field:
 
 
 def values_of(part: Any) -> dict[str, Any]:
-    """The values of a part by name, also those that were added to it beside its fields."""
-    return {name: value for name, value in vars(part).items() if not name.startswith("_") or name == "_target_"}
+    """The values of a part by name, also those that were added to it beside its fields, such as Hydra's `_target_`."""
+    return {name: value for name, value in vars(part).items() if not name.startswith("_") or name.endswith("_")}
 
 
 def allowed(field: dataclasses.Field) -> str:

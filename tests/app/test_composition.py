@@ -32,6 +32,7 @@ JOBS = [
     ["hydra.sweep.subdir=${hydra.job.override_dirname}", "seed=4"],
     ["bs=full", "precision=float64"],
     ["seed=${epochs}"],
+    ["model=module", "++model.x=1", "seed=5", "~model.x"],
 ]
 WRONG = [
     ["optimizer.lrr=1"],
@@ -39,7 +40,6 @@ WRONG = [
     ["optimizer=adm"],
     ["epochs=ten"],
     ["~optimizer.lr"],
-    ["model=module", "++model.x=1", "seed=5", "~model.x"],
     ["optimizer=sgd", "optimizer.beta1=0.5"],
     ["seed=1,2"],
 ]

@@ -177,3 +177,75 @@ def test_classes_that_are_no_parts(tmp_path, text, sentence):
     ended = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2
     assert f"{tmp_path}/parts.py: {sentence}" in ended.stderr
+
+
+NET = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self, in_features, out_features, width=8, act=None):
+        super().__init__()
+        first, last = torch.nn.Linear(in_features, width), torch.nn.Linear(width, out_features)
+        self.net = torch.nn.Sequential(first, act or torch.nn.ReLU(), last)
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
+@pytest.mark.parametrize("schema", ["", "defaults:\n  - /schema/model/module@_here_\n"])
+def test_a_module_s_file_has_arguments_and_nested_targets(command, tmp_path, mine, monkeypatch, schema):
+    (tmp_path / "net_of_mine.py").write_text(NET)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine" / "model").mkdir()
+    nested = "width: 16\nact: {_target_: torch.nn.Softplus, beta: 2}\n"
+    (tmp_path / "mine" / "model" / "net.yaml").write_text(f"{schema}_target_: net_of_mine.Net\n{nested}")
+    assert command(*mine, *QUIET, "model=net", "epochs=1", "hydra.run.dir=run").code == 0
+    net = nettrain.Run(tmp_path / "run", trust=True).model.net
+    assert (net[0].out_features, net[1].beta) == (16, 2)
+    assert command("resume=run", "epochs=2", "trust=true").code == 0
+    assert (
+        command(
+            *mine,
+            *QUIET,
+            "model=net",
+            "model.width=5",
+            "model.act._target_=torch.nn.Tanh",
+            "~model.act.beta",
+            "epochs=1",
+            "hydra.run.dir=other",
+        ).code
+        == 0
+    )
+    net = nettrain.Run(tmp_path / "other", trust=True).model.net
+    assert (net[0].out_features, type(net[1])) == (5, torch.nn.Tanh)
+
+
+def test_positional_arguments_of_a_module(command, tmp_path):
+    layers = "[{_target_:torch.nn.Linear,in_features:4,out_features:3}]"
+    sequential = ["model._target_=torch.nn.Sequential", f"model._args_={layers}"]
+    assert command(*QUIET, *sequential, "epochs=1", "hydra.run.dir=run").code == 0
+    assert command("resume=run", "epochs=2").code == 0  # all of it is torch's: no trust is needed
+    config = tmp_path / "run" / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("torch.nn.Linear", "os.getcwd"))
+    ended = command("resume=run", "epochs=3")
+    assert (ended.code, "its model is os.getcwd, code that belongs neither" in ended.err) == (2, True)
+
+
+def test_a_part_by_target(command, tmp_path, monkeypatch):
+    (tmp_path / "parts_by_target.py").write_text(PARTS.replace("of_mine", "by_target"))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    (tmp_path / "mine" / "optimizer" / "s.yaml").write_text("_target_: parts_by_target.SignOfMine\nshare: 0.25\n")
+    for arguments in (
+        ["optimizer._target_=parts_by_target.SignOfMine", "optimizer.share=0.25"],
+        ["--config-dir", "mine", "optimizer=s"],
+    ):
+        folder = f"run{len(arguments)}"
+        activation = "activation._target_=parts_by_target.softsign_by_target"
+        ended = command(*arguments, activation, *QUIET, "epochs=1", f"hydra.run.dir={folder}")
+        assert ended.code == 0, ended.err
+        config = nettrain.Run(tmp_path / folder).config
+        assert (config.optimizer.name, config.optimizer.share) == ("sign_by_target", 0.25)
+        assert set(config.parts) == {"parts_by_target"}
+        assert command(f"resume={folder}", "epochs=2", "trust=true").code == 0
+    ended = command(*QUIET, "optimizer._target_=torch.optim.NAdam")
+    assert ended.err.startswith("nettrain: optimizer._target_=torch.optim.NAdam: it is no part; optimizer takes a data")

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
-from nettrain.config.own_parts import load_parts
+from nettrain.config.own_parts import load_parts, part_of_target
 from nettrain.config.schema import GROUPS, Config, known_options, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
@@ -29,7 +29,19 @@ def to_config(composed: DictConfig) -> Config:
     imported.
     """
     load_parts(composed.get("parts") or [])
+    _name_targets(composed)
     return _objects(composed)
+
+
+def _name_targets(composed: DictConfig) -> None:
+    """Give the nodes of groups that name a part by `_target_` its name; any module can be a model, and needs none."""
+    for group in GROUPS:
+        node = composed._get_node(group)
+        if group != "model" and isinstance(node, DictConfig) and "_target_" in node and "name" not in node:
+            module, name = part_of_target(group, node["_target_"])
+            with open_dict(composed):
+                composed[group] = {"name": name, **{key: value for key, value in node.items() if key != "_target_"}}
+                composed.parts = [*composed.parts, module]
 
 
 def _objects(composed: DictConfig) -> Config:
@@ -75,7 +87,7 @@ def _give_schemas(composed: DictConfig) -> None:
         node = composed._get_node(group)
         if not isinstance(node, DictConfig) or node._metadata.object_type not in (dict, None):
             continue
-        name, known = node.get("name"), parts(group)
+        name, known = node.get("name", "module" if group == "model" and "_target_" in node else None), parts(group)
         if name is None:
             raise ConfigError(
                 f"{group}.name: the file of this {group} does not say which it is; add a line such as 'name: "
@@ -86,7 +98,7 @@ def _give_schemas(composed: DictConfig) -> None:
         content = OmegaConf.to_container(node)
         with open_dict(composed):
             composed[group] = OmegaConf.structured(known[name])
-            OmegaConf.set_struct(composed[group], False)  # a model of the user's own has keys that no schema knows
+            OmegaConf.set_struct(composed[group], False)  # keys that no schema knows are found later
             composed[group].merge_with(content)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nettrain.config.explain import nearest_key
-from nettrain.config.own_parts import in_folder, load_parts
-from nettrain.config.schema import config_folder, known_keys, text_keys
+from nettrain.config.own_parts import in_folder, load_parts, part_of_target
+from nettrain.config.schema import GROUPS, config_folder, known_keys, text_keys
 from nettrain.errors import ConfigError
 
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
@@ -108,6 +108,8 @@ def _experiment(argument: str, folders: Sequence[Path]) -> str:
 def with_own_parts(arguments: Sequence[str]) -> list[str]:
     """Import the parts that `parts=[...]` names, and parts.py in the folder of --config-dir; the overrides with both.
 
+    A class of a part that `<group>._target_` names is chosen by its name.
+
     Raises as `load_parts` does.
     """
     typed = [argument for argument in arguments if argument.startswith("parts=")]
@@ -116,18 +118,24 @@ def with_own_parts(arguments: Sequence[str]) -> list[str]:
     sources = [*in_folder(config_options(arguments)[0]), *filter(None, files)]
     load_parts(sources)
     rest = [argument for argument in arguments if argument not in typed]
+    for i, argument in enumerate(rest):
+        if match := re.fullmatch(rf"\+*({'|'.join(GROUPS)})\._target_=([\w.]+)", argument):
+            if match[1] == "model":  # any module can be one
+                continue
+            module, name = part_of_target(match[1], match[2])
+            rest[i] = f"{match[1]}={name}"
+            sources.append(module)
     return [*rest, f"parts={_text(sources)}"] if sources else rest
 
 
 def with_module(overrides: list[str]) -> list[str]:
-    """With `model._target_=...` among them, the overrides spelled as Hydra wants it: model=module, its keys added."""
+    """With `model._target_=...` among them, the overrides with model=module, of which it is a key."""
     if not any(override.startswith("model._target_=") for override in overrides):
         return overrides
-    added = ["++" + override if override.startswith("model.") else override for override in overrides]
-    if not any(override.startswith("model=") for override in overrides):
-        first = next(i for i, override in enumerate(overrides) if override.startswith("model."))
-        added.insert(first, "model=module")  # not at the very start: options such as -m may stand there
-    return added
+    if any(override.startswith("model=") for override in overrides):
+        return overrides
+    first = next(i for i, override in enumerate(overrides) if override.startswith("model."))
+    return [*overrides[:first], "model=module", *overrides[first:]]  # not at the very start: there may be options
 
 
 def config_options(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:

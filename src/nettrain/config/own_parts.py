@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from nettrain.config.schema import register
+from nettrain.config.schema import GROUPS, parts, register
 from nettrain.errors import ConfigError, UserCodeError
+from nettrain.parts.activations import ACTIVATIONS
 
 FILE = "parts.py"  # what is looked for in a folder of configs
 _PREFIX = "nettrain_parts_"  # of the names of modules that are files, before a hash of the content
@@ -32,6 +33,23 @@ def load_parts(sources: Sequence[str]) -> None:
     imported = [_load(source) for source in sources]
     if any(imported):
         register()
+
+
+def part_of_target(group: str, target: str) -> tuple[str, str]:
+    """The module of a part that is given as `module.Class` or `module.function`, imported, and the part's name.
+
+    Raises `ConfigError` for what is no part of the group.
+    """
+    module, _, attribute = target.rpartition(".")
+    load_parts([module])
+    made = getattr(sys.modules[module], attribute, None)
+    register()
+    for name, part in parts(group).items():
+        if made is not None and (part is made or ACTIVATIONS.get(name) is made):
+            return module, name
+    bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in GROUPS[group])
+    what = f"a dataclass derived from {bases}" if GROUPS[group] else "a function with @activation above it"
+    raise ConfigError(f"{group}._target_={target}: it is no part; {group} takes {what}.")
 
 
 def copies(sources: Sequence[str]) -> dict[str, bytes]:

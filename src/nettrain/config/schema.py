@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
@@ -83,9 +83,11 @@ def register() -> None:
     store.store(name="schema", node=Config)
     for group in GROUPS:
         for name, part in parts(group).items():
-            store.store(group=f"schema/{group}", name=name, node=part)
+            node = OmegaConf.structured(part)
+            OmegaConf.set_struct(node, False if getattr(part, "takes_any_key", False) else None)
+            store.store(group=f"schema/{group}", name=name, node=node)
             if not is_ours(part):
-                store.store(group=group, name=name, node=part)
+                store.store(group=group, name=name, node=node)
 
 
 @contextmanager

@@ -185,15 +185,21 @@ class Tabular(ReadOptions, Dataset):
 
 
 @dataclass
-class Csv(Tabular):
-    """A table of your own, in a CSV, Parquet or Excel file."""
+class File:
+    """Where a table lies."""
 
-    name: str = "csv"
     path: str = option(
         MISSING,
         "path of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
         is_path=True,
     )
+
+
+@dataclass
+class Csv(Tabular, File):
+    """A table of your own, in a CSV, Parquet or Excel file."""
+
+    name: str = "csv"
 
     def load(self) -> Table:
         return self.read(self.path)

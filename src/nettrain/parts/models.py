@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -81,10 +81,11 @@ class Polynomial(Model):
 
 @dataclass
 class Module(Model):
-    """Any `torch.nn.Module`: the class named by `_target_`, called with the other keys of this node.
+    """Any `torch.nn.Module`: what `_target_` names, called with the other keys of this node by Hydra's `instantiate`.
 
-    Where its constructor has parameters called `in_features` and `out_features` that the config does not set, it
-    is given the number of features of the data and the number of outputs of the head.
+    They may be nested nodes with a `_target_` of their own. Where the constructor has parameters called `in_features`
+    and `out_features` that the config does not set, it is given the number of features of the data and the number of
+    outputs of the head.
     """
 
     name: str = "module"
@@ -92,36 +93,57 @@ class Module(Model):
         "???", "class or function that makes the module; in_features and out_features are filled in if it takes them"
     )
 
+    takes_any_key: ClassVar[bool] = True
+
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
-        package, _, name = self._target_.rpartition(".")
-        arguments: dict[str, Any] = {k: v for k, v in vars(self).items() if k not in ("name", "_target_")}
+        from hydra.errors import InstantiationException
+        from hydra.utils import get_object, instantiate
+
+        arguments: dict[str, Any] = {key: value for key, value in vars(self).items() if key != "name"}
         try:
-            target = getattr(importlib.import_module(package), name)
-            accepted = inspect.signature(target).parameters
+            accepted = inspect.signature(get_object(self._target_)).parameters
             sizes = {"in_features": inputs, "out_features": outputs}
-            module = target(**{**{k: v for k, v in sizes.items() if k in accepted}, **arguments})
+            fitting = {key: value for key, value in sizes.items() if key in accepted}
+            module = instantiate({"_convert_": "all", **fitting, **arguments})
         except Exception as error:
+            cause: BaseException = error
+            while cause.__cause__ is not None and isinstance(cause, InstantiationException | ImportError):
+                cause = cause.__cause__  # Hydra's own say where they come from
             raise ConfigError(
-                f"model._target_={self._target_}: it cannot be built: {type(error).__name__}: {first_line(error)}."
+                f"model._target_={self._target_}: it cannot be built: {type(cause).__name__}: {first_line(cause)}."
             ) from error
         if not isinstance(module, nn.Module):
-            raise ConfigError(
-                f"model._target_={self._target_}: it is a {type(module).__name__}, and no torch.nn.Module."
-            )
+            kind = "function still to be called (_partial_)" if arguments.get("_partial_") else type(module).__name__
+            raise ConfigError(f"model._target_={self._target_}: it is a {kind}, and no torch.nn.Module.")
         return module
 
     @property
-    def from_torch(self) -> bool:
-        """Whether it is one of torch's own layers, a class of `torch.nn`, which runs nobody else's code."""
-        package, _, name = self._target_.rpartition(".")
-        if package.split(".")[:2] != ["torch", "nn"]:
-            return False
-        try:
-            target = getattr(importlib.import_module(package), name, None)
-        except ImportError:
-            return False
-        # A module of torch.nn has names of other modules, too: torch.nn.functional.warnings.sys.
-        return isinstance(target, type) and issubclass(target, nn.Module) and target.__module__.startswith("torch.nn.")
+    def foreign(self) -> list[str]:
+        """What it names beside torch's own layers, classes of `torch.nn`, which run nobody else's code."""
+        return [str(target) for target in _targets(vars(self)) if not _is_layer(target)]
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """What is named by `_target_` in a node and in those inside it."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "_target_" else _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
+
+
+def _is_layer(target: Any) -> bool:
+    """Whether a class of `torch.nn` is named."""
+    package, _, name = str(target).rpartition(".")
+    if package.split(".")[:2] != ["torch", "nn"]:
+        return False
+    try:
+        named = getattr(importlib.import_module(package), name, None)
+    except ImportError:
+        return False
+    # A module of torch.nn has names of other modules, too: torch.nn.functional.warnings.sys.
+    return isinstance(named, type) and issubclass(named, nn.Module) and named.__module__.startswith("torch.nn.")
 
 
 class RowModule(nn.Module, ABC):

@@ -132,8 +132,8 @@ class RunFolder:
         Parts of the user's own are imported.
         """
         model = self._parts.model
-        if isinstance(model, models.Module) and not model.from_torch and not self.trust:
-            raise self._distrust(f"its model is {model._target_}")
+        if isinstance(model, models.Module) and model.foreign and not self.trust:
+            raise self._distrust(f"its model is {model.foreign[0]}")
 
     def _distrust(self, what: str) -> ConfigError:
         return ConfigError(
