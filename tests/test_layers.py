@@ -20,7 +20,7 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
     ["nettrain.training.stack", "nettrain.training.logging"],
     ["nettrain.preparation"],
     ["nettrain.config"],
-    ["nettrain.minimization", "nettrain.optim"],
+    ["nettrain.minimization", "nettrain.optim", "nettrain.testing"],
     ["nettrain.objective"],
     ["nettrain.data", "nettrain.parts", "nettrain.optimizers", "nettrain.storage"],
     ["nettrain.problem", "nettrain.registry", "nettrain.random", "nettrain.vector", "nettrain.compiler"],

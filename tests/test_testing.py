@@ -1,0 +1,152 @@
+"""The checks for parts of one's own: nettrain's parts pass them, and each promise that is broken is named."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from nettrain.config.schema import parts
+from nettrain.optimizers.rules import SGD, Adam, Rule
+from nettrain.parts.activations import ACTIVATIONS
+from nettrain.parts.heads import IdentityMSE, SigmoidBCE, SoftmaxCE
+from nettrain.parts.schedules import Constant, Schedule
+from nettrain.testing import check_activation, check_head, check_rule, check_schedule
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations(name):
+    check_activation(ACTIVATIONS[name])
+
+
+@pytest.mark.parametrize("rule", [part for part in parts("optimizer").values() if issubclass(part, Rule)])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clip_norm": 0.5}], ids=str)
+def test_rules(rule, options):
+    check_rule(rule(**options))
+
+
+@pytest.mark.parametrize("schedule", parts("schedule").values())
+@pytest.mark.parametrize("warmup", [0, 2.5])
+def test_schedules(schedule, warmup):
+    check_schedule(schedule(warmup=warmup))
+
+
+@pytest.mark.parametrize(("head", "classes"), [(SigmoidBCE(), 2), (SoftmaxCE(), 5), (IdentityMSE(), 0)], ids=str)
+def test_heads(head, classes):
+    check_head(head, classes)
+
+
+def wrong_slope(x):
+    return x**2
+
+
+wrong_slope.backward = lambda d, x, y: d * x
+
+
+@pytest.mark.parametrize(
+    ("function", "promise"),
+    [
+        (lambda x: x.sum(-1), "has the shape"),
+        (lambda x: x - x.mean(), "on each number by itself"),
+        (lambda x: torch.where(x > 0, x * (1 if x.dtype == torch.float64 else 2), x), "the same in float32"),
+        (wrong_slope, "is the derivative"),
+    ],
+)
+def test_activations_that_keep_no_promise(function, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_activation(function)
+
+
+class Broken(Rule):
+    def update(self, state, w, g, c):
+        w.add_(g * c["step"])
+
+
+class Mixing(Broken):
+    def update(self, state, w, g, c):
+        w.sub_(0.1 * g.mean())
+
+
+class Normed(Broken):
+    def update(self, state, w, g, c):
+        w.add_(g.cumsum(-1) * c["step"])
+
+
+class Drawing(Broken):
+    def update(self, state, w, g, c):
+        w.add_(torch.randn_like(w) * c["step"])
+
+
+class Remembering(Broken):
+    def update(self, state, w, g, c):
+        state["before"] = g
+        w.add_(g * c["step"])
+
+
+class Exploding(Broken):
+    def update(self, state, w, g, c):
+        w.mul_(1e300)
+
+
+class Shapeless(Broken):
+    def init(self, w):
+        return {"t": torch.zeros(())}
+
+
+@pytest.mark.parametrize(
+    ("rule", "promise"),
+    [
+        (Mixing, "rows of a stack"),
+        (Normed, "on each number by itself"),
+        (Drawing, "the same start"),
+        (Remembering, "makes no new state"),
+        (Exploding, "stay finite"),
+        (Shapeless, "a tensor of w's shape"),
+    ],
+)
+def test_rules_that_keep_no_promise(rule, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_rule(rule(name="broken"))
+
+
+class Negative(Schedule):
+    def factor(self, t, per_epoch, updates):
+        return -1.0
+
+
+class OfOthers(Schedule):
+    def factor(self, t, per_epoch, updates):
+        return 1 / (1 + t - t.min())
+
+
+@pytest.mark.parametrize(("schedule", "promise"), [(Negative, "0 or more"), (OfOthers, "not depend on the others")])
+def test_schedules_that_keep_no_promise(schedule, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_schedule(schedule())
+
+
+@dataclass
+class WrongGradient(IdentityMSE):
+    name: str = ""
+
+    def loss_gradient(self, z, y):
+        return z - y.unsqueeze(-1)
+
+
+@dataclass
+class WrongSum(IdentityMSE):
+    name: str = ""
+
+    def loss(self, z, y, reduction="none"):
+        return super().loss(z, y, reduction) * (2 if reduction == "sum" else 1)
+
+
+@pytest.mark.parametrize(("head", "promise"), [(WrongGradient, "derivative of the loss"), (WrongSum, "is the sum")])
+def test_heads_that_keep_no_promise(head, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_head(head())
+
+
+def test_the_checks_take_sound_parts():
+    check_rule(SGD())
+    check_rule(Adam(lr=0.1))
+    check_schedule(Constant())
