@@ -33,7 +33,7 @@ class Curve:
 def sweep_pictures(comparison: Comparison) -> list[Picture]:
     """All that can be drawn of the runs; with several problems the curves of the first ones."""
     several = len(comparison.problems) > 1
-    order = [comparison.label(group, comparison.problem_keys) for group in comparison.groups]
+    order = [comparison.label(group) for group in comparison.groups]
     pictures: list[Picture] = []
     for i, (problem, runs) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
         pictures += _of_problem(runs, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
@@ -55,8 +55,8 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     drawn = [group for group in comparison.groups if group.results(comparison.loss)][:SHOWN]
     if not drawn:
         return []
-    drawn.sort(key=lambda group: order.index(comparison.label(group, comparison.problem_keys)))
-    curves = {comparison.label(group, comparison.problem_keys): _curves(group) for group in drawn}
+    drawn.sort(key=lambda group: order.index(comparison.label(group)))
+    curves = {comparison.label(group): _curves(group) for group in drawn}
     loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
     seeds = max(map(len, curves.values()))
     what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
@@ -73,7 +73,7 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
         Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands),
         Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", "time_to_target", shares),
     ]
-    keys = [key for key in comparison.keys if key not in comparison.problem_keys]
+    keys = _keys(comparison)
     for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
         caption = f"{best}{of} over {x} and {y}, median over the completed runs; the best is framed"
         name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
@@ -83,6 +83,12 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
         name, arguments = f"parallel_coordinates{suffix}", partial(parallel_coordinates, comparison)
         pictures.append(Picture(name, caption, "parallel_coordinates", arguments))
     return pictures
+
+
+def _keys(comparison: Comparison) -> list[str]:
+    """The keys in which the runs on a problem differ."""
+    differing = [key for i, key in enumerate(comparison.keys) if len({g.values[i] for g in comparison.groups}) > 1]
+    return [key for key in differing if key not in comparison.problem_keys]
 
 
 def heat_map(comparison: Comparison, x: str, y: str) -> Arguments:
@@ -96,7 +102,7 @@ def heat_map(comparison: Comparison, x: str, y: str) -> Arguments:
 def parallel_coordinates(comparison: Comparison) -> Arguments:
     """What the figure of every run through all keys that differ is made of."""
     runs = comparison.runs
-    keys = [key for key in comparison.keys if key not in comparison.problem_keys]
+    keys = _keys(comparison)
     columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
     results = [_result(run, comparison.loss) for run in runs]
     return columns, results, words(comparison.loss), "Runs by their settings and results"

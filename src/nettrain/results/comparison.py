@@ -83,26 +83,33 @@ class SeedGroup:
 class Comparison:
     """Runs by their settings, best first: by the mean of the best monitored loss over the repetitions.
 
-    Settings with runs that did not complete come last, and those on one problem together.
+    Settings with runs that did not complete come last, and those on one problem together. `keys` are those in which
+    the settings differ, `measured` the columns of results, `loss` that by which runs are compared. A comparison of some
+    of the runs of a `whole` has its keys, so that its settings are called what they are called there.
     """
 
-    def __init__(self, runs: Sequence[RunResult]) -> None:
+    def __init__(self, runs: Sequence[RunResult], whole: "Comparison | None" = None) -> None:
         self.runs = list(runs)
-        self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
-        self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
+        if whole:
+            self.keys, self._brief = whole.keys, whole._brief
+        else:
+            self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
+            self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
+        self.loss = _monitored_loss(runs)
+        losses = {problem: _monitored_loss(members) for problem, members in self._by_problem.items()}
         present = union(run.summary for run in runs)
-        best = [name.removeprefix("best_").removesuffix("_loss") for name in present if name.endswith("_loss")]
-        loss = f"best_{monitored_split(best)}_loss"
-        self.loss = loss if loss in present else "train_loss"  # no run has had an epoch
-        self.measured = [name for name in (self.loss, "test_accuracy", "test_r2") if name in present]
+        columns = dict.fromkeys([self.loss, *losses.values(), "test_accuracy", "test_r2"])
+        self.measured = [name for name in columns if name in present]
         by_values: dict[tuple[str, ...], list[RunResult]] = {}
         for run in runs:
             by_values.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
-        problems = list(dict.fromkeys(self.problem(run) for run in runs))
-        self.groups = sorted(
-            (SeedGroup(values, members) for values, members in by_values.items()),
-            key=lambda group: (problems.index(self.problem(group.runs[0])), group.incomplete, group.mean(self.loss)),
-        )
+        problems = list(losses)
+
+        def place(group: SeedGroup) -> tuple[int, int, float]:
+            problem = self.problem(group.runs[0])
+            return problems.index(problem), group.incomplete, group.mean(losses[problem])
+
+        self.groups = sorted((SeedGroup(values, members) for values, members in by_values.items()), key=place)
 
     def _is_choice(self, key: str) -> bool:
         """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
@@ -113,12 +120,12 @@ class Comparison:
         """The values of a group, long numbers rounded to six digits where that keeps them apart."""
         return [self._brief[key][value] for key, value in zip(self.keys, group.values, strict=True)]
 
-    def label(self, group: SeedGroup, without: Sequence[str] = ()) -> str:
-        """The settings in words, such as `optimizer=adam lr=0.1`."""
+    def label(self, group: SeedGroup) -> str:
+        """The settings in words, such as `optimizer=adam lr=0.1`, without the keys of the problem."""
         short = [key.rpartition(".")[2] for key in self.keys]
         names = [s if short.count(s) == 1 else key for s, key in zip(short, self.keys, strict=True)]
         pairs = zip(self.keys, names, self.shown(group), strict=True)
-        return " ".join(f"{name}={value}" for key, name, value in pairs if key not in without) or "all runs"
+        return " ".join(f"{name}={value}" for key, name, value in pairs if key not in self.problem_keys) or "all runs"
 
     @cached_property
     def problem_keys(self) -> list[str]:
@@ -132,11 +139,23 @@ class Comparison:
     @cached_property
     def problems(self) -> dict[str, "Comparison"]:
         """The runs on each problem that any has completed, compared among themselves; one nameless if there is one."""
+        solved = {name: runs for name, runs in self._by_problem.items() if any(run.completed for run in runs)}
+        return {name: Comparison(runs, self) for name, runs in solved.items()} if len(solved) > 1 else {"": self}
+
+    @cached_property
+    def _by_problem(self) -> dict[str, list[RunResult]]:
         by_problem: dict[str, list[RunResult]] = {}
         for run in self.runs:
             by_problem.setdefault(self.problem(run), []).append(run)
-        solved = {name: runs for name, runs in by_problem.items() if any(run.completed for run in runs)}
-        return {name: Comparison(runs) for name, runs in solved.items()} if len(solved) > 1 else {"": self}
+        return by_problem
+
+
+def _monitored_loss(runs: Sequence[RunResult]) -> str:
+    """The entry of the summaries by which runs are compared; `train_loss` where none has had an epoch."""
+    present = union(run.summary for run in runs)
+    best = [name for name in present if name.startswith("best_") and name.endswith("_loss")]
+    loss = f"best_{monitored_split(name.split('_')[1] for name in best)}_loss"
+    return loss if best else "train_loss"
 
 
 def _brief(values: set[str]) -> dict[str, str]:
