@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import GREY, color, color_bar, dash, legend, new, shortened
+from nettrain.figures.style import GREY, color, color_bar, dash, legend, new
+from nettrain.figures.texts import name_ticks, shortened
 
 SEVERAL = 14  # classes with a curve each; more of them are drawn as one curve, pooled
 
@@ -28,8 +29,8 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: Sequence[str], title:
     if n <= 30:
         names = [shortened(str(name), 16) for name in classes]
         tilted = n > 4 and max(map(len, names)) > 3
-        axes.set_xticks(range(n), names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
-        axes.set_yticks(range(n), names)
+        name_ticks(axes.xaxis, names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
+        name_ticks(axes.yaxis, names)
     if n <= 15:
         for i, j in np.ndindex(n, n):
             shade = "white" if share[i, j] > 0.55 else "black" if counts[i, j] else "#999999"

@@ -1,18 +1,23 @@
 """The one style of all figures: small enough for a phone, sharp enough for print, told apart without colour vision."""
 
-import textwrap
+import re
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.artist import Artist
+from matplotlib.collections import Collection
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from nettrain.figures.encoding import encode
 from nettrain.figures.layout import Margins
+from nettrain.figures.texts import shortened, wrapped, write
 
 # Okabe and Ito (2008), "Color Universal Design", without the yellow, which is too pale for lines on white.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -36,9 +41,10 @@ def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float 
     """An empty figure of `width` x `height` inches with one pair of axes."""
     figure, axes = _spare.pop() if _spare else _empty()
     figure.set_size_inches(width, height)
-    axes.set_title(textwrap.fill(title, 46), loc="left", fontsize=10.5, y=1.0)
-    axes.set_xlabel(xlabel, fontsize=9.5)
-    axes.set_ylabel(ylabel, fontsize=9.5)
+    write(axes.set_title("", loc="left", fontsize=10.5, y=1.0), wrapped(title, 46))
+    for axis, label, letters in ((axes.xaxis, xlabel, 52), (axes.yaxis, ylabel, 44)):
+        axis.label.set_fontsize(9.5)
+        write(axis.label, shortened(label, letters))
     return figure, axes
 
 
@@ -73,14 +79,23 @@ def dash(i: int) -> str:
 
 def legend(figure: Figure, least: int = 1) -> None:
     """A legend below the axes, so that it never hides data; none for fewer than `least` labels."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    handles = [artist for artist in figure.axes[0].get_children() if _is_labelled(artist)]
     if len(handles) >= least:
-        labels = [textwrap.fill(shortened(label, 100), 56) for label in labels]
+        labels = [wrapped(shortened(str(handle.get_label()), 100), 56) for handle in handles]
         longest = max(len(line) for label in labels for line in label.split("\n"))
         columns = max(1, min(len(labels), 64 // (longest + 6)))
         rows = -(-sum(label.count("\n") + 1 for label in labels) // columns)
         figure.set_figheight(figure.get_figheight() + 0.19 * max(0, rows - 2))
-        figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=8.5, frameon=False)
+        places = ["."] * len(labels)  # matplotlib leaves out a label that begins with an underscore
+        drawn = figure.legend(handles, places, loc="lower center", ncols=columns, fontsize=8.5, frameon=False)
+        for text, label in zip(drawn.get_texts(), labels, strict=True):
+            write(text, label)
+
+
+def _is_labelled(artist: Artist) -> bool:
+    """Whether somebody has given the artist its label: matplotlib calls the others `_child0`, `_child1`, ..."""
+    label = str(artist.get_label())
+    return isinstance(artist, Line2D | Patch | Collection) and bool(label) and not re.fullmatch(r"_child\d+", label)
 
 
 def color_bar(figure: Figure, shades: ScalarMappable, label: str, **options: Any) -> Colorbar:
@@ -88,14 +103,9 @@ def color_bar(figure: Figure, shades: ScalarMappable, label: str, **options: Any
     bar = figure.colorbar(shades, ax=figure.axes[0], fraction=0.045, pad=0.035, **options)
     bar.ax.set_box_aspect(None)  # it fills its place
     bar.ax.tick_params(labelsize=8)
-    bar.set_label(label, fontsize=8.5)
+    bar.set_label("", fontsize=8.5)
+    write(bar.ax.yaxis.label, label)
     return bar
-
-
-def shortened(text: str, width: int = 52) -> str:
-    """The text, with its middle left out where it is longer than `width` characters."""
-    half = (width - 3) // 2
-    return text if len(text) <= width else f"{text[:half]} … {text[-half:]}"
 
 
 def whole_numbers(axes: Axes) -> None:

@@ -1,6 +1,6 @@
 """What many runs say together: curves with bands, the map over two keys, all keys at once, and who is how fast."""
 
-import textwrap
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -20,11 +20,11 @@ from nettrain.figures.style import (
     legend,
     log_scale,
     new,
-    shortened,
     spans_decades,
     whole_numbers,
     without_zeros,
 )
+from nettrain.figures.texts import name_ticks, shortened, wrapped, write
 
 Values = Sequence[str | float]
 
@@ -38,27 +38,38 @@ def bands(
 ) -> Figure:
     """For each choice the median over its seeds, and a band from the first to the third quartile.
 
-    A choice's value is x (n,) and y (seeds, n), NaN where a run has ended. `log` as in `lines`.
+    A choice's value is x (n,) and y (seeds, n): infinite where a run has diverged, which counts as the worst, and NaN
+    where nothing is known of it, so that there is no median either. `log` as in `lines`.
     """
     figure, axes = new(title, xlabel, ylabel)
     whole = np.concatenate([np.ravel(np.asarray(y, float)) for _, y in series.values()] or [np.zeros(0)])
     for i, (name, (at, values)) in enumerate(series.items()):
         x, y = np.asarray(at, float), np.asarray(values, float)
-        y = np.where(np.isfinite(y), y, np.nan)
-        some = ~np.isnan(y).all(axis=0)
-        x, y = x[some], y[:, some]
-        if not y.size:
+        if not np.isfinite(y).any():
             continue
-        low, middle, high = np.nanquantile(y, [0.25, 0.5, 0.75], axis=0)
-        axes.plot(x, middle, color=color(i), linestyle=dash(i), label=name, marker="o" if len(x) < 3 else "")
+        low, middle, high = (_quantile(y, share) for share in (0.25, 0.5, 0.75))
+        few = "o" if np.isfinite(middle).sum() < 3 else ""
+        axes.plot(x, _finite(middle), color=color(i), linestyle=dash(i), label=name, marker=few)
         if len(y) > 1:
-            axes.fill_between(x, low, high, color=color(i), alpha=0.18, linewidth=0)
+            axes.fill_between(x, _finite(low), _finite(high), color=color(i), alpha=0.18, linewidth=0)
     if log or (log is None and spans_decades(whole)):
         log_scale(axes)
     if xlabel == "epoch":
         whole_numbers(axes)
     legend(figure)
     return figure
+
+
+def _quantile(y: np.ndarray, share: float) -> np.ndarray:
+    """The quantile (n,) of the columns of y (seeds, n), as numpy's, but for infinite values, which have a place."""
+    ordered, (part, whole) = np.sort(y, axis=0), math.modf(share * (len(y) - 1))
+    below = ordered[int(whole)]
+    quantile = (1 - part) * below + part * ordered[int(whole) + 1] if part else below
+    return np.where(np.isnan(y).any(axis=0), np.nan, quantile)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def heat_map(
@@ -89,8 +100,8 @@ def heat_map(
     color_bar(figure, image, f"{label}, median over runs", extend="max" if beyond else "neither")
     names = [_tick(value, 18) for value in columns]
     tilted = sum(map(len, names)) > 40
-    axes.set_xticks(range(len(columns)), names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
-    axes.set_yticks(range(len(rows)), [_tick(value, 18) for value in rows])
+    name_ticks(axes.xaxis, names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
+    name_ticks(axes.yaxis, [_tick(value, 18) for value in rows])
     if middle.count() and middle.size <= 150:
         for (i, j), value in np.ndenumerate(middle.filled(np.nan)):
             dark = np.mean(matplotlib.colormaps[shades.name](norm(value))[:3]) < 0.5 if np.isfinite(value) else False
@@ -131,7 +142,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
         _upright(axes, i, ticks)
     exact = np.linspace(low, high, 5)
     _upright(axes, len(positions), {k / 4: f"{10**v if log else v:.3g}" for k, v in enumerate(exact)})
-    axes.set_xticks(range(heights.shape[1]), [_wrapped(name) for name in [*columns, label]])
+    name_ticks(axes.xaxis, [_wrapped(name) for name in [*columns, label]])
     axes.tick_params(axis="x", length=0, pad=12)
     axes.set_yticks([])
     axes.set_xlim(-0.3, heights.shape[1] - 0.6)
@@ -209,7 +220,7 @@ def _positions(column: Values) -> tuple[np.ndarray, dict[float, str]]:
 
 
 def _wrapped(name: str) -> str:
-    return textwrap.fill(name if len(name) <= 16 else name.replace(".", ". "), 16).replace(". ", ".")
+    return wrapped(name if len(name) <= 16 else name.replace(".", ". "), 16).replace(". ", ".")
 
 
 def _tick(value: str | float, width: int) -> str:
@@ -219,8 +230,8 @@ def _tick(value: str | float, width: int) -> str:
 def _upright(axes: Axes, at: int, ticks: Mapping[float, str]) -> None:
     axes.axvline(at, color="#888888", linewidth=1)
     for height, text in ticks.items():
-        axes.annotate(
-            text,
+        drawn = axes.annotate(
+            "",
             (at, height),
             xytext=(4, 0),
             textcoords="offset points",
@@ -228,3 +239,4 @@ def _upright(axes: Axes, at: int, ticks: Mapping[float, str]) -> None:
             va="center",
             bbox={"facecolor": "white", "alpha": 0.9, "linewidth": 0, "pad": 0.8},
         )
+        write(drawn, text)

@@ -112,15 +112,19 @@ def _coefficients(row: RunState) -> list[str]:
 def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     """A table of the sweep's choices, best first, in `width` columns: mean and standard deviation over the seeds."""
     keys, measured = comparison.keys, comparison.measured
-    table = [[*(key.rpartition(".")[2] for key in keys), "runs", "bad", *measured]]
+    interrupted = any(group.count("interrupted") for group in comparison.groups)
+    counts = ["runs", "bad", *(["interrupted"] if interrupted else [])]
+    table = [[*(key.rpartition(".")[2] for key in keys), "folder", *counts, *measured]]
     for group in comparison.groups[:most]:
-        numbers = [str(len(group.runs)), str(group.incomplete), *(group.spread(name) for name in measured)]
-        table.append([*comparison.shown(group), *numbers])
-    columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys), width)
+        numbers = [len(group.runs), group.bad, *([group.count("interrupted")] if interrupted else [])]
+        folder = group.best(comparison.loss_of(group)).name
+        table.append([*comparison.shown(group), folder, *map(str, numbers), *(group.spread(name) for name in measured)])
+    columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys) + 1, width)
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
     sizes = sorted({len(group.runs) for group in comparison.groups})
     each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
     lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each setting"]
+    lines[0] += ", and the folder of its best run" if sizes[-1] > 1 else ""
     lines += [painted(header, "bold"), painted(best, "green"), *others]
     if len(comparison.groups) > most:
         lines.append(f"... and {len(comparison.groups) - most} more in results.csv")

@@ -99,19 +99,21 @@ def outcome(summary: dict[str, Any]) -> str:
 
 
 def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
-    """The choices, best first: mean and spread over the seeds, and how many runs diverged or failed."""
-    failed = any(group.incomplete > group.count("diverged") for group in comparison.groups)
-    header = [*comparison.keys, "runs", "diverged", *(["failed"] if failed else []), *map(words, comparison.measured)]
+    """The choices, best first: mean and spread over the seeds, and how many runs diverged, failed, were interrupted."""
+    others = [s for s in ("failed", "interrupted") if any(group.count(s) for group in comparison.groups)]
+    statuses = ["diverged", *others]
+    header = [*comparison.keys, "folder", "runs", *statuses, *map(words, comparison.measured)]
     rows = []
     for group in comparison.groups[:most]:
-        counts = [len(group.runs), group.count("diverged")]
-        counts += [group.incomplete - group.count("diverged")] if failed else []
-        rows.append(
-            [*comparison.shown(group), *map(str, counts), *(group.spread(name) for name in comparison.measured)]
-        )
+        counts = [len(group.runs), *map(group.count, statuses)]
+        folder = group.best(comparison.loss_of(group)).name
+        results = (group.spread(name) for name in comparison.measured)
+        rows.append([*comparison.shown(group), folder, *map(str, counts), *results])
     left = len(comparison.groups) - most
     each = " on each problem" if len(comparison.problems) > 1 else ""
-    notes = [f"Mean ± standard deviation over the completed runs of each setting, best first{each}."]
+    over = "the runs of each setting that completed or were interrupted" if others[-1:] == ["interrupted"] else ""
+    over = over or "the completed runs of each setting"
+    notes = [f"Mean ± standard deviation over {over}, best first{each}; the folder is that of its best run."]
     notes += [f"{counted(left, 'more setting')} are left out."] if left > 0 else []
     return Section("Leaderboard", notes, header, rows)
 

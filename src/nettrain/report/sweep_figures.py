@@ -21,13 +21,14 @@ REACHED = 0.1  # of the way from the first loss to the best one that may be left
 
 @dataclass
 class Curve:
-    """A completed run: which repetition it is, the monitored loss after each epoch, and the passes over the training
-    data until then.
+    """A run: which repetition it is, the monitored loss after each epoch, the passes over the training data until then,
+    and how it ended.
     """
 
     repetition: str
     loss: np.ndarray
     passes: np.ndarray
+    status: str = "completed"
 
 
 def sweep_pictures(comparison: Comparison) -> list[Picture]:
@@ -61,10 +62,13 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     seeds = max(map(len, curves.values()))
     what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
     what += f" of each of the best {len(drawn)} settings" if len(drawn) > 1 else ""
-    series = {label: _padded([curve.loss for curve in runs]) for label, runs in curves.items()}
+    ended = {(len(curve.loss), curve.status) for runs in curves.values() for curve in runs}
+    what += "; one that ended before others keeps its last loss" if len({length for length, _ in ended}) > 1 else ""
+    what += "; one that diverged counts as infinitely bad" if "diverged" in {status for _, status in ended} else ""
+    series = {label: _carried_forward(runs) for label, runs in curves.items()}
     reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
     times = {
-        label: np.array([*passes, *[math.inf] * group.incomplete])
+        label: np.array([*passes, *[math.inf] * group.bad])
         for label, passes, group in zip(curves, reached, drawn, strict=True)
     }
     bands = (series, "epoch", loss, f"{loss.capitalize()}{of}")
@@ -75,7 +79,7 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     ]
     keys = _keys(comparison)
     for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
-        caption = f"{best}{of} over {x} and {y}, median over the completed runs; the best is framed"
+        caption = f"{best}{of} over {x} and {y}, median over the runs that did not fail; the best is framed"
         name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
         pictures.append(Picture(name, caption, "heat_map", partial(heat_map, comparison, x, y)))
     if len(keys) > 1:
@@ -127,8 +131,9 @@ def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
 def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
     """After how many passes the runs of each setting, by their repetitions, reached the target; inf for never.
 
-    Each repetition has a target of its own, as it draws its own split of the data.
+    Those that diverged are left out. Each repetition has a target of its own, as it draws its own split of the data.
     """
+    curves = {label: [curve for curve in runs if curve.status != "diverged"] for label, runs in curves.items()}
     by_repetition: dict[str, list[Curve]] = {}
     for curve in itertools.chain(*curves.values()):
         by_repetition.setdefault(curve.repetition, []).append(curve)
@@ -152,23 +157,32 @@ def _target(curves: list[Curve]) -> float:
 
 
 def _curves(group: SeedGroup) -> list[Curve]:
-    """The curves of a group's completed runs."""
+    """The curves of a group's runs that have had an epoch, but for those that failed."""
     curves = []
-    for run in group.completed:
-        assert run.folder is not None
+    for run in group.runs:
+        if run.status == "failed" or run.folder is None or not (run.folder / "metrics.csv").is_file():
+            continue
         columns = read_columns(run.folder)
         loss = columns[f"{monitored_split(name.partition('_')[0] for name in columns)}_loss"]
         passes = columns["function_evaluations"] / max(1, run.summary["updates_per_epoch"])
-        curves.append(Curve(run.repetition, loss, passes))
+        if len(loss):
+            curves.append(Curve(run.repetition, loss, passes, run.status))
     return curves
 
 
-def _padded(losses: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The epochs (n,), and the curves (runs, n) with NaN after their ends."""
-    longest = max(map(len, losses), default=0)
-    table = np.full((len(losses), longest), np.nan)
-    for row, curve in zip(table, losses, strict=True):
-        row[: len(curve)] = curve
+def _carried_forward(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs (n,), and the losses of all runs after them (runs, n).
+
+    A run that ended before others has its last loss from then on, one that diverged an infinite one. Of one that was
+    interrupted nothing is known after that: NaN.
+    """
+    longest = max((len(curve.loss) for curve in curves), default=0)
+    table = np.full((len(curves), longest), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        loss = np.where(np.isnan(curve.loss), math.inf, curve.loss)
+        row[: len(loss)] = loss
+        if curve.status != "interrupted":
+            row[len(loss) :] = math.inf if curve.status == "diverged" else loss[-1]
     return np.arange(1, longest + 1), table
 
 

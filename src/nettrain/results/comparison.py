@@ -22,9 +22,14 @@ class RunResult:
     folder: Path | None = None
 
     @property
-    def completed(self) -> bool:
-        """Whether the run came to its own end."""
-        return bool(self.summary["status"] == "completed")
+    def status(self) -> str:
+        """How it ended."""
+        return str(self.summary["status"])
+
+    @property
+    def counts(self) -> bool:
+        """Whether what it has reached counts: it came to its own end, or somebody has interrupted it."""
+        return self.status in ("completed", "interrupted")
 
     @property
     def repetition(self) -> str:
@@ -32,8 +37,8 @@ class RunResult:
         return " ".join(f"{key}={value}" for key, value in sorted(self.overrides.items()) if is_chance(key))
 
     def reached(self, column: str) -> float | None:
-        """An entry of its summary, if it has come to its own end."""
-        value = self.summary.get(column) if self.completed else None
+        """An entry of its summary, if it counts."""
+        value = self.summary.get(column) if self.counts else None
         return float(value) if isinstance(value, int | float) else None
 
 
@@ -45,29 +50,34 @@ class SeedGroup:
     runs: list[RunResult]
 
     @property
-    def completed(self) -> list[RunResult]:
-        """Its runs that came to their own end."""
-        return [run for run in self.runs if run.completed]
-
-    @property
     def incomplete(self) -> int:
         """How many of its runs diverged, failed or were interrupted."""
-        return len(self.runs) - len(self.completed)
+        return len(self.runs) - self.count("completed")
+
+    @property
+    def bad(self) -> int:
+        """How many of its runs diverged or failed."""
+        return sum(not run.counts for run in self.runs)
 
     def count(self, status: str) -> int:
-        return sum(run.summary["status"] == status for run in self.runs)
+        return sum(run.status == status for run in self.runs)
+
+    def best(self, column: str) -> RunResult:
+        """Its run with the lowest result; the first one if none has any."""
+        results = [run.reached(column) for run in self.runs]
+        return min(zip(self.runs, results, strict=True), key=lambda pair: math.inf if pair[1] is None else pair[1])[0]
 
     def results(self, column: str) -> list[float]:
-        """What its completed runs have reached."""
+        """What its runs have reached that count."""
         return [value for run in self.runs if (value := run.reached(column)) is not None]
 
     def by_repetition(self, column: str) -> dict[str, float]:
-        """The results of its completed runs by their repetitions; empty unless each is another one."""
+        """Its results by the repetitions of its runs; empty unless each is another one."""
         results = {run.repetition: value for run in self.runs if (value := run.reached(column)) is not None}
         return results if "" not in results and len(results) == len(self.results(column)) else {}
 
     def mean(self, column: str) -> float:
-        """Over its completed runs; infinite without any."""
+        """Of its results; infinite without any."""
         values = self.results(column)
         return statistics.fmean(values) if values else math.inf
 
@@ -96,20 +106,23 @@ class Comparison:
             self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
             self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
         self.loss = _monitored_loss(runs)
-        losses = {problem: _monitored_loss(members) for problem, members in self._by_problem.items()}
+        self._losses = {problem: _monitored_loss(members) for problem, members in self._by_problem.items()}
         present = union(run.summary for run in runs)
-        columns = dict.fromkeys([self.loss, *losses.values(), "test_accuracy", "test_r2"])
+        columns = dict.fromkeys([self.loss, *self._losses.values(), "test_accuracy", "test_r2"])
         self.measured = [name for name in columns if name in present]
         by_values: dict[tuple[str, ...], list[RunResult]] = {}
         for run in runs:
             by_values.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
-        problems = list(losses)
+        problems = list(self._losses)
 
         def place(group: SeedGroup) -> tuple[int, int, float]:
-            problem = self.problem(group.runs[0])
-            return problems.index(problem), group.incomplete, group.mean(losses[problem])
+            return problems.index(self.problem(group.runs[0])), group.incomplete, group.mean(self.loss_of(group))
 
         self.groups = sorted((SeedGroup(values, members) for values, members in by_values.items()), key=place)
+
+    def loss_of(self, group: SeedGroup) -> str:
+        """The column by which the runs on the group's problem are compared."""
+        return self._losses[self.problem(group.runs[0])]
 
     def _is_choice(self, key: str) -> bool:
         """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
@@ -138,8 +151,8 @@ class Comparison:
 
     @cached_property
     def problems(self) -> dict[str, "Comparison"]:
-        """The runs on each problem that any has completed, compared among themselves; one nameless if there is one."""
-        solved = {name: runs for name, runs in self._by_problem.items() if any(run.completed for run in runs)}
+        """The runs on each problem of which any counts, compared among themselves; one nameless if there is one."""
+        solved = {name: runs for name, runs in self._by_problem.items() if any(run.counts for run in runs)}
         return {name: Comparison(runs, self) for name, runs in solved.items()} if len(solved) > 1 else {"": self}
 
     @cached_property
