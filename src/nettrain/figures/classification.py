@@ -9,16 +9,27 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import GREY, color, color_bar, dash, legend, new
+from nettrain.figures.style import GREY, SEVERAL, color, color_bar, dash, legend, new
 from nettrain.figures.texts import name_ticks, shortened
 
-SEVERAL = 14  # classes with a curve each; more of them are drawn as one curve, pooled
+MOST_CLASSES = 500  # of a confusion matrix, in which a class is then two pixels wide
 
 
 def confusion(y: ArrayLike, predicted: ArrayLike, classes: Sequence[str], title: str = "Confusion matrix") -> Figure:
-    """Counts of [true class, predicted class]; the shade is the share of the true class."""
+    """Counts of [true class, predicted class]; the shade is the share of the true class.
+
+    Of more than 500 classes the most frequent ones are drawn, and counted are the samples of these that were taken for
+    one of them.
+    """
+    true, taken = np.asarray(y, int), np.asarray(predicted, int)
+    if len(classes) > MOST_CLASSES:
+        frequent = np.sort(np.argsort(-np.bincount(true, minlength=len(classes)), kind="stable")[:MOST_CLASSES])
+        both = np.isin(true, frequent) & np.isin(taken, frequent)
+        true, taken = np.searchsorted(frequent, true[both]), np.searchsorted(frequent, taken[both])
+        title += f": the {MOST_CLASSES} most frequent of {len(classes)} classes"
+        classes = [classes[c] for c in frequent]
     n = len(classes)
-    cells = np.asarray(y, int) * n + np.asarray(predicted, int)
+    cells = true * n + taken
     counts = np.bincount(cells, minlength=n * n).reshape(n, n)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = min(7.0, 3.4 + 0.16 * n)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from nettrain.figures.grids import Grid
-from nettrain.figures.style import COLORS, GREY, MARKERS, color, legend, new
+from nettrain.figures.style import COLORS, GREY, MARKERS, SEVERAL, color, legend, new
 
 
 def decision_boundary(
@@ -23,7 +24,8 @@ def decision_boundary(
     """The probability of each class over the plane of two inputs, as a mixture of the classes' colours.
 
     `probabilities` (m n, C) are those at the points of the grid. The line is where the most probable class changes.
-    `x` (n, 2) and `y` (n,) are samples with their classes; `names` are the inputs'.
+    `x` (n, 2) and `y` (n,) are samples with their classes; `names` are the inputs'. More than 14 classes have no names,
+    and colours that come again.
     """
     points, labels, p = np.asarray(x, float), np.asarray(y, int), grid.table(probabilities)
     left, right, bottom, top = grid.a[0], grid.a[-1], grid.b[0], grid.b[-1]
@@ -32,26 +34,37 @@ def decision_boundary(
     axes.grid(False)
     tint = 1 - 0.45 * (1 - p @ palette)
     axes.imshow(np.clip(tint, 0, 1), origin="lower", extent=(left, right, bottom, top), aspect="auto")
-    for c in range(p.shape[-1] if p.shape[-1] > 2 else 1):
-        lead = p[..., c] - np.delete(p, c, axis=-1).max(-1)
-        if lead.min() < 0 < lead.max():
-            axes.contour(grid.a, grid.b, lead, levels=[0], colors="black", linewidths=1.2)
-    for c, name in enumerate(classes):
-        chosen = points[labels == c]
-        axes.scatter(
-            chosen[:, 0],
-            chosen[:, 1],
-            s=15,
-            color=color(c),
-            marker=MARKERS[c % len(MARKERS)],
-            edgecolors="white",
-            linewidths=0.5,
-            label=str(name),
-        )
+    marks = {"edgecolors": "white", "linewidths": 0.5}
+    if len(classes) > SEVERAL:
+        axes.add_collection(_changes(grid, p.argmax(-1)))
+        shades = palette[labels]
+        axes.scatter(*points.T, s=9, c=shades, label=f"{len(classes)} classes, in colours that come again", **marks)
+    else:
+        second, first = np.moveaxis(np.partition(p, -2, axis=-1)[..., -2:], -1, 0)
+        for c in range(p.shape[-1] if p.shape[-1] > 2 else 1):
+            lead = p[..., c] - np.where(p[..., c] == first, second, first)
+            if lead.min() < 0 < lead.max():
+                axes.contour(grid.a, grid.b, lead, levels=[0], colors="black", linewidths=1.2)
+        for c, name in enumerate(classes):
+            chosen = points[labels == c]
+            marker = MARKERS[(c + c // len(COLORS)) % len(MARKERS)]
+            axes.scatter(*chosen.T, s=15, color=color(c), marker=marker, label=str(name), **marks)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     legend(figure)
     return figure
+
+
+def _changes(grid: Grid, winner: np.ndarray) -> LineCollection:
+    """The lines between neighbouring points of the grid with different winners (m, n)."""
+    across, up = (grid.a[:-1] + grid.a[1:]) / 2, (grid.b[:-1] + grid.b[1:]) / 2
+    edges_a, edges_b = (np.concatenate([at[:1], middles, at[-1:]]) for at, middles in ((grid.a, across), (grid.b, up)))
+    i, j = np.nonzero(winner[:, 1:] != winner[:, :-1])
+    upright = np.stack([across[j], edges_b[i], across[j], edges_b[i + 1]], axis=1)
+    i, j = np.nonzero(winner[1:] != winner[:-1])
+    level = np.stack([edges_a[j], up[i], edges_a[j + 1], up[i]], axis=1)
+    segments = np.concatenate([upright, level]).reshape(-1, 2, 2)
+    return LineCollection(list(segments), colors="black", linewidths=0.6)
 
 
 def fitted_curve(

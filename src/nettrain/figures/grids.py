@@ -27,10 +27,11 @@ class Grid:
         return array.reshape(len(self.b), len(self.a), *array.shape[1:])
 
 
-def over_two_inputs(x: ArrayLike) -> Grid:
-    """A grid around samples (n, 2)."""
+def over_two_inputs(x: ArrayLike, classes: int = 2) -> Grid:
+    """A grid around samples (n, 2), coarser where each point has the probabilities of more than a hundred classes."""
     low, high = _margins(np.asarray(x, float))
-    return Grid(*(np.linspace(low[i], high[i], INPUTS) for i in (0, 1)))
+    points = int(INPUTS / max(1.0, (classes / 100) ** 0.5))
+    return Grid(*(np.linspace(low[i], high[i], max(points, 31)) for i in (0, 1)))
 
 
 def over_one_input(x: ArrayLike) -> np.ndarray:

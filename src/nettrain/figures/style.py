@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.artist import Artist
 from matplotlib.collections import Collection
 from matplotlib.colorbar import Colorbar
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -25,6 +26,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES = ["-", "--", ":", "-."]
 SEQUENTIAL = "cividis"  # made for colour-blind readers (Nunez et al., 2018)
 GREY = "#666666"
+SEVERAL = 14  # classes of which each has a curve, and a name in the legend
 
 
 class Drawing(Figure):
@@ -94,8 +96,9 @@ def legend(figure: Figure, least: int = 1) -> None:
 
 def _is_labelled(artist: Artist) -> bool:
     """Whether somebody has given the artist its label: matplotlib calls the others `_child0`, `_child1`, ..."""
-    label = str(artist.get_label())
-    return isinstance(artist, Line2D | Patch | Collection) and bool(label) and not re.fullmatch(r"_child\d+", label)
+    label = str(artist.get_label() or "")
+    kinds = isinstance(artist, Line2D | Patch | Collection) and not isinstance(artist, ContourSet)
+    return kinds and bool(label) and not re.fullmatch(r"_child\d+", label)
 
 
 def color_bar(figure: Figure, shades: ScalarMappable, label: str, **options: Any) -> Colorbar:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import GREY, color, dash, legend, log_scale, new, spans_decades, whole_numbers
+from nettrain.figures.style import COLORS, DASHES, GREY, color, dash, legend, log_scale, new, spans_decades, whole_numbers
 from nettrain.figures.words import quantity
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -60,6 +60,8 @@ def curves(metrics: Mapping[str, ArrayLike], name: str = "loss", best: int | Non
     )
 
 
+MOST_LAYERS = len(COLORS) * len(DASHES)  # that can be told apart
+
 LAYERS = {
     "gradient_norm": "norm of the gradient",
     "update_to_weight": "norm of the update / norm of the weights",
@@ -72,13 +74,17 @@ def layers(metrics: Mapping[str, ArrayLike], name: str = "gradient_norm", title:
     """A line for each layer: the columns `<name>/<layer>` of the metrics, `name` as in `LAYERS`.
 
     In a deep network of sigmoids the norms of the first layers' gradients are orders of magnitude below the last
-    ones': the gradient vanishes.
+    ones': the gradient vanishes. Of many layers 28 are drawn, from the first to the last.
     """
     series = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
+    every = list(series)
+    some = np.unique(np.linspace(0, len(every) - 1, MOST_LAYERS).round().astype(int)) if every else []
+    series = {every[i]: series[every[i]] for i in some}
     share = name in ("dead", "saturated")
     words = "update-to-weight ratio" if name == "update_to_weight" else LAYERS[name]
     log = False if share else None
-    figure = lines(metrics["epoch"], series, "epoch", LAYERS[name], title or _title(f"{words}, by layer"), log)
+    which = "by layer" if len(series) == len(every) else f"{len(series)} of {len(every)} layers"
+    figure = lines(metrics["epoch"], series, "epoch", LAYERS[name], title or _title(f"{words}, {which}"), log)
     if share:
         figure.axes[0].set_ylim(-0.03, 1.03)
     return figure

@@ -13,6 +13,10 @@ from nettrain.parts.heads import Head
 from nettrain.report.pictures import Picture
 
 
+NUMBERS = 1_000_000  # probabilities of which curves are drawn
+POINTS = 10_000  # samples that are drawn as points: more cover each other, and take seconds
+
+
 class Predictor(Protocol):
     """What predicts: a run, or a model in training."""
 
@@ -35,19 +39,23 @@ def predictions(model: Predictor, split: str) -> list[Picture]:
     on = f"on the {len(rows)} samples of the {split} split"
     if encoder.classes:
         classes = encoder.classes
-        predicted, p = model.head.predict(z).numpy(), model.head.mean(z).double().numpy()
-        reliability = f"what predicted probabilities mean {on}: the larger a point, the more samples"
+        predicted = model.head.predict(z).numpy()
+        some = _some(len(y), max(1, NUMBERS // len(classes)))
+        curves = model.head.mean(z[some]).double().numpy(), classes
+        of = f"on {_of(len(some), rows)} of the {split} split"
+        reliability = f"what predicted probabilities mean {of}: the larger a point, the more samples"
         return [
             Picture("confusion", f"true and predicted classes {on}", "confusion", (y, predicted, classes), True),
-            Picture("roc", f"receiver operating characteristic {on}", "roc", (y, p, classes), True),
-            Picture("precision_recall", f"precision and recall {on}", "precision_recall", (y, p, classes), True),
-            Picture("calibration", reliability, "calibration", (y, p, classes), True),
+            Picture("roc", f"receiver operating characteristic {of}", "roc", (y[some], *curves), True),
+            Picture("precision_recall", f"precision and recall {of}", "precision_recall", (y[some], *curves), True),
+            Picture("calibration", reliability, "calibration", (y[some], *curves), True),
         ]
-    values, true = _numbers(model, z), y * encoder.target_scale + encoder.target_mean
-    arguments = (true, values, encoder.target_name)
+    some = _some(len(y), POINTS)
+    values, true = _numbers(model, z[some]), y[some] * encoder.target_scale + encoder.target_mean
+    arguments, of = (true, values, encoder.target_name), f"on {_of(len(some), rows)} of the {split} split"
     return [
-        Picture("predicted", f"predicted and true values {on}", "predicted_against_true", arguments, True),
-        Picture("residuals", f"what the predictions miss {on}", "residuals", arguments, True),
+        Picture("predicted", f"predicted and true values {of}", "predicted_against_true", arguments, True),
+        Picture("residuals", f"what the predictions miss {of}", "residuals", arguments, True),
     ]
 
 
@@ -56,10 +64,12 @@ def function_pictures(model: Predictor) -> list[Picture]:
     arguments = function_over_inputs(model)
     if arguments is None:
         return []
+    rows = model.data.splits["train"]
+    samples = "the training samples" if len(rows) <= POINTS else f"{_of(POINTS, rows)} of the training split"
     if model.data.encoder.classes:
-        caption = "where the most probable class changes, with the training samples"
+        caption = f"where the most probable class changes, with {samples}"
         return [Picture("decision_boundary", caption, "decision_boundary", arguments, True)]
-    caption = "the prediction over the input, with the training samples"
+    caption = f"the prediction over the input, with {samples}"
     return [Picture("fitted_curve", caption, "fitted_curve", arguments, True)]
 
 
@@ -73,11 +83,12 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     if len(numeric) != len(encoder.columns) or len(numeric) != (2 if encoder.classes else 1):
         return None
     mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
-    names, rows = [c.name for c in numeric], model.data.splits["train"]
+    names, train = [c.name for c in numeric], model.data.splits["train"]
+    rows = train[_some(len(train), POINTS)]
     x, y = model.data.x[rows] * scale + mean, model.data.y[rows]
 
     def boundary(w: Tensor | None = None, title: str = "Decision boundary") -> tuple[Any, ...]:
-        grid = over_two_inputs(x)
+        grid = over_two_inputs(x, len(encoder.classes))
         p = np.asarray(model.head.mean(model.logits((grid.points - mean) / scale, w)))
         return grid, p, x, y, names, encoder.classes, title
 
@@ -88,6 +99,17 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
         return at, prediction, x, true, names[0], encoder.target_name, title
 
     return boundary if encoder.classes else curve
+
+
+def _some(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` samples, ascending, drawn at random: always the same ones."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def _of(drawn: int, rows: np.ndarray) -> str:
+    return f"the {drawn} samples" if drawn == len(rows) else f"{drawn} of the {len(rows)} samples"
 
 
 def _numbers(model: Predictor, z: Tensor) -> np.ndarray:

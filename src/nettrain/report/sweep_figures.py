@@ -15,6 +15,7 @@ from nettrain.results.metrics_table import read_columns
 
 SHOWN = 6  # choices in one figure
 PAIRS = 15  # heat maps of a report
+CELLS = 60  # in a row or a column of a heat map
 PROBLEMS = 3  # of which curves are drawn
 REACHED = 0.1  # of the way from the first loss to the best one that may be left at the target
 
@@ -78,7 +79,8 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
         Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", "time_to_target", shares),
     ]
     keys = _keys(comparison)
-    for x, y in itertools.islice(itertools.combinations(keys, 2), PAIRS):
+    few = [key for key in keys if len(set(_values(comparison, key))) <= CELLS]
+    for x, y in itertools.islice(itertools.combinations(few, 2), PAIRS):
         caption = f"{best}{of} over {x} and {y}, median over the runs that did not fail; the best is framed"
         name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
         pictures.append(Picture(name, caption, "heat_map", partial(heat_map, comparison, x, y)))
@@ -99,7 +101,7 @@ def heat_map(comparison: Comparison, x: str, y: str) -> Arguments:
     """What the heat map of the median result over two keys is made of."""
     runs, best = comparison.runs, words(comparison.loss)
     results = [_result(run, comparison.loss) for run in runs]
-    across, down = (_binned([number(run.overrides.get(key, "")) for run in runs]) for key in (x, y))
+    across, down = _values(comparison, x), _values(comparison, y)
     return across, down, results, x, y, best, best[0].upper() + best[1:]
 
 
@@ -184,6 +186,11 @@ def _carried_forward(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
         if curve.status != "interrupted":
             row[len(loss) :] = math.inf if curve.status == "diverged" else loss[-1]
     return np.arange(1, longest + 1), table
+
+
+def _values(comparison: Comparison, key: str) -> list[str | float]:
+    """The value of a key in each run, as a heat map shows it."""
+    return _binned([number(run.overrides.get(key, "")) for run in comparison.runs])
 
 
 def _binned(values: Sequence[str | float], most: int = 20) -> list[str | float]:
