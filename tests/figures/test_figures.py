@@ -4,14 +4,18 @@ import io
 
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from kinds import every_figure
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from nettrain import figures
-from nettrain.figures import style
+from nettrain.figures import style, texts
 from nettrain.figures.classification import calibration_points, precision_recall_points, roc_points
 from nettrain.figures.grids import Grid, over_one_input, over_two_inputs
 from nettrain.figures.planes import around_path, planes, random_plane
@@ -203,12 +207,17 @@ def test_the_values_lie_where_their_points_are():
 
 def test_bands_are_medians_and_quartiles(rng):
     y = rng.normal(size=(9, 4))
-    y[0, 2:] = np.nan  # a run that ended early
     figure = figures.bands({"a": ([1, 2, 3, 4], y), "b": ([1], [[5.0]])}, "epoch", "loss")
-    low, middle, high = np.nanquantile(y, [0.25, 0.5, 0.75], axis=0)
+    low, middle, high = np.quantile(y, [0.25, 0.5, 0.75], axis=0)
     assert np.allclose(drawn_lines(figure)["a"][:, 1], middle)
     band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert set(np.round([*low, *high], 9)) <= set(np.round(band, 9))
+
+
+def test_a_band_ends_where_not_all_runs_are_known_and_counts_infinite_ones_as_the_worst():
+    y = [[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, np.inf, np.inf], [3.0, np.inf, np.inf, np.nan]]
+    line = drawn_lines(figures.bands({"a": ([1, 2, 3, 4], y)}, "epoch", "loss"))["a"][:, 1]
+    assert np.array_equal(line, [2, 2, np.nan, np.nan], equal_nan=True)
 
 
 def test_a_heat_map_orders_its_keys_and_frames_the_best():
@@ -255,6 +264,132 @@ def test_performance_profiles_are_dolan_and_more_s():
     rho = {name: dict(line.tolist()) for name, line in lines.items()}  # the last at each tau
     assert (rho["a"][1], rho["a"][4]) == (0.5, 0.75)  # cheapest on two of four problems, solves three
     assert (rho["b"][1], rho["b"][2]) == (0.25, 0.5)
+
+
+STRANGE = ["$0_to_$10", "$a$", r"\$x$y$", "_private", "_child1", "100 %", "{a}", r"\alpha", "^2"]
+OTHERS = ["中文", "ไทย", "العربية", "😀", "\U0001f9ff", "\ue000", "a\x00b", "a\tb", "a\udc80b"]
+
+
+def all_figures_of_names(names, rng):
+    n = len(names)
+    y, p, x = rng.integers(0, n, 100), rng.dirichlet(np.ones(n), 100), rng.normal(size=(100, 2))
+    epochs = {"epoch": [1, 2, 3]}
+    grid = over_two_inputs(x)
+    yield figures.confusion(y, p.argmax(1), names)
+    for draw in (figures.roc, figures.precision_recall, figures.calibration):
+        yield draw(y, p, names)
+        yield draw(y % 2, p[:, :2], names[:2], names[0])
+    yield figures.decision_boundary(grid, rng.dirichlet(np.ones(n), len(grid.points)), x, y, names, names)
+    yield figures.fitted_curve(*[x[:, 0]] * 4, names[0], names[1], others={names[2]: x[:, 0]})
+    yield figures.residuals(*x.T, names[0])
+    yield figures.predicted_against_true(*x.T, names[1])
+    yield figures.layers({**epochs, **{f"dead/{name}": [1, 2, 3] for name in names}}, "dead")
+    yield figures.histograms({name: x for name in names}, names[0])
+    yield figures.curves({**epochs, names[0]: [1, 2, 3]}, names[0])
+    yield figures.bands({name: ([1, 2, 3], x[:3].T) for name in names}, names[0], names[1], names[2])
+    yield figures.heat_map(names, names[::-1], range(n), names[0], names[1], names[2], names[3])
+    yield figures.parallel_coordinates({names[0]: names, names[1]: range(n)}, range(n), names[2], names[3])
+    yield figures.time_to_target({name: [1, 2] for name in names}, names[0])
+    yield figures.performance_profile(rng.random((5, n)), names)
+    yield figures.loss_surface(Grid(*np.eye(2)), range(4), x, tuple(names[:2]), names[2])
+
+
+def shown(figure):
+    figures.png(figure)
+    return {text.get_text() for text in figure.findobj(Text) if text.get_text()}
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_literal_in_every_figure(rng):
+    for figure in all_figures_of_names(STRANGE, rng):
+        figures.png(figure)
+        for text in figure.findobj(Text):
+            if any(name in text.get_text() for name in STRANGE):
+                assert text._preprocess_math(text.get_text()) == (text.get_text(), False)
+        legend = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        for name in STRANGE if len(legend) >= len(STRANGE) else ():
+            assert any(text.startswith(name) for text in legend), (name, legend)
+    ticks = {text.get_text() for text in figures.confusion([0], [0], STRANGE).axes[0].get_xticklabels()}
+    assert ticks == set(STRANGE)
+
+
+@pytest.mark.filterwarnings("error")
+def test_signs_without_a_glyph_give_no_warnings(rng):
+    for figure in all_figures_of_names(OTHERS, rng):
+        figures.png(figure)
+    assert "a□b" in shown(figures.residuals([1, 2], [1, 2], "y", "a\x00b"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_script_is_drawn_where_a_font_has_it(tmp_path):
+    builder = FontBuilder(100, isTTF=True)
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 80), (80, 80), (80, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    builder.setupGlyphOrder([".notdef", "A"])
+    builder.setupCharacterMap({0x4E2D: "A"})
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "A": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (100, 0), "A": (100, 0)})
+    builder.setupHorizontalHeader(ascent=80, descent=-20)
+    builder.setupNameTable({"familyName": "Sans of one sign", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "one.ttf")
+    fonts = list(font_manager.fontManager.ttflist)
+    before = figures.png(figures.residuals([1, 2], [1, 2], "y", "中文"))
+    font_manager.fontManager.addfont(tmp_path / "one.ttf")
+    for cached in (texts._family, texts._further_fonts):
+        cached.cache_clear()
+    try:
+        figure = figures.residuals([1, 2], [1, 2], "y", "中文")
+        assert "中□" in shown(figure)
+        assert figures.png(figure) != before
+    finally:
+        font_manager.fontManager.ttflist = fonts
+        for cached in (texts._family, texts._further_fonts):
+            cached.cache_clear()
+
+
+def test_long_names_leave_room_for_the_axes(rng):
+    for name in ("n" * 300, "名" * 300, "many words " * 30):
+        for figure in (figures.residuals([1, 2], [1, 2], name), figures.roc([0, 1], np.eye(2), [name, name])):
+            figures.png(figure)
+            box = figure.axes[0].get_position()
+            assert box.width > 0.4
+            assert box.height > 0.4
+
+
+def test_the_boundaries_of_many_classes_are_those_between_their_points(rng):
+    x, centres = rng.uniform(-1, 1, (60, 2)), rng.uniform(-1, 1, (20, 2))
+    grid = over_two_inputs(x, 20)
+    winner = ((grid.points[:, None] - centres) ** 2).sum(-1).argmin(1)
+    classes = ((x[:, None] - centres) ** 2).sum(-1).argmin(1)
+    figure = figures.decision_boundary(grid, np.eye(20)[winner], x, classes, ["a", "b"], [str(c) for c in range(20)])
+    table = winner.reshape(len(grid.b), len(grid.a))
+    segments = np.array(figure.axes[0].collections[0].get_segments())
+    changes = (table[1:] != table[:-1]).sum() + (table[:, 1:] != table[:, :-1]).sum()
+    assert len(segments) == changes
+    for middle in segments.mean(1):  # beside each lie two points with different winners
+        first, second = np.argsort(((grid.points - middle) ** 2).sum(1))[:2]
+        assert winner[first] != winner[second]
+    (text,) = figure.legends[0].get_texts()
+    assert text.get_text().startswith("20 classes")
+
+
+def test_figures_of_many_classes_say_what_they_leave_out(rng):
+    y = np.concatenate([np.arange(700), np.arange(500)])
+    figure = figures.confusion(y, y, [str(c) for c in range(700)])
+    counts = figure.axes[0].images[0].get_array()
+    assert counts.shape == (500, 500)
+    assert np.array_equal(counts, np.eye(500))
+    assert "the 500 most frequent of 700 classes" in figure.axes[0].get_title(loc="left").replace("\n", " ")
+    assert len(over_two_inputs(rng.normal(size=(9, 2)), 5000).points) < 1000
+    layers = {"epoch": [1, 2], **{f"gradient_norm/{i}": [i, i] for i in range(100)}}
+    figure = figures.layers(layers)
+    assert "28 of 100 layers" in figure.axes[0].get_title(loc="left")
+    assert {"0", "99"} < set(drawn_lines(figure))
 
 
 def test_nothing_is_cut_off(rng):
