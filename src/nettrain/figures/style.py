@@ -43,8 +43,8 @@ def new(title: str, xlabel: str, ylabel: str, width: float = 5.0, height: float 
     """An empty figure of `width` x `height` inches with one pair of axes."""
     figure, axes = _spare.pop() if _spare else _empty()
     figure.set_size_inches(width, height)
-    write(axes.set_title("", loc="left", fontsize=10.5, y=1.0), wrapped(title, 46))
-    for axis, label, letters in ((axes.xaxis, xlabel, 52), (axes.yaxis, ylabel, 44)):
+    write(axes.set_title("", loc="left", fontsize=10.5, y=1.0), wrapped(shortened(title, 130), 46))
+    for axis, label, letters in ((axes.xaxis, xlabel, 48), (axes.yaxis, ylabel, 40)):
         axis.label.set_fontsize(9.5)
         write(axis.label, shortened(label, letters))
     return figure, axes
