@@ -21,7 +21,7 @@ from nettrain.config.schema import config_folder, register
 from nettrain.data import Data, encode
 from nettrain.data.in_python import InPython, from_python
 from nettrain.data.sources import Frame
-from nettrain.errors import ConfigError, Mistake
+from nettrain.errors import CheckpointError, ConfigError, Mistake
 from nettrain.report import html
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import find, run_pictures
@@ -29,6 +29,7 @@ from nettrain.report.sweep_figures import heat_map, sweep_pictures
 from nettrain.results.comparison import union
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.sweep_folder import SweepFolder
+from nettrain.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +63,24 @@ class Sweep(SweepFolder):
     def runs(self) -> list[Run]:
         """The runs that have ended, by number."""
         return [Run(run.folder, self.trust) for run in self.comparison.runs if run.folder is not None]
+
+    @cached_property
+    def best(self) -> Run:
+        """The run with the lowest monitored loss of its best epoch.
+
+        Raises `ConfigError` where runs were trained on several problems, whose losses cannot be compared, and
+        `CheckpointError` where no run has had an epoch.
+        """
+        problems = self.comparison.problems
+        if len(problems) > 1:
+            raise ConfigError(
+                f"{self.folder}: its runs were trained on {len(problems)} problems ({listed(problems)}), whose losses "
+                "cannot be compared; choose from results and runs."
+            )
+        best = self.comparison.best
+        if best is None or best.folder is None:
+            raise CheckpointError(f"{self.folder}: none of its runs has a result: all diverged or failed.")
+        return Run(best.folder, self.trust)
 
     @property
     def figures(self) -> list[str]:

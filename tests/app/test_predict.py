@@ -273,3 +273,50 @@ def test_a_warning_goes_to_stderr_and_predictions_to_stdout_s_file(run):
     assert ended.returncode == 0
     assert ended.stdout.startswith("240 predictions in ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_columns_of_the_table_are_copied_beside_the_predictions(run, tool):
+    ids = [f"{i:05d}" for i in range(N)]
+    TABLE.assign(**{"2020_01": ids, "größe, in cm": "=1+1", "empty": ""}).to_csv("n.csv", index=False)
+    code, _, err = tool(tools.predict, "run=run", "data.path=n.csv", 'keep=[2020_01, "größe, in cm", empty, x]')
+    assert (code, err) == (0, "")
+    written = pd.read_csv("run/predictions.csv", dtype=str, keep_default_na=False)
+    assert list(written)[:5] == ["2020_01", "größe, in cm", "empty", "x", "prediction"]
+    assert written["2020_01"].tolist() == ids
+    assert written["x"].tolist() == [str(x) for x in X]
+    assert set(written["empty"]) == {""}
+    plain = run.predict("n.csv")
+    assert written["prediction"].tolist() == plain["prediction"].tolist()
+    assert tool(tools.predict, "run=run", "data.path=n.csv", "keep=größe, in cm", "escape=true")[0] == 0
+    assert set(pd.read_csv("run/predictions.csv")["größe, in cm"]) == {"'=1+1"}
+    assert tool(tools.predict, "run=run", "data.path=n.csv", "keep=[x]", "escape=true")[0] == 0
+    assert pd.read_csv("run/predictions.csv")["x"].tolist() == X.tolist()  # -0.5 is no formula
+
+
+def test_columns_of_a_dataframe_are_copied_with_their_types(run):
+    table = TABLE.assign(id=range(N), day=pd.Timestamp("2026-01-02")).set_index(pd.Index(range(5, 5 + N), name="row"))
+    predicted = run.predict(table, keep=["id", "day", "row"])
+    pd.testing.assert_frame_equal(predicted[["id", "day"]], table[["id", "day"]], check_dtype=False)
+    assert predicted["row"].tolist() == table.index.tolist()
+    assert predicted["id"].dtype == "int64"
+    assert run.predict(table, keep="id").columns[0] == "id"
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        (
+            "keep=[nothing]",
+            "n.csv: there is no column 'nothing', which keep names; the columns are x, b, y, id, prediction.",
+        ),
+        ("keep=[prediction]", "keep=prediction: predictions have a column of this name"),
+        ("keep={a: b}", "keep={a: b}: it must be a list of column names, such as keep=[id]."),
+        ("keep=[a", "keep=[a: it must be a list of column names, such as keep=[id]."),
+    ],
+)
+def test_columns_that_cannot_be_copied(run, tool, keep, message):
+    TABLE.assign(id=1, prediction=2).to_csv("n.csv", index=False)
+    code, out, err = tool(tools.predict, "run=run", "data.path=n.csv", keep)
+    assert (code in (2, 3), out) == (True, "")
+    assert err.startswith(f"nettrain: {message}")
+    assert not Path("run/predictions.csv").exists()

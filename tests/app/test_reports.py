@@ -1,6 +1,10 @@
 """Figures and reports that runs and sweeps leave, and what is read back from them."""
 
+import json
+import math
+import os
 import re
+import signal
 import statistics
 import sys
 from html.parser import HTMLParser
@@ -248,11 +252,16 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     )
     lines = {line.get_label(): line.get_ydata() for line in sweep.plot("curves").axes[0].get_lines()}
     own = sweep.metrics.merge(sweep.results[["run", "optimizer", "optimizer.lr"]])
-    adam = own[(own["optimizer"] == "adam") & (own["optimizer.lr"] == "0.1")]
+    adam = own[(own["optimizer"] == "adam") & (own["optimizer.lr"] == 0.1)]
     assert lines["optimizer=adam lr=0.1"].tolist() == adam.groupby("epoch")["val_loss"].median().tolist()
     medians = sweep.results.groupby(["optimizer", "seed"])["best_val_loss"].median()
     shown = np.ma.filled(sweep.heat_map("seed", "optimizer").axes[0].images[0].get_array())
     assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
+    best = sweep.results.loc[sweep.results["best_val_loss"].idxmin()]
+    assert sweep.best.folder == sweep.folder / best["run"]
+    board = leaderboard(sweep.comparison).splitlines()
+    first = sweep.results[(sweep.results["optimizer"] == "adam") & (sweep.results["optimizer.lr"] == 0.1)]
+    assert board[2].split()[:4] == ["adam", "0.1", first.loc[first["best_val_loss"].idxmin(), "run"], "3"]
     assert "<table>" in sweep._repr_html_()
     assert repr(sweep) == f"Sweep('{sweep.folder}')"
     with pytest.raises(ConfigError, match=r"lr: no run of the sweep sets it; choose from optimizer, optimizer\.lr,"):
@@ -265,6 +274,120 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
 
 def entry(values, seed, loss, status="completed", **more):
     return RunResult("0", {**values, "seed": str(seed)}, {"status": status, "best_val_loss": loss, **more})
+
+
+def test_what_was_asked_for_is_a_value_in_the_results(tmp_path):
+    texts = [("1e-3", "true", "null", "'2020_01'", "[8,8]", "full"), ("0.1", "False", "5", "'it\\'s'", "[8]", "8")]
+    keys = ("optimizer.lr", "drop_last", "early_stopping.patience", "data.target", "model.hidden", "bs")
+    for i, values in enumerate(texts):
+        (tmp_path / str(i) / ".hydra").mkdir(parents=True)
+        summary = {"status": "completed", "epochs": 2, "best_val_loss": 0.5 - i / 10}
+        (tmp_path / str(i) / "summary.json").write_text(json.dumps(summary))
+        overrides = [f"{key}={value}" for key, value in zip(keys, values, strict=True)] + ["epochs=9"]
+        (tmp_path / str(i) / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    table = nettrain.Sweep(tmp_path).results
+    assert table.loc[table["optimizer.lr"] == 0.001, "run"].tolist() == ["0"]
+    assert table["drop_last"].tolist() == [True, False]
+    assert table["drop_last"].dtype == bool
+    assert table["early_stopping.patience"].isna().tolist() == [True, False]
+    assert (table["early_stopping.patience"] == 5).tolist() == [False, True]
+    assert table["data.target"].tolist() == ["2020_01", "it's"]
+    assert table["model.hidden"].tolist() == ["[8,8]", "[8]"]
+    assert table["bs"].tolist() == ["full", 8]
+    assert table["epochs"].tolist() == [9, 9]  # asked for, as in results.csv
+    assert table["summary.epochs"].tolist() == [2, 2]
+
+
+def test_a_sweep_without_results_or_over_several_problems_has_no_best_run(command, tmp_path):
+    arguments = ("optimizer=sgd", "optimizer.lr=1e30", "seed=1,2", "data=iris", "epochs=2", "quiet=true")
+    assert command("-m", *arguments, "hydra.sweep.dir=diverged").code == 0
+    with pytest.raises(CheckpointError, match="none of its runs has a result"):
+        _ = nettrain.Sweep(tmp_path / "diverged").best
+    assert command("-m", "data=iris,wine", "epochs=1", "quiet=true", "hydra.sweep.dir=two").code == 0
+    with pytest.raises(ConfigError, match=r"2 problems \(data=iris, data=wine\)"):
+        _ = nettrain.Sweep(tmp_path / "two").best
+
+
+def test_interrupted_runs_show_what_they_reached(command, tmp_path, monkeypatch):
+    observe, epochs = RunState.observe, []
+
+    def then_ctrl_c(row, numbers, finite):
+        epochs.append(1)
+        if len(epochs) == 8:  # two epochs of four rows
+            os.kill(os.getpid(), signal.SIGINT)
+        return observe(row, numbers, finite)
+
+    monkeypatch.setattr(RunState, "observe", then_ctrl_c)
+    ended = command("-m", "optimizer.lr=1e-3,1e-2", "seed=1,2", "data=iris", "epochs=50", "quiet=true", *AUTO)
+    assert ended.code == 130
+    sweep = nettrain.Sweep(tmp_path / "sweep")
+    assert set(sweep.results["status"]) == {"interrupted"}
+    means = sweep.results.groupby("optimizer.lr")["best_val_loss"].mean().sort_values()
+    header, *rows = [
+        line.split() for line in ended.out.splitlines() if line.split()[:1] in (["lr"], ["0.001"], ["0.01"])
+    ]
+    assert header[:5] == ["lr", "folder", "runs", "bad", "interrupted"]
+    assert [(float(row[0]), row[2:5], row[5]) for row in rows] == [
+        (lr, ["2", "0", "2"], f"{mean:.4g}") for lr, mean in means.items()
+    ]
+    assert sweep.best.summary["best_val_loss"] == sweep.results["best_val_loss"].min()
+    assert "curves" in names(sweep.folder)
+    page = Page(sweep.folder / "report.html").text
+    assert f"{means.iloc[0]:.4g} ±" in page
+
+
+AUTO = ("figures=auto", "hydra.sweep.dir=sweep")
+
+
+def band(comparison):
+    (picture,) = [picture for picture in sweep_pictures(comparison) if picture.name == "curves"]
+    (line,) = picture.draw().axes[0].get_lines()
+    return line.get_ydata(), picture.caption
+
+
+def courses(folder, **runs):
+    """A comparison of runs with these statuses and losses."""
+    results = []
+    for i, (status, losses) in enumerate(runs.values()):
+        (folder / str(i)).mkdir()
+        rows = [f"{k + 1},{k + 1},0.1,{loss},0.1,{k + 1}" for k, loss in enumerate(losses)]
+        header = "epoch,step,seconds,train_loss,lr,function_evaluations"
+        (folder / str(i) / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
+        summary = {"status": status, "updates_per_epoch": 1, "best_train_loss": min(losses), "best_epoch": 1}
+        results.append(RunResult(str(i), {"seed": str(i)}, summary, folder / str(i)))
+    return Comparison(results)
+
+
+def test_a_run_that_ended_early_keeps_its_last_loss_in_the_curves(tmp_path):
+    runs = courses(
+        tmp_path, a=("completed", [5.0, 4.0]), b=("completed", [6.0, 3.0, 2.5]), c=("completed", [7.0, 1.0, 0.5, 0.1])
+    )
+    median, caption = band(runs)
+    assert median.tolist() == [6, 3, 2.5, 2.5]  # and not that of the one that is left
+    assert caption.endswith("one that ended before others keeps its last loss")
+
+
+def test_a_run_that_diverged_is_the_worst_of_the_curves_and_an_interrupted_one_ends_them(tmp_path):
+    losses = {"b": ("completed", [6.0, 3.0, 2.5]), "c": ("completed", [7.0, 1.0, 0.5])}
+    (tmp_path / "d").mkdir()
+    median, caption = band(courses(tmp_path / "d", a=("diverged", [5.0, math.nan]), **losses))
+    assert median.tolist() == [6, 3, 2.5]
+    assert "one that diverged counts as infinitely bad" in caption
+    (tmp_path / "i").mkdir()
+    median, _ = band(courses(tmp_path / "i", a=("interrupted", [5.0, 2.0]), **losses))
+    assert np.array_equal(median, [6, 2, np.nan], equal_nan=True)
+
+
+def test_split_seeds_are_repetitions(command, tmp_path):
+    arguments = ("-m", "data=iris", "optimizer=sgd,adam", "data.split_seed=1,2,3", "epochs=2", "quiet=true")
+    assert command(*arguments, "hydra.sweep.dir=sweep").code == 0
+    comparison = nettrain.Sweep(tmp_path / "sweep").comparison
+    assert [len(group.runs) for group in comparison.groups] == [3, 3]
+    assert difference(*comparison.groups, comparison.loss)[0] == "paired t-test by seed"
+    runs = gather([tmp_path / "sweep" / str(i) for i in range(6)])
+    assert [sorted(run.repetition for run in group.runs) for group in runs.groups] == [
+        [f"data.split_seed={i} seed=0" for i in (1, 2, 3)]
+    ] * 2
 
 
 def test_the_test_is_paired_where_the_seeds_are_the_same():
@@ -414,7 +537,7 @@ def test_runs_of_several_folders_are_compared_by_what_their_configs_differ_in(he
     code, out, err = compare(monkeypatch, capsys, "sgd", "adam", "small", "output=page.html")
     assert (code, out, err) == (0, "report in page.html\n", "")
     page = Page(here / "page.html")
-    header = re.search(r"optimizer\s*bs\s*runs\s*diverged", page.text) or re.search(r"bs\s*optimizer\s*runs", page.text)
+    header = re.search(r"optimizer\s*bs\s*folder\s*runs\s*diverged|bs\s*optimizer\s*folder\s*runs", page.text)
     assert header, page.text
 
 
@@ -436,6 +559,38 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     assert sorted(names) == ["optimizer=adam", "optimizer=sgd"]
     assert costs.shape == (4, 2)
     assert np.isfinite(costs).any(1).all()  # the best run of each problem has reached its own target
+
+
+RUNS = {
+    "a": [],
+    "b": ["early_stopping.patience=10", "data.val_fraction=0.2"],
+    "c": ["data.val_fraction=0", "optimizer=sgd"],
+    "d": ["data=wine", "optimizer=sgd", "bs=8"],
+    "e": ["seed=1"],
+}
+
+
+@pytest.fixture
+def runs(here):
+    for name, options in RUNS.items():
+        nettrain.train(["data=iris", *options, "epochs=3", "quiet=true", "tensorboard=false"], folder=name)
+    return here
+
+
+@pytest.mark.parametrize("compared", ["ab", "ac", "acd", "abcde", "de"])
+def test_runs_on_different_problems_are_compared_with_the_same_names_everywhere(runs, monkeypatch, capsys, compared):
+    code, out, err = compare(monkeypatch, capsys, *compared)
+    assert (code, out, err) == (0, "report in comparison.html\n", "")
+    comparison = gather([runs / name for name in compared])
+    labels = {comparison.label(group) for group in comparison.groups}
+    drawn = [picture.draw() for picture in sweep_pictures(comparison)]
+    assert {text.get_text() for figure in drawn for text in figure.legends[0].get_texts()} == labels
+    assert set(problem_costs(comparison)[0]) == labels
+    for group in comparison.groups:  # each by the loss that it has
+        results = [run.summary.get("best_val_loss", run.summary.get("best_train_loss")) for run in group.runs]
+        assert any(
+            group.spread(column).startswith(f"{statistics.fmean(results):.4g}") for column in comparison.measured[:2]
+        )
 
 
 def test_a_single_run_is_reported_again(here, monkeypatch, capsys):

@@ -284,7 +284,7 @@ def all_figures_of_names(names, rng):
     yield figures.residuals(*x.T, names[0])
     yield figures.predicted_against_true(*x.T, names[1])
     yield figures.layers({**epochs, **{f"dead/{name}": [1, 2, 3] for name in names}}, "dead")
-    yield figures.histograms({name: x for name in names}, names[0])
+    yield figures.histograms(dict.fromkeys(names, x), names[0])
     yield figures.curves({**epochs, names[0]: [1, 2, 3]}, names[0])
     yield figures.bands({name: ([1, 2, 3], x[:3].T) for name in names}, names[0], names[1], names[2])
     yield figures.heat_map(names, names[::-1], range(n), names[0], names[1], names[2], names[3])

@@ -14,6 +14,7 @@ from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
 from nettrain.figures import process
 from nettrain.report.write import report_folders
+from nettrain.results.comparison import number
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_file
 from nettrain.terminal import say, tell
@@ -27,7 +28,8 @@ _READING: list[Setting] = [
     (f"data.{field.name}", "...", f"how the table is read: {field.metadata['help']}; default: as in training")
     for field in fields(ReadOptions)
 ]
-_ESCAPE = ("escape", "true", "write class names that a spreadsheet takes for formulas behind an apostrophe")
+_KEEP = ("keep", "[...]", "columns of the table that are copied in front of the predictions, such as [id]")
+_ESCAPE = ("escape", "true", "write texts that a spreadsheet takes for formulas behind an apostrophe")
 _TRUST = ("trust", "true", "import a model of your own, by the name in the run's config")
 
 
@@ -35,15 +37,18 @@ def predict() -> None:
     """The command `nettrain-predict`."""
     output = ("output", "FILE", "where to write; default: predictions.csv in the run's folder")
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
-    settings = [_STRICT, _ESCAPE, _TRUST, output, *_READING]
+    settings = [_KEEP, _STRICT, _ESCAPE, _TRUST, output, *_READING]
     _call(_predict, about + "`probability_<class>`.", [_RUN, _TABLE], settings)
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
     run = RunFolder(settings["run"], _trusted(settings))
-    predictions = run.predict(settings["data.path"], _is_true(settings, "strict"), **_reading(settings))
+    strict, copied = _is_true(settings, "strict"), _names(settings, "keep")
+    predictions = run.predict(settings["data.path"], strict, copied, **_reading(settings))
     if _is_true(settings, "escape"):
         predictions["prediction"] = predictions["prediction"].map(_escaped)
+        for name in copied:
+            predictions[name] = predictions[name].map(_escaped_unless_number)
     output = Path(settings.get("output", run.folder / "predictions.csv"))
     replace_file(output, predictions.to_csv(index=False).encode())
     say(f"{len(predictions)} predictions in {output}")
@@ -127,6 +132,18 @@ def _is_true(settings: dict[str, str], key: str) -> bool:
     return value == "true"
 
 
+def _names(settings: dict[str, str], key: str) -> list[str]:
+    """The names in a setting, `[a, b]` or a single one: texts, whatever they look like."""
+    try:
+        names = yaml.load(settings.get(key, "[]"), Loader=yaml.BaseLoader)  # which makes texts of all values
+    except yaml.YAMLError:
+        names = None
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{key}={settings[key]}: it must be a list of column names, such as {key}=[id].")
+    return names
+
+
 def _reading(settings: dict[str, str]) -> dict[str, Any]:
     """The options of reading among the settings; `data.missing` is a list as in YAML."""
     options: dict[str, Any] = {key.removeprefix("data."): settings[key] for key, _, _ in _READING if key in settings}
@@ -139,9 +156,13 @@ def _reading(settings: dict[str, str]) -> dict[str, Any]:
     return options
 
 
-def _escaped(prediction: Any) -> Any:
-    """A class name that a spreadsheet would take for a formula, behind an apostrophe."""
-    return f"'{prediction}" if isinstance(prediction, str) and prediction[:1] in "=+-@\t\r" else prediction
+def _escaped(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, behind an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell
+
+
+def _escaped_unless_number(cell: Any) -> Any:
+    return _escaped(cell) if isinstance(cell, str) and isinstance(number(cell), str) else cell
 
 
 def _trusted(settings: dict[str, str]) -> bool:

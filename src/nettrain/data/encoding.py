@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -99,13 +100,19 @@ class Encoder:
         """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
         return (target - self.target_mean) / self.target_scale if self.task == "regression" else target
 
-    def read(self, table: TableLike, with_target: bool = False, options: ReadOptions | None = None) -> Table:
+    def read(
+        self,
+        table: TableLike,
+        with_target: bool = False,
+        options: ReadOptions | None = None,
+        copied: Sequence[str] = (),
+    ) -> Table:
         """A new table (a path or a pandas DataFrame) as the kind of table that the model was trained on.
 
         It is read with the `options` of the training table unless there are others. Columns are found by name; others
-        are ignored. The target is read only `with_target`, and must be there then. What the training rows had not is
-        listed in the table's `unfamiliar`. Raises `DataError` with row and column for a missing column, a text where a
-        number is needed, and a missing or unknown label.
+        are ignored, unless they are to be `copied`. The target is read only `with_target`, and must be there then. What
+        the training rows had not is listed in the table's `unfamiliar`. Raises `DataError` with row and column for a
+        missing column, a text where a number is needed, and a missing or unknown label.
         """
         with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
             raw = open_table(table, options or self.options)
@@ -121,8 +128,13 @@ class Encoder:
                 raw.need(name, "which the model was trained with")
                 columns[column.name], found = column.read(Column(raw, name, trusted=True))
                 unfamiliar += found
+            for name in map(normalized, copied):
+                raw.need(name, "which keep names")
+        copies = {name: raw.columns[name] for name in map(normalized, copied)}
         kind = self.target_name, self.task, self.classes
-        return Table(columns, target, *kind, raw.source, raw.notes, unfamiliar, row_number=raw.row_number)
+        return Table(
+            columns, target, *kind, raw.source, raw.notes, unfamiliar, row_number=raw.row_number, copied=copies
+        )
 
     def _read_target(self, raw: RawTable) -> tuple[RawTable, np.ndarray]:
         name = normalized(self.target_name)

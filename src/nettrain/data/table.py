@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nettrain.data.raw_table import count_from_1
 from nettrain.data.read_options import ReadOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass
@@ -19,7 +23,7 @@ class Table:
     "regression" (`classes` is empty). `source` is the name or path that messages give; `notes` are sentences
     on what reading decided and left out, `unfamiliar` those on what the training rows had not, for a new table.
     `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
-    written; a table of somebody's own has one.
+    written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request.
     """
 
     columns: dict[str, np.ndarray]
@@ -33,3 +37,4 @@ class Table:
     units: dict[str, str] = field(default_factory=dict)
     options: ReadOptions | None = None
     row_number: Callable[[int], int] = count_from_1
+    copied: dict[str, "pa.ChunkedArray"] = field(default_factory=dict)

@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.artist import Artist
 from matplotlib.collections import Collection
 from matplotlib.colorbar import Colorbar
 from matplotlib.contour import ContourSet

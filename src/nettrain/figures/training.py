@@ -6,7 +6,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from nettrain.figures.style import COLORS, DASHES, GREY, color, dash, legend, log_scale, new, spans_decades, whole_numbers
+from nettrain.figures.style import (
+    COLORS,
+    DASHES,
+    GREY,
+    color,
+    dash,
+    legend,
+    log_scale,
+    new,
+    spans_decades,
+    whole_numbers,
+)
 from nettrain.figures.words import quantity
 
 SPLITS = {"train": "training", "val": "validation"}

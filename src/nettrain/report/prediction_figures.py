@@ -12,7 +12,6 @@ from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
 from nettrain.report.pictures import Picture
 
-
 NUMBERS = 1_000_000  # probabilities of which curves are drawn
 POINTS = 10_000  # samples that are drawn as points: more cover each other, and take seconds
 

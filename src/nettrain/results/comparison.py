@@ -1,6 +1,7 @@
 """Runs compared: those with the same settings, but for chance, are repetitions of one another."""
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,12 @@ class Comparison:
         """The column by which the runs on the group's problem are compared."""
         return self._losses[self.problem(group.runs[0])]
 
+    @property
+    def best(self) -> RunResult | None:
+        """The run with the lowest monitored loss; None if none has any."""
+        runs = [run for run in self.runs if run.reached(self.loss) is not None]
+        return min(runs, key=lambda run: run.reached(self.loss) or 0.0, default=None)
+
     def _is_choice(self, key: str) -> bool:
         """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
         values = [run.overrides.get(key) for run in self.runs]
@@ -196,6 +203,16 @@ def number(text: str) -> float | int | str:
         except ValueError:
             continue
     return text
+
+
+def typed(text: str) -> Any:
+    """The value of an override: a number, True, False or None, or the text, without the quotes around it."""
+    words = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return number(text)
 
 
 def union(mappings: Iterable[dict[str, Any]]) -> list[str]:

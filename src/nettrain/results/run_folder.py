@@ -1,5 +1,6 @@
 """A run's folder, read back: its config, its numbers, its model, and what the model predicts."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -141,31 +142,39 @@ class RunFolder:
             "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
         )
 
-    def predict(self, table: TableLike, strict: bool = False, **options: Any) -> Any:
+    def predict(self, table: TableLike, strict: bool = False, keep: Sequence[str] = (), **options: Any) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
         `table` is a path to a table file, or a pandas table, with the columns that the run was trained on. It is read
         as the training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
-        left empty, which is said, too. With `strict` both are a `DataError`.
+        left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
+        an id, that are copied in front of the predictions.
         """
         import pandas
 
-        read = self._read(table, strict, options)
+        read = self._read(table, strict, options, copied=[keep] if isinstance(keep, str) else keep)
         z, finite = self._outputs(read)
         if not finite.all():
             self._report([_not_finite(read, finite, "and left empty")], read.source, strict)
         index = table.index if isinstance(table, pandas.DataFrame) else None
+        columns = self._predictions(z, finite)
+        if clash := [name for name in read.copied if name in columns]:
+            raise ConfigError(f"keep={clash[0]}: predictions have a column of this name; give the table's another one.")
+        copied = {name: column.to_pandas().array for name, column in read.copied.items()}
+        return pandas.DataFrame({**copied, **columns}, index=index)
+
+    def _predictions(self, z: Tensor, finite: Tensor) -> dict[str, Any]:
+        """The columns of predictions from logits z (n, outputs); empty for rows that are not `finite` (n,)."""
         classes = self.encoder.classes
         if not classes:
             values = self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean
-            return pandas.DataFrame({"prediction": values.where(finite, torch.nan).tolist()}, index=index)
+            return {"prediction": values.where(finite, torch.nan).tolist()}
         labels = _as_written(classes)
         predicted = [labels[i] if known else None for i, known in zip(self.head.predict(z), finite, strict=True)]
         columns: dict[str, Any] = {"prediction": predicted if finite.all() else np.array(predicted, dtype=object)}
         probabilities = self.head.mean(z).where(finite.unsqueeze(-1), torch.nan).T.tolist()
-        columns |= {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
-        return pandas.DataFrame(columns, index=index)
+        return columns | {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
 
     def evaluate(self, table: TableLike, strict: bool = False, **options: Any) -> dict[str, float]:
         """The mean loss and the head's metrics on a table that has the target, too.
@@ -181,9 +190,16 @@ class RunFolder:
         numbers = self.objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
         return {name: float(value) for name, value in numbers.items()}
 
-    def _read(self, table: TableLike, strict: bool, options: dict[str, Any], with_target: bool = False) -> Table:
+    def _read(
+        self,
+        table: TableLike,
+        strict: bool,
+        options: dict[str, Any],
+        with_target: bool = False,
+        copied: Sequence[str] = (),
+    ) -> Table:
         """A new table, and what is unfamiliar in it said or refused."""
-        read = self.encoder.read(table, with_target, ReadOptions.of(options, self.encoder.options))
+        read = self.encoder.read(table, with_target, ReadOptions.of(options, self.encoder.options), copied)
         self._report(read.unfamiliar, read.source, strict)
         return read
 

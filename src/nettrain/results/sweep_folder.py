@@ -9,7 +9,7 @@ from typing import Any
 
 from nettrain.config.scopes import hparams
 from nettrain.errors import CheckpointError
-from nettrain.results.comparison import Comparison, RunResult, union
+from nettrain.results.comparison import Comparison, RunResult, typed, union
 from nettrain.results.metrics_table import read_table
 from nettrain.results.run_folder import read_config
 from nettrain.results.summary import read_summary
@@ -33,10 +33,13 @@ class SweepFolder:
 
     @cached_property
     def results(self) -> Any:
-        """A pandas table with a row per run: its number, its overrides and its summary."""
+        """A pandas table with a row per run, as results.csv; numbers, true, false and null in the overrides are values.
+
+        So `results["optimizer.lr"] == 0.001` finds runs. What is null, or of no run, is missing (`isna`).
+        """
         import pandas
 
-        return pandas.DataFrame([{"run": run.name, **run.overrides, **run.summary} for run in self.comparison.runs])
+        return pandas.DataFrame(_rows(self.comparison.runs, typed))
 
     @cached_property
     def metrics(self) -> Any:
@@ -83,17 +86,21 @@ def write_results(path: Path, runs: list[RunResult]) -> None:
     An entry that is named like an override, such as `epochs`, is in the column `summary.epochs`: how many were trained,
     beside how many were asked for.
     """
-    asked = union(run.overrides for run in runs)
-    rows = [
-        {"run": run.name, **run.overrides}
-        | {f"summary.{key}" if key in asked else key: value for key, value in run.summary.items()}
-        for run in runs
-    ]
+    asked, rows = union(run.overrides for run in runs), _rows(runs, str)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, ["run", *asked, *(key for key in union(rows) if key not in ("run", *asked))])
     writer.writeheader()
     writer.writerows(rows)
     replace_file(path, text.getvalue().encode())
+
+
+def _rows(runs: Sequence[RunResult], value_of: Callable[[str], Any]) -> list[dict[str, Any]]:
+    asked = union(run.overrides for run in runs)
+    return [
+        {"run": run.name, **{key: value_of(text) for key, text in run.overrides.items()}}
+        | {f"summary.{key}" if key in asked else key: value for key, value in run.summary.items()}
+        for run in runs
+    ]
 
 
 def gather(folders: Sequence[Path]) -> Comparison:
@@ -132,7 +139,8 @@ def _differing(configs: list[dict[str, str]]) -> list[dict[str, str]]:
         values = [config.get(key) for config in configs]
         if len(set(values)) == 1 or key == "seed":
             continue
-        parts = [[config.get(part) for config in configs] for part in differing if "." not in part]
-        if not any(len(set(zip(names, values, strict=True))) == len(set(names)) for names in parts):
+        part = key.partition(".")[0]
+        pairs = {(config.get(part), config.get(key)) for config in configs}
+        if part == key or part not in differing or len(pairs) > len({name for name, _ in pairs}):
             differing.append(key)
     return [{key: config[key] for key in [*differing, "seed"] if key in config} for config in configs]
