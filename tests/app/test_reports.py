@@ -370,8 +370,8 @@ def test_a_run_that_ended_early_keeps_its_last_loss_in_the_curves(tmp_path):
 def test_a_run_that_diverged_is_the_worst_of_the_curves_and_an_interrupted_one_ends_them(tmp_path):
     losses = {"b": ("completed", [6.0, 3.0, 2.5]), "c": ("completed", [7.0, 1.0, 0.5])}
     (tmp_path / "d").mkdir()
-    median, caption = band(courses(tmp_path / "d", a=("diverged", [5.0, math.nan]), **losses))
-    assert median.tolist() == [6, 3, 2.5]
+    median, caption = band(courses(tmp_path / "d", a=("diverged", [5.0, 2.0]), **losses))
+    assert median.tolist() == [6, 2, 2.5]
     assert "one that diverged counts as infinitely bad" in caption
     (tmp_path / "i").mkdir()
     median, _ = band(courses(tmp_path / "i", a=("interrupted", [5.0, 2.0]), **losses))
@@ -450,6 +450,23 @@ def test_diverged_runs_are_counted_and_do_not_spoil_the_mean():
     comparison = Comparison([*runs, entry({"lr": "2"}, 0, 0.6)])
     assert comparison.groups[1].spread("best_val_loss") == f"0.4 ± {statistics.stdev([0.5, 0.3]):.2g}"
     assert comparison.groups[1].count("diverged") == 1
+
+
+def test_settings_without_a_validation_split_are_ordered_by_their_own_loss():
+    runs = [entry({"optimizer.lr": lr}, i, loss) for lr, loss in (("1", 0.5), ("2", 0.3)) for i in range(2)]
+    for lr, loss in (("1", 0.2), ("2", 0.1)):
+        summary = {"status": "completed", "best_train_loss": loss}
+        runs.append(RunResult("9" + lr, {"optimizer.lr": lr, "data.val_fraction": "0"}, summary))
+    comparison = Comparison(runs)
+    assert [(group.values, group.best(comparison.loss_of(group)).name) for group in comparison.groups] == [
+        (("2", ""), "0"),
+        (("1", ""), "0"),
+        (("2", "0"), "92"),
+        (("1", "0"), "91"),
+    ]
+    header, first, *_ = [line.split() for line in leaderboard(comparison).splitlines()[1:]]
+    assert header[-2:] == ["best_val_loss", "best_train_loss"]
+    assert first[-4:] == ["0.3", "±", "0", "-"]
 
 
 def test_the_leaderboard_fits_80_columns():

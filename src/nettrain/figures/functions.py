@@ -1,6 +1,7 @@
 """What a network has learnt, as a function of its inputs: the boundary for two of them, the curve for one."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -34,11 +35,18 @@ def decision_boundary(
     axes.grid(False)
     tint = 1 - 0.45 * (1 - p @ palette)
     axes.imshow(np.clip(tint, 0, 1), origin="lower", extent=(left, right, bottom, top), aspect="auto")
-    marks = {"edgecolors": "white", "linewidths": 0.5}
+    marks: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.5}
     if len(classes) > SEVERAL:
         axes.add_collection(_changes(grid, p.argmax(-1)))
         shades = palette[labels]
-        axes.scatter(*points.T, s=9, c=shades, label=f"{len(classes)} classes, in colours that come again", **marks)
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=9,
+            c=shades,
+            label=f"{len(classes)} classes, in colours that come again",
+            **marks,
+        )
     else:
         second, first = np.moveaxis(np.partition(p, -2, axis=-1)[..., -2:], -1, 0)
         for c in range(p.shape[-1] if p.shape[-1] > 2 else 1):
@@ -48,7 +56,7 @@ def decision_boundary(
         for c, name in enumerate(classes):
             chosen = points[labels == c]
             marker = MARKERS[(c + c // len(COLORS)) % len(MARKERS)]
-            axes.scatter(*chosen.T, s=15, color=color(c), marker=marker, label=str(name), **marks)
+            axes.scatter(chosen[:, 0], chosen[:, 1], s=15, color=color(c), marker=marker, label=str(name), **marks)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     legend(figure)

@@ -89,7 +89,7 @@ def layers(metrics: Mapping[str, ArrayLike], name: str = "gradient_norm", title:
     """
     series = {column.partition("/")[2]: values for column, values in metrics.items() if column.startswith(f"{name}/")}
     every = list(series)
-    some = np.unique(np.linspace(0, len(every) - 1, MOST_LAYERS).round().astype(int)) if every else []
+    some = np.linspace(0, len(every) - 1, min(len(every), MOST_LAYERS)).round().astype(int)
     series = {every[i]: series[every[i]] for i in some}
     share = name in ("dead", "saturated")
     words = "update-to-weight ratio" if name == "update_to_weight" else LAYERS[name]

@@ -101,6 +101,8 @@ class Comparison:
 
     def __init__(self, runs: Sequence[RunResult], whole: "Comparison | None" = None) -> None:
         self.runs = list(runs)
+        self.keys: list[str]
+        self._brief: dict[str, dict[str, str]]
         if whole:
             self.keys, self._brief = whole.keys, whole._brief
         else:
