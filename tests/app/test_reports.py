@@ -1,7 +1,6 @@
 """Figures and reports that runs and sweeps leave, and what is read back from them."""
 
 import json
-import math
 import os
 import re
 import signal
@@ -21,7 +20,7 @@ import nettrain
 from nettrain.app import tools
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.report import live_figures as live
-from nettrain.report import run_figures
+from nettrain.report import prediction_figures, run_figures
 from nettrain.report.console import leaderboard
 from nettrain.report.pictures import Picture
 from nettrain.report.sweep_figures import Curve, problem_costs, sweep_pictures, times_to_target
@@ -628,3 +627,34 @@ def test_mistakes_in_a_comparison(here, monkeypatch, capsys, arguments, message)
     assert (out, err) == ("", message)
     assert code in (2, 5)
     assert list(here.iterdir()) == []
+
+
+def test_figures_of_many_samples_are_of_some_and_say_so(here, monkeypatch):
+    monkeypatch.setattr(prediction_figures, "NUMBERS", 30)  # 10 samples of three classes
+    monkeypatch.setattr(prediction_figures, "POINTS", 20)
+    run = nettrain.train(["data=iris", "epochs=1", "quiet=true"])
+    pictures = {picture.name: picture for picture in run_figures.run_pictures(run)[0]}
+    assert "on the 22 samples of the test split" in pictures["confusion"].caption
+    for name in ("roc", "precision_recall", "calibration"):
+        assert pictures[name].caption.partition(":")[0].endswith("on 10 of the 22 samples of the test split")
+    y, p, _ = pictures["roc"].arguments
+    probabilities = run.head.mean(run.logits(run.data.x[run.data.splits["test"]])).double().tolist()
+    labels = run.data.y[run.data.splits["test"]].tolist()
+    assert len(y) == 10
+    assert set(zip(map(tuple, p.tolist()), y.tolist(), strict=True)) <= set(
+        zip(map(tuple, probabilities), labels, strict=True)
+    )
+    run = nettrain.train(["data=quadratic", "model=polynomial", "epochs=1", "quiet=true"])
+    pictures = {picture.name: picture for picture in run_figures.run_pictures(run)[0]}
+    rows = len(run.data.splits["train"])
+    assert pictures["fitted_curve"].caption.endswith(f"with 20 of the {rows} samples of the training split")
+    points = pictures["fitted_curve"].draw().axes[0].collections[0].get_offsets()
+    assert len(points) == 20
+
+
+def test_a_key_with_very_many_values_has_no_heat_map():
+    runs = [entry({"a": f"text {i}", "b": str(i % 3), "c": str(i % 2)}, 0, 0.5) for i in range(61)]
+    names = [picture.name for picture in sweep_pictures(Comparison(runs))]
+    assert [name for name in names if name.startswith("heat_map")] == ["heat_map_b_c"]
+    names = [picture.name for picture in sweep_pictures(Comparison(runs[:60]))]
+    assert sum(name.startswith("heat_map") for name in names) == 3
