@@ -38,8 +38,9 @@ def test_the_leaderboard_ranks_by_mean_validation_loss_over_the_seeds(command, t
     header = lines.index(next(line for line in lines if line[:1] == ["lr"]))
     assert [line[0] for line in lines[header + 1 : header + 3]] == ["0.05", "1e-05"]
     results = pandas.read_csv(tmp_path / "sweep" / "results.csv")
-    best = results[results["optimizer.lr"] == 0.05]["best_val_loss"]
-    assert lines[header + 1][1:6] == ["3", "0", f"{best.mean():.4g}", "±", f"{best.std():.2g}"]
+    chosen = results[results["optimizer.lr"] == 0.05]
+    best, folder = chosen["best_val_loss"], str(chosen.loc[chosen["best_val_loss"].idxmin(), "run"])
+    assert lines[header + 1][1:7] == [folder, "3", "0", f"{best.mean():.4g}", "±", f"{best.std():.2g}"]
     assert max(map(len, ended.out.splitlines()[-4:])) <= 80
 
 
@@ -134,10 +135,10 @@ def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
     ]
     rows = [line.split() for line in leaderboard(Comparison(runs)).splitlines()[1:]]
     assert rows == [
-        ["bs", "lr", "runs", "bad", "best_val_loss"],
-        ["8", "1", "1", "0", "0.1"],
-        ["8", "1", "0", "0.2"],
-        ["4", "1", "0", "0.3"],
+        ["bs", "lr", "folder", "runs", "bad", "best_val_loss"],
+        ["8", "1", "1", "1", "0", "0.1"],
+        ["8", "0", "1", "0", "0.2"],
+        ["4", "2", "1", "0", "0.3"],
     ]
     write_results(tmp_path / "results.csv", runs)
     assert list(pandas.read_csv(tmp_path / "results.csv"))[:5] == ["run", "bs", "optimizer.lr", "seed", "status"]

@@ -134,7 +134,7 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
 def _fitted(columns: list[list[str]], keys: int, width: int) -> list[list[str]]:
     """The columns, aligned to the right; the widest of the first `keys` are shortened until all fit."""
     widths = [max(map(len, column)) for column in columns]
-    while sum(widths) + 2 * (len(widths) - 1) > width and (widest := max(widths[:keys], default=0)) > 4:
+    while sum(widths) + 2 * (len(widths) - 1) > width and (widest := max(widths[:keys], default=0)) > 3:
         widths[widths.index(widest)] -= 1
     return [[_cell(cell, w) for cell in column] for column, w in zip(columns, widths, strict=True)]
 
