@@ -173,16 +173,19 @@ def train_alone(job: Job) -> Outcome:
             (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
             if not job.config.quiet:
                 say(console.result(row))
-            draw(row)
+            draw(row, job.module)
     return Outcome.of(row)
 
 
-def draw(row: RunState) -> None:
-    """Draw the figures of a run that has ended, and write its report, if that is asked for."""
+def draw(row: RunState, module: nn.Module | None = None) -> None:
+    """Draw the figures of a run that has ended, and write its report, if that is asked for.
+
+    `module` is its model where that was handed over in Python.
+    """
     run = row.run
     if run.drawn and row.status in DRAWN:
         events = row.log.tensorboard.events if row.log.tensorboard else None
-        _draw(RunFolder(run.folder, trust=True, loaded=run.data, module=run.model), run.config, events)
+        _draw(RunFolder(run.folder, trust=True, loaded=run.data, module=module), run.config, events)
 
 
 def draw_ended(job: Job) -> None:
