@@ -19,7 +19,7 @@ RUNS = {
 
 def named(name, section):
     """Whether a section has the name, as it is or with `<layer>` or `<metric>` for a part of it."""
-    metric = re.fullmatch(r"((?:best_)?(?:train|val|test)_)(\w+)", name)
+    metric = re.fullmatch(r"((?:best_)?(?:train|val|test)_|baseline_)(\w+)", name)
     forms = {name, re.sub(r"/.*", "/<layer>", name)}
     if metric and metric[2] != "loss":
         assert f"`{metric[2]}`" in PAGE

@@ -4,15 +4,20 @@ Shapes: w (..., P), x (..., n, D), y (..., n), logits z (..., n, outputs), where
 K for a stack of runs. Everything that optimizes sees only this.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from nettrain.parts.heads import Head
+from nettrain.parts.metrics import mean
 from nettrain.parts.models import RowModule
+from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.vector import Layout
@@ -30,6 +35,7 @@ class Objective:
     measured.
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
+    `named_metrics` are computed on the host, whenever the head's metrics are measured.
     `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
     """
 
@@ -40,6 +46,7 @@ class Objective:
     buffers: Tensors = field(default_factory=dict)
     accumulate: int = 1
     autocast: torch.dtype | None = None
+    named_metrics: Sequence[NamedMetric] = ()
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
@@ -66,28 +73,35 @@ class Objective:
         z: Tensor = functional_call(self.model, (parameters, buffers), (x,))
         return z.unsqueeze(-1) if z.dim() == x.dim() - 1 else z  # a module with one output may give (n,)
 
-    def value(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> Tensor:
-        """The mean loss over the batch, (...); rows of w may share one batch x (n, D), y (n,)."""
-        return self.losses(self.logits(w, x, noise), y).mean(-1)
+    def value(
+        self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        """The mean over the batch of the losses, times their weights, (...); rows of w may share x (n, D), y (n,)."""
+        losses = self.losses(self.logits(w, x, noise), y)
+        return losses.mean(-1) if weights is None else (losses * weights).mean(-1)
 
     def losses(self, z: Tensor, y: Tensor) -> Tensor:
         """The loss of every sample, (..., n); rows of z (..., n, outputs) may share one y (n,)."""
         return self.head.loss(z, y.expand(z.shape[:-1]))
 
-    def gradient(self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+    def gradient(
+        self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
-        The next call may overwrite g.
+        `weights`, (..., n) or (n,) of mean 1 over the training split, are factors of the samples' losses. The next call
+        may overwrite g.
         """
         if self._views is None or self._views.w is not w:
             self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
         views, size = self._views, -(-y.shape[-1] // self.accumulate)
         if self.accumulate == 1:
-            return self._backward(views, x, y, noise), views.g
+            return self._backward(views, x, y, noise, weights), views.g
         total, zs = torch.zeros_like(w), []
         for i, (part_x, part_y) in enumerate(zip(x.split(size, -2), y.split(size, -1), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
-            zs.append(self._backward(views, part_x, part_y, part_noise))
+            part = None if weights is None else weights[..., i * size : i * size + part_y.shape[-1]]
+            zs.append(self._backward(views, part_x, part_y, part_noise, part))
             total.add_(views.g, alpha=part_y.shape[-1] / y.shape[-1])
         return torch.cat(zs, dim=-2), total
 
@@ -95,41 +109,72 @@ class Objective:
     def _by_formulas(self) -> bool:
         return isinstance(self.model, RowModule) and self.autocast is None
 
-    def _backward(self, views: "_Views", x: Tensor, y: Tensor, noise: Noise | None) -> Tensor:
+    def _backward(self, views: "_Views", x: Tensor, y: Tensor, noise: Noise | None, weights: Tensor | None) -> Tensor:
         """Write the gradient of the mean loss into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
             with torch.no_grad():
-                derivative = partial(self._loss_gradient, y)
+                derivative = partial(self._loss_gradient, y, weights)
                 return self.model.backpropagate(views.parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:
             z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
-            loss = self.head.loss(z.flatten(0, -2), y.expand(z.shape[:-1]).flatten(), reduction="sum") / y.shape[-1]
+            samples = z.flatten(0, -2), y.expand(z.shape[:-1]).flatten()
+            if weights is None:
+                total = self.head.loss(*samples, reduction="sum")
+            else:
+                total = (self.head.loss(*samples) * weights.expand(z.shape[:-1]).flatten()).sum()
+            loss = total / y.shape[-1]
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
                 view.copy_(gradient)
         return z.detach()
 
-    def _loss_gradient(self, y: Tensor, z: Tensor) -> Tensor:
+    def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""
-        return self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
+        gradient = self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
+        return gradient if weights is None else gradient.mul_(weights.unsqueeze(-1))
 
-    def measure(self, z: Tensor, y: Tensor) -> Tensors:
+    def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
 
-        Rows may share y (n,).
+        Rows may share y (n,), and weights (n,) of any scale.
         """
         y = y.expand(z.shape[:-1])
-        loss = self.head.loss(z, y).double().mean(-1)
-        if self.target_mean is not None and self.target_scale is not None:
-            z = z.double() * self.target_scale.unsqueeze(-1) + self.target_mean.unsqueeze(-1)
-            y = y.double() * self.target_scale + self.target_mean
+        weights = None if weights is None else weights.double()
+        loss = mean(self.head.loss(z, y), weights)
         nowhere = z.isnan().flatten(-2).any(-1)  # a class can be read from NaN, but it means nothing
-        metrics = {name: value.masked_fill(nowhere, torch.nan) for name, value in self.head.metrics(z, y).items()}
-        return {"loss": loss, **metrics}
+        metrics = self.head.metrics(z, y, self._in_units, weights)
+        measured = {name: value.masked_fill(nowhere, torch.nan) for name, value in metrics.items()}
+        return {"loss": loss, **measured, **self._named(z, y, weights)}
+
+    def _named(self, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
+        """The named metrics of given logits, each (...); NaN where a logit is not finite."""
+        if not self.named_metrics:
+            return {}
+        rows = z.shape[:-2].numel()
+        arguments: list[list[np.ndarray | None]] = []
+        predicted = self.head.predict(z)
+        for tensor in (y, predicted) if self.head.for_classes else (self._in_units(y), self._in_units(predicted)):
+            arguments.append(list(tensor.reshape(rows, -1).cpu().numpy()))
+        p = self.head.mean(z).double() if self.head.for_classes else None
+        arguments.append([None] * rows if p is None else list(p.reshape(rows, *p.shape[-2:]).cpu().numpy()))
+        counts = None if weights is None else weights.expand(y.shape).reshape(rows, -1).cpu().numpy()
+        arguments.append([None] * rows if counts is None else list(counts))
+        finite = z.isfinite().flatten(-2).all(-1).reshape(rows).tolist()
+        named = {}
+        for metric in self.named_metrics:
+            values = [metric(*row) if good else math.nan for good, *row in zip(finite, *arguments, strict=True)]
+            named[metric.name] = torch.tensor(values, dtype=torch.float64, device=z.device).view(z.shape[:-2])
+        return named
+
+    def _in_units(self, values: Tensor) -> Tensor:
+        """Numbers (..., n) in the target's own units."""
+        if self.target_mean is None or self.target_scale is None:
+            return values
+        return values.double() * self.target_scale + self.target_mean
 
     @torch.no_grad()
     def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> Tensors:

@@ -63,6 +63,15 @@ MISTAKES = {
     "use head=softmax_ce.",
     "data=diabetes head=softmax_ce": "head=softmax_ce: it cannot fit the target 'target', which holds "
     "numbers; use head=identity_mse.",
+    "data=diabetes head=quantile head.levels=[0.9,0.1]": "head.levels=[0.9, 0.1]: head.levels must ascend, such as "
+    "[0.05,0.5,0.95].",
+    "data=diabetes head=quantile head.levels=[0,1]": "head.levels=[0.0, 1.0]: head.levels must be greater than 0 "
+    "and less than 1.",
+    "head=softmax_ce head.label_smoothing=1": "head.label_smoothing=1.0: head.label_smoothing must be at least 0 and "
+    "less than 1.",
+    "data=iris data.order=[setosa,virginica]": "data.order=['setosa', 'virginica']: it must name each class once: "
+    "setosa, versicolor, virginica.",
+    "data=diabetes data.order=[a,b]": "data.order=['a', 'b']: the target 'target' has numbers, not classes.",
     "model=polynomial": "model=polynomial: it takes one input, but the data have 64 features; use model=linear or "
     "model=mlp.",
     "model._target_=nowhere.Net": "model._target_=nowhere.Net: it cannot be built: ModuleNotFoundError: "

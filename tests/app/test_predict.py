@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -320,3 +321,61 @@ def test_columns_that_cannot_be_copied(run, tool, keep, message):
     assert (code in (2, 3), out) == (True, "")
     assert err.startswith(f"nettrain: {message}")
     assert not Path("run/predictions.csv").exists()
+
+
+def test_counts_are_trained_in_their_own_units_and_refused_where_they_are_none(here):
+    mean = np.exp(0.5 * X)
+    table = pd.DataFrame({"x": X, "y": np.random.default_rng(1).poisson(mean)})
+    options = ["head=poisson", "data.task=regression", "epochs=200", "model=linear"]
+    run = train(table, *options)
+    predicted = run.predict(table.head(100), interval=0.9)
+    np.testing.assert_allclose(predicted["prediction"], mean[:100], rtol=0.35)
+    assert (predicted[["lower", "upper"]] % 1 == 0).all(axis=None)
+    assert run.encoder.target_scale == 1
+    for broken, shown in ((-1, "-1"), (1.5, "1.5")):
+        table = table.astype(float)
+        table.loc[7, "y"] = broken
+        wrong = f"t.csv, row 9, column 'y': found {shown}; head=poisson takes whole numbers of at least 0."
+        with pytest.raises(DataError, match=re.escape(wrong)):
+            train(table, *options, folder="wrong")
+        with pytest.raises(DataError, match=re.escape(wrong)):
+            run.evaluate("t.csv")
+
+
+def test_counts_that_were_taken_for_classes_are_said_to_be_numbers_for_the_asking(here):
+    table = pd.DataFrame({"x": X, "y": np.arange(N) % 4})
+    with pytest.raises(ConfigError, match=r"4 classes; use head=softmax_ce or data.task=regression"):
+        train(table, "head=poisson")
+
+
+def test_quantiles_and_intervals_are_written_and_cover_what_they_say(here, tool):
+    table = pd.DataFrame({"x": X, "y": 100 + X + (1 + X**2) * np.random.default_rng(1).normal(size=N)})
+    run = train(table, "head=quantile", "epochs=60", "head.levels=[0.1,0.5,0.9]")
+    assert tool(tools.predict, f"run={run.folder}", "data.path=t.csv", "output=p.csv", "interval=0.8")[0] == 0
+    written = pd.read_csv("p.csv")
+    assert list(written) == ["prediction", "quantile_0.1", "quantile_0.5", "quantile_0.9", "lower", "upper"]
+    inside = (written["lower"] <= table["y"]) & (table["y"] <= written["upper"])
+    assert 0.7 < inside.mean() < 0.9
+    assert run.evaluate(table)["coverage"] == pytest.approx(inside.mean())
+    code, _, error = tool(tools.predict, f"run={run.folder}", "data.path=t.csv", "interval=0.5")
+    assert (code, "it lies between the levels 0.25,0.75" in error) == (2, True)
+    code, _, error = tool(tools.predict, f"run={run.folder}", "data.path=t.csv", "interval=2")
+    assert (code, error) == (2, "nettrain: interval=2.0: it must be greater than 0 and less than 1.\n")
+
+
+def test_an_interval_is_for_numbers_and_for_heads_that_fit_a_spread(run):
+    with pytest.raises(ConfigError, match=r"interval=0.9: the run in .* predicts classes, not numbers"):
+        run.predict(TABLE, interval=0.9)
+    numbers = train(pd.DataFrame({"x": X, "y": 2 * X}), "epochs=1", folder="numbers")
+    with pytest.raises(ConfigError, match="head=identity_mse fits no spread"):
+        numbers.predict(TABLE, interval=0.9)
+
+
+def test_ordered_classes_have_the_order_that_was_given(here):
+    names = np.array(["low", "medium", "high"])[np.digitize(X, [-0.5, 0.5])]
+    table = pd.DataFrame({"x": X, "y": names})
+    run = train(table, "head=ordinal", "data.order=[low,medium,high]", "epochs=100", "model=linear", "optimizer.lr=0.1")
+    assert run.encoder.classes == ["low", "medium", "high"]
+    assert run.evaluate(table)["accuracy"] > 0.9
+    assert list(run.predict(table)) == ["prediction", "probability_low", "probability_medium", "probability_high"]
+    assert run.evaluate(table)["mae"] < 0.1

@@ -457,7 +457,7 @@ def test_settings_without_a_validation_split_are_ordered_by_their_own_loss():
         summary = {"status": "completed", "best_train_loss": loss}
         runs.append(RunResult("9" + lr, {"optimizer.lr": lr, "data.val_fraction": "0"}, summary))
     comparison = Comparison(runs)
-    assert [(group.values, group.best(comparison.loss_of(group)).name) for group in comparison.groups] == [
+    assert [(group.values, comparison.best_of(group).name) for group in comparison.groups] == [
         (("2", ""), "0"),
         (("1", ""), "0"),
         (("2", "0"), "92"),

@@ -94,7 +94,7 @@ def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, he
         (
             ["runs=none"],
             2,
-            "runs=none: known are run=..., data.path=..., strict=..., escape=..., trust=..., "
+            "runs=none: known are run=..., data.path=..., strict=..., interval=..., escape=..., trust=..., "
             "output=..., data.header=..., data.separator=..., data.decimal=..., data.encoding=..., data.missing=..., "
             "data.drop_missing_target=..., data.ignore_case=....",
         ),

@@ -101,6 +101,8 @@ UNARY = {
     "sin": lambda x: torch.sin(x.clamp(-9, 9)),
     "cos": lambda x: torch.cos(x.clamp(-9, 9)),
     "erf": torch.erf,
+    "lgamma": torch.lgamma,
+    "scalar_tensor": lambda x: x + torch.scalar_tensor(1.5, dtype=x.dtype),
     "abs": torch.abs,
     "sgn": torch.sgn,
     "sign": torch.sign,
@@ -159,6 +161,8 @@ INTEGERS = {
     "bitwise_or": lambda i, j: i | j,
     "bitwise_xor": lambda i, j: i ^ j,
     "bitwise_not": lambda i, j: ~i + j,
+    "__and__": lambda i, j: aten.__and__(i, j),
+    "__or__": lambda i, j: aten.__or__(i, j),
     "__rshift__": lambda i, j: (i * 0x9E3779B9) >> 16,
     "__lshift__": lambda i, j: j << 3,
 }

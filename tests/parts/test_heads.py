@@ -124,5 +124,5 @@ def test_names_of_the_metrics() -> None:
     assert names == {
         "sigmoid_bce": {"accuracy", "balanced_accuracy", "f1", "auroc"},
         "softmax_ce": {"accuracy", "balanced_accuracy", "f1"},
-        "identity_mse": {"mse", "mae", "r2"},
+        "identity_mse": {"mse", "rmse", "mae", "r2"},
     }

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nettrain.parts import metrics
-from nettrain.parts.heads import SigmoidBCE, SoftmaxCE
+from nettrain.parts.heads import IdentityMSE, SigmoidBCE, SoftmaxCE
 
 K, N, C = 5, 61, 4
 
@@ -115,3 +116,40 @@ def test_r2_of_a_constant_target_is_nan() -> None:
     r2 = metrics.r2(torch.tensor([[1.0, 2.0], [1.0, 2.0]]), y)
     assert math.isnan(r2[0])
     assert r2[1] == 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_with_weights_all_metrics_are_those_of_scikit_learn(whole: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    weights = torch.rand(K, N, dtype=torch.float64, generator=generator) / 100
+    weights = (weights * 300).round() if whole else weights
+    weights[:, 3] = 0
+    y, predicted = labels(C, 0), labels(C, 1)
+    z = torch.nn.functional.one_hot(predicted, C).double()
+    several = SoftmaxCE().metrics(z, y, weights=weights)
+    two, score = labels(2, 2), (2 * torch.randn(K, N, generator=generator)).round()
+    binary = SigmoidBCE().metrics(score.unsqueeze(-1), two, weights=weights)
+    numbers, guessed = (torch.randn(K, N, dtype=torch.float64, generator=generator) for _ in range(2))
+    regression = IdentityMSE().metrics(guessed.unsqueeze(-1), numbers, weights=weights)
+    counts, mu = torch.randint(9, (K, N), generator=generator).double(), guessed.exp()
+    for ours, theirs, *arguments in [
+        (several["accuracy"], reference.accuracy_score, y, predicted),
+        (several["balanced_accuracy"], reference.balanced_accuracy_score, y, predicted),
+        (several["f1"], partial(reference.f1_score, average="macro"), y, predicted),
+        (binary["f1"], reference.f1_score, two, (score > 0).long()),
+        (binary["auroc"], reference.roc_auc_score, two, score),
+        (regression["mse"], reference.mean_squared_error, numbers, guessed),
+        (regression["mae"], reference.mean_absolute_error, numbers, guessed),
+        (regression["r2"], reference.r2_score, numbers, guessed),
+        (metrics.poisson_deviance(mu, counts, weights), reference.mean_poisson_deviance, counts, mu),
+    ]:
+        expected = rows(lambda a, b, w, f=theirs: f(a, b, sample_weight=w), *arguments, weights)
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_one_row_of_weights_is_for_all_rows() -> None:
+    y, score = labels(2, 0), torch.randn(K, N, generator=torch.Generator().manual_seed(3))
+    weights = torch.rand(N, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    for name, value in SigmoidBCE().metrics(score.unsqueeze(-1), y, weights=weights).items():
+        of_each = SigmoidBCE().metrics(score.unsqueeze(-1), y, weights=weights.expand(K, N))[name]
+        torch.testing.assert_close(value, of_each)

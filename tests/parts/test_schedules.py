@@ -148,6 +148,18 @@ def test_plateau_equals_torch_on_any_losses(losses: list[float], patience: int, 
     assert ours == torch_plateau_rates(losses, factor=0.5, patience=patience, threshold=threshold)
 
 
+@settings(max_examples=60, deadline=None)
+@given(values=LOSSES, patience=st.integers(0, 4), threshold=st.sampled_from([0.0, 1e-4, 0.05]))
+def test_plateau_of_what_is_better_the_more_of_it_equals_torch(
+    values: list[float], patience: int, threshold: float
+) -> None:
+    ours, rates = schedules.Plateau(gamma=0.5, patience=patience, threshold=threshold), []
+    for value in values:
+        ours.observe(-value, sign=-1)
+        rates.append(float(ours.lr_factors(np.zeros(1), 1, 1)[0]))
+    assert rates == torch_plateau_rates(values, factor=0.5, patience=patience, threshold=threshold, mode="max")
+
+
 def test_plateau_drops_after_more_than_patience_bad_epochs() -> None:
     assert plateau_rates(schedules.Plateau(patience=2), [1.0, 1.0, 1.0, 1.0, 1.0]) == [1, 1, 1, 0.5, 0.5]
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_rows import CPU, setups
+from test_rows import CPU, HEADS, setups
 
 import nettrain
 from nettrain.config.schema import parts
@@ -188,6 +188,11 @@ def test_every_rule_head_and_activation_compiled(here, i):
     common += ["model.hidden=[6,5]", "bs=32", "epochs=20", f"head={head}", "optimizer.weight_decay=0.01"]
     common += ["optimizer.clip_norm=1"] if i % 2 else ["model.dropout=0.2"]
     assert_engines_agree(here, *common, rows=[""])
+
+
+@pytest.mark.parametrize("head", HEADS[3:])
+def test_heads_with_other_likelihoods_compiled(here, head):
+    assert_engines_agree(here, *head.split(), "model.hidden=[6]", "epochs=5", rows=["seed=1", "seed=2"])
 
 
 def test_rows_with_rules_and_dropout_of_their_own_compiled(here):

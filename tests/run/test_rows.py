@@ -84,9 +84,16 @@ def test_chaotic_training_has_the_bits_of_the_run_alone(here):
         assert all(torch.equal(alone["model"][name], tensor) for name, tensor in together["model"].items())
 
 
-@pytest.mark.parametrize("data", ["breast_cancer", "wine", "diabetes"])
-def test_every_head_with_splits_of_each_row_s_own(here, data):
-    assert_equal_to_alone(here, f"data={data}", "epochs=5", rows=["seed=1", "seed=2"])
+HEADS = [
+    *("data=breast_cancer", "data=wine", "data=diabetes"),
+    *(f"data=diabetes head={name}" for name in ("normal", "poisson", "huber", "quantile")),
+    *("data=iris head=ordinal", "data=breast_cancer head=sigmoid_bce head.label_smoothing=0.1 head.focal=1"),
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_with_splits_of_each_row_s_own(here, head):
+    assert_equal_to_alone(here, *head.split(), "epochs=5", rows=["seed=1", "seed=2"])
 
 
 def test_dropout_has_a_stream_and_a_rate_of_each_row_s_own(here):

@@ -29,6 +29,7 @@ _READING: list[Setting] = [
     for field in fields(ReadOptions)
 ]
 _KEEP = ("keep", "[...]", "columns of the table that are copied in front of the predictions, such as [id]")
+_INTERVAL = ("interval", "0.9", "for numbers: add `lower` and `upper`, which hold the true one with this probability")
 _ESCAPE = ("escape", "true", "write texts that a spreadsheet takes for formulas behind an apostrophe")
 _TRUST = ("trust", "true", "import a model of your own, by the name in the run's config")
 
@@ -37,14 +38,14 @@ def predict() -> None:
     """The command `nettrain-predict`."""
     output = ("output", "FILE", "where to write; default: predictions.csv in the run's folder")
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
-    settings = [_KEEP, _STRICT, _ESCAPE, _TRUST, output, *_READING]
+    settings = [_KEEP, _STRICT, _INTERVAL, _ESCAPE, _TRUST, output, *_READING]
     _call(_predict, about + "`probability_<class>`.", [_RUN, _TABLE], settings)
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
     run = RunFolder(settings["run"], _trusted(settings))
-    strict, copied = _is_true(settings, "strict"), _names(settings, "keep")
-    predictions = run.predict(settings["data.path"], strict, copied, **_reading(settings))
+    strict, copied, interval = _is_true(settings, "strict"), _names(settings, "keep"), _number(settings, "interval")
+    predictions = run.predict(settings["data.path"], strict, copied, interval, **_reading(settings))
     if _is_true(settings, "escape"):
         predictions["prediction"] = predictions["prediction"].map(_escaped)
         for name in copied:
@@ -142,6 +143,13 @@ def _names(settings: dict[str, str], key: str) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{key}={settings[key]}: it must be a list of column names, such as {key}=[id].")
     return names
+
+
+def _number(settings: dict[str, str], key: str) -> float | None:
+    try:
+        return float(settings[key]) if key in settings else None
+    except ValueError:
+        raise ConfigError(f"{key}={settings[key]}: {key} must be a number.") from None
 
 
 def _reading(settings: dict[str, str]) -> dict[str, Any]:

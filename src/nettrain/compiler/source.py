@@ -71,7 +71,7 @@ def _expression(statement: Statement, elements: Mapping[Place, str], shape: tupl
     if not REQUIRED.get(statement.op, lambda options: True)(operands):
         raise CannotCompile(f"there is no code for aten::{statement.op} with these options")
     kind = c_type(_computed_in(statement))
-    words = {"index": flat, "step": literal(1, kind)}
+    words = {"index": flat, "start": literal(0, kind), "step": literal(1, kind)}
     for name, operand in operands.items():
         if isinstance(operand, Access):
             read = elements[place(operand, shape)]

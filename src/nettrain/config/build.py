@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nettrain.parts import models
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import RowModule
-from nettrain.registry import check, check_range, values_of
+from nettrain.registry import check, check_range, subclasses, values_of
 from nettrain.vector import trainable
 
 
@@ -144,16 +145,21 @@ def _check_keys(part: Any, path: str) -> None:
             _check_keys(value, f"{path}{name}.")
 
 
-def choose_head(head: Head | Auto, encoder: Encoder) -> Head:
-    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target."""
-    fitting: list[Any] = [part for part in parts("head").values() if encoder.task in getattr(part, "tasks", ())]
+def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = False) -> Head:
+    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target.
+
+    `may_be_numbers` says whether `data.task` could make numbers of the target's classes.
+    """
+    heads: list[Any] = subclasses(Head)
+    natural = next(part for part in heads if part.tasks[:1] == (encoder.task,) and not isabstract(part))
     if isinstance(head, Auto):
-        return next(part() for part in fitting if part.tasks[0] == encoder.task)
+        return natural()
     if encoder.task not in head.tasks:
         what = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
-        names = " or ".join(f"head={part.name}" for part in fitting)
+        or_numbers = " or data.task=regression" if may_be_numbers and "regression" in head.tasks else ""
         raise ConfigError(
-            f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use {names}."
+            f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use "
+            f"head={natural.name}{or_numbers}."
         )
     return head
 

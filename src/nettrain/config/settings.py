@@ -1,7 +1,7 @@
 """The root keys of the configuration: the settings of the training loop."""
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Any, Union
 
 import torch
 
@@ -11,7 +11,7 @@ from nettrain.registry import option
 
 @dataclass
 class EarlyStopping:
-    """When a run ends before its last epoch: the loss on the validation split (without one: on the training split)."""
+    """When a run ends before its last epoch: by what it monitors, by default the loss on the validation split."""
 
     patience: int | None = option(
         None, "stop after N epochs without a better loss; null: never", per_row=True, minimum=1
@@ -77,6 +77,11 @@ class Settings:
         minimum=0,
         maximum=2**63 - 1,
     )
+    class_weight: Any = option(
+        None,
+        "weights of the classes in loss and metrics: balanced, with which all weigh the same, or some of them, such as "
+        "{yes: 5}; null: 1 each",
+    )
     device: str = option(
         "auto", "where to compute; auto: cuda if there is one, else cpu", "speed", choices=("auto", "cpu", "cuda")
     )
@@ -101,6 +106,20 @@ class Settings:
         "weights and halve the learning rate (at most ten times)",
         per_row=True,
         choices=("stop", "skip_step", "restore_and_halve_lr"),
+    )
+    metrics: list[str] = option(
+        [],
+        "functions that are measured on the splits after each epoch, beside the head's metrics: names of "
+        "sklearn.metrics, or of a module of your own, such as mine.profit, called with true and predicted values",
+        "launch",
+    )
+    monitor: str | None = option(
+        None,
+        "number by which epochs and runs are compared, such as val_accuracy; null: the loss on the validation split, "
+        "without one on the training split",
+    )
+    monitor_mode: str = option(
+        "auto", "whether less (min) or more (max) of it is better; auto: by its name", choices=("auto", "min", "max")
     )
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     budget: Budget = field(default_factory=Budget)

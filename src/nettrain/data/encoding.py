@@ -17,6 +17,7 @@ from nettrain.data.read_options import ReadOptions
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
 from nettrain.data.values import normalized
+from nettrain.data.weights import read_weights
 from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
 
@@ -26,8 +27,9 @@ class Encoder:
     """Features and target of a table, as `fit` learnt them from its training rows.
 
     `task`, `target_name` and `classes` are the table's. A regression target is `(y - target_mean) / target_scale`
-    (0 and 1 for the other tasks); `target_unit` stood beside its numbers. New tables are read with the `options` of the
-    table.
+    (0 and 1 for the other tasks); `target_unit` stood beside its numbers. A row counts as much as the column
+    `weight_name` says, times the weight of its class, where there are such. New tables are read with the `options` of
+    the table.
     """
 
     columns: list[Numeric | Categorical]
@@ -38,6 +40,8 @@ class Encoder:
     target_scale: float
     target_unit: str = ""
     options: ReadOptions = field(default_factory=ReadOptions)
+    weight_name: str = ""
+    class_weights: list[float] = field(default_factory=list)
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
@@ -56,6 +60,7 @@ class Encoder:
             mean, scale = float(means[0]), float(scales[0])
         ordered = [columns[name] for name in values]
         encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
+        encoder.weight_name = table.weight_name
         if table.options is not None:
             encoder._learn_from_file(table, table.options)
         return encoder
@@ -100,6 +105,14 @@ class Encoder:
         """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
         return (target - self.target_mean) / self.target_scale if self.task == "regression" else target
 
+    def weights(self, table: Table) -> np.ndarray | None:
+        """How much each row of a table with a target counts, (n,); None where all count alike."""
+        if not self.class_weights:
+            return table.weights
+        assert table.target is not None
+        of_class = np.array(self.class_weights)[table.target]
+        return of_class if table.weights is None else table.weights * of_class
+
     def read(
         self,
         table: TableLike,
@@ -116,9 +129,10 @@ class Encoder:
         """
         with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
             raw = open_table(table, options or self.options)
-            target = None
+            target = weights = None
             if with_target:
                 raw, target = self._read_target(raw)
+                weights = self._read_weights(raw)
             columns, unfamiliar = {}, []
             for column in self.columns:
                 name = normalized(column.name)
@@ -133,8 +147,22 @@ class Encoder:
         copies = {name: raw.columns[name] for name in map(normalized, copied)}
         kind = self.target_name, self.task, self.classes
         return Table(
-            columns, target, *kind, raw.source, raw.notes, unfamiliar, row_number=raw.row_number, copied=copies
+            columns,
+            target,
+            *kind,
+            raw.source,
+            raw.notes,
+            unfamiliar,
+            row_number=raw.row_number,
+            copied=copies,
+            weights=weights,
         )
+
+    def _read_weights(self, raw: RawTable) -> np.ndarray | None:
+        if not self.weight_name:
+            return None
+        raw.need(self.weight_name, "which says how much each row counts")
+        return read_weights(Column(raw, self.weight_name))
 
     def _read_target(self, raw: RawTable) -> tuple[RawTable, np.ndarray]:
         name = normalized(self.target_name)
@@ -158,4 +186,6 @@ class Encoder:
         content = json.loads(state)
         columns = [(Categorical if "categories" in column else Numeric)(**column) for column in content["columns"]]
         options = ReadOptions(**content.get("options", {}))
+        if len(content.get("class_weights", [])) not in (0, len(content["classes"])):
+            raise ValueError("class_weights")
         return cls(**{**content, "columns": columns, "options": options})

@@ -40,6 +40,10 @@ class Dataset(ABC):
         None, "of two classes the positive one, for f1 and auroc; null: the last by name"
     )
 
+    order: Optional[list[str]] = option(  # noqa: UP045
+        None, "all classes from the lowest to the highest, for head=ordinal; null: sorted by value or name"
+    )
+
     @abstractmethod
     def load(self) -> Table:
         """The whole table."""
@@ -171,12 +175,14 @@ class Tabular(ReadOptions, Dataset):
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
     categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
     drop: list[str] = option([], "columns to ignore")
+    weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
 
     def read(self, table: TableLike) -> Table:
         """The table in a file, or a pandas table, as the keys say."""
         splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
         with enough_memory(self.source):
-            return read_table(table, self.target, self.task, self.categorical, self.drop, splits, self.read_options)
+            of_columns = self.target, self.task, self.categorical, self.drop
+            return read_table(table, *of_columns, splits, self.read_options, self.weight)
 
     @property
     def read_options(self) -> ReadOptions:

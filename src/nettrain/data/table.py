@@ -23,7 +23,9 @@ class Table:
     "regression" (`classes` is empty). `source` is the name or path that messages give; `notes` are sentences
     on what reading decided and left out, `unfamiliar` those on what the training rows had not, for a new table.
     `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
-    written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request.
+    written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request. `weights`,
+    float64 of shape (n,), say how much each row counts, and `weight_name` from which column they come; None where all
+    count alike.
     """
 
     columns: dict[str, np.ndarray]
@@ -38,3 +40,5 @@ class Table:
     options: ReadOptions | None = None
     row_number: Callable[[int], int] = count_from_1
     copied: dict[str, "pa.ChunkedArray"] = field(default_factory=dict)
+    weights: np.ndarray | None = None
+    weight_name: str = ""

@@ -92,6 +92,23 @@ def with_positive(table: Table, positive: str | None) -> Table:
     return replace(table, classes=table.classes[::-1], target=1 - table.target)
 
 
+def with_order(table: Table, order: list[str] | None) -> Table:
+    """The table with its classes in this order; None: as it is.
+
+    Raises `ConfigError` for a target of numbers, and for a list that does not name each class once.
+    """
+    if order is None:
+        return table
+    if not table.classes or table.target is None:
+        raise ConfigError(f"data.order={order}: the target {quoted(table.target_name)} has numbers, not classes.")
+    names = matched(order, table.classes)
+    ordered = [names.get(name, name) for name in order]
+    if sorted(ordered) != sorted(table.classes):
+        raise ConfigError(f"data.order={order}: it must name each class once: {listed(table.classes, 20)}.")
+    position = np.array([ordered.index(name) for name in table.classes])
+    return replace(table, classes=ordered, target=position[table.target])
+
+
 def class_indices(column: Column, classes: list[str]) -> np.ndarray:
     """The column's labels as int64 indices into `classes`, shape (n,); `DataError` with row for another label."""
     labels = column.texts

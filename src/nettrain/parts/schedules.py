@@ -35,8 +35,8 @@ class Schedule(ABC):
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps | float:
         """The factor of each update t without the warm-up."""
 
-    def observe(self, loss: float) -> None:
-        """Called after each epoch with the loss that the run monitors."""
+    def observe(self, loss: float, sign: int = 1) -> None:
+        """Called after each epoch with the monitored loss; `sign` is -1 where that is minus what is monitored."""
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to keep of the schedule: plain numbers."""
@@ -126,7 +126,8 @@ class OneCycle(Schedule):
 class Plateau(Schedule):
     """factor <- gamma factor after more than `patience` epochs in which the monitored loss has not improved.
 
-    An epoch improves if its loss is below (1 - threshold) times the best one (as
+    An epoch improves if its loss is below (1 - threshold) times the best one, or where more of what is monitored is
+    better, if that is above (1 + threshold) times the best (as
     `torch.optim.lr_scheduler.ReduceLROnPlateau`); a loss that is not finite does not count at all.
     """
 
@@ -142,11 +143,11 @@ class Plateau(Schedule):
         current: float = self._memory["factor"]
         return current
 
-    def observe(self, loss: float) -> None:
+    def observe(self, loss: float, sign: int = 1) -> None:
         memory = self._memory
         if not math.isfinite(loss):
             return
-        if loss < memory["best"] * (1 - self.threshold):
+        if loss < memory["best"] * (1 - sign * self.threshold):
             memory.update(best=loss, bad_epochs=0)
             return
         memory["bad_epochs"] += 1

@@ -18,8 +18,10 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
+from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
+from nettrain.registry import is_ours
 
 Load = Callable[[Any, int], data.Data]
 
@@ -42,10 +44,16 @@ def prepare(
     loaded = (load or data.load)(config.data, config.seed)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = dataclasses.replace(config.schedule)
-    config = dataclasses.replace(config, head=choose_head(config.head, loaded.encoder), schedule=schedule)
+    head = choose_head(config.head, loaded.encoder, loaded.table.options is not None)
+    check_support(head, loaded.table)
+    if not is_ours(type(head)):
+        check_shapes(head, len(loaded.encoder.classes), config.dtype)
+    loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
+    config = dataclasses.replace(config, head=head, schedule=schedule)
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, config.head, module)
     run = PreparedRun(folder, config, loaded, model, [*loaded.notes, *_notes(config, model)])
+    _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(run)

@@ -11,9 +11,13 @@ from torch import nn
 from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.data import Data
+from nettrain.errors import ConfigError
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
 from nettrain.parts.heads import Head
+from nettrain.parts.named_metrics import NamedMetric, named_metric
+from nettrain.preparation.baseline import baseline
+from nettrain.preparation.monitor import Monitor, choose_monitor
 from nettrain.storage.yaml_text import yaml_text
 from nettrain.vector import Layout
 
@@ -47,6 +51,34 @@ class PreparedRun:
     def head(self) -> Head:
         head: Head = self.config.head
         return head
+
+    @cached_property
+    def named_metrics(self) -> list[NamedMetric]:
+        """What is measured because `metrics` names it; `ConfigError` for what cannot be."""
+        found = [named_metric(path, len(self.data.encoder.classes)) for path in self.config.metrics]
+        names = self.head.metric_names(len(self.data.encoder.classes))
+        for i, metric in enumerate(found):
+            if metric.name in (*names, "loss", *(other.name for other in found[:i])):
+                raise ConfigError(f"metrics={metric.path}: there is a metric {metric.name} already.")
+        return found
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        """The loss, and everything that is measured beside it."""
+        of_head = self.head.metric_names(len(self.data.encoder.classes))
+        return ["loss", *of_head, *(metric.name for metric in self.named_metrics)]
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """By what epochs are compared; `ConfigError` for what is not measured."""
+        config = self.config
+        return choose_monitor(config.monitor, config.monitor_mode, self.data.monitored_split, self.metric_names)
+
+    @cached_property
+    def baseline(self) -> dict[str, float]:
+        """What a constant prediction reaches on the test rows, without any on those of validation, or of training."""
+        split = next(name for name in ("test", "val", "train") if len(self.data.splits[name]))
+        return baseline(self.data, split, self.metric_names, self.named_metrics)
 
     @property
     def outputs(self) -> int:

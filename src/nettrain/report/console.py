@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from nettrain.data.encoding import Encoder
 from nettrain.parts.models import PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
@@ -76,13 +77,22 @@ def result(row: RunState) -> str:
     columns = [("train, last", "train_"), ("val, best", "best_val_"), ("test, best", "test_")]
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
+        columns.append(("baseline", "baseline_"))
         lines.append(f"{'':20}" + "".join(f"{title:>16}" for title, _ in columns))
     first = columns[0][1] if columns else "none"
     for name in (key.removeprefix(first) for key in summary if key.startswith(first)):
-        lines.append(f"{name:20}" + "".join(f"{summary[prefix + name]:>16.4g}" for _, prefix in columns))
+        cells = (summary.get(prefix + name) for _, prefix in columns)
+        lines.append(f"{name:20}" + "".join(f"{'' if v is None else f'{v:.4g}':>16}" for v in cells).rstrip())
+    if columns:
+        lines.append(f"{'':20} baseline: {constant_prediction(row.run.data.encoder)} of the training rows, for any x")
     if isinstance(row.run.model, PolynomialModel) and not row.run.data.encoder.classes:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
+
+
+def constant_prediction(encoder: Encoder) -> str:
+    """What the baseline predicts, in words."""
+    return "the most frequent class" if encoder.classes else "the mean"
 
 
 def _recovery(summary: dict[str, Any]) -> str:
@@ -117,7 +127,7 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     table = [[*(key.rpartition(".")[2] for key in keys), "folder", *counts, *measured]]
     for group in comparison.groups[:most]:
         numbers = [len(group.runs), group.bad, *([group.count("interrupted")] if interrupted else [])]
-        folder = group.best(comparison.loss_of(group)).name
+        folder = comparison.best_of(group).name
         table.append([*comparison.shown(group), folder, *map(str, numbers), *(group.spread(name) for name in measured)])
     columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys) + 1, width)
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
@@ -126,6 +136,9 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
     lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each setting"]
     lines[0] += ", and the folder of its best run" if sizes[-1] > 1 else ""
     lines += [painted(header, "bold"), painted(best, "green"), *others]
+    if len(comparison.problems) == 1 and (known := comparison.baseline):
+        reached = ", ".join(f"{name} {value:.4g}" for name, value in known.items())
+        lines.append(f"baseline (a constant prediction): {reached}")
     if len(comparison.groups) > most:
         lines.append(f"... and {len(comparison.groups) - most} more in results.csv")
     return "\n".join(lines)

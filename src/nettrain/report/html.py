@@ -71,10 +71,14 @@ def run_sections(run: RunFolder, brief: bool = False) -> list[Section]:
     summary = run.summary
     columns = [("training", "train_"), ("validation", "best_val_"), ("test", "test_")]
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
+    has_baseline = any(key.startswith("baseline_") for key in summary)
+    columns += [("baseline", "baseline_")] if columns and has_baseline else []
     first = columns[0][1] if columns else "none"
     names = [key.removeprefix(first) for key in summary if key.startswith(first)]
     reached = [[words(name), *(_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
     what = "Training: after the last epoch; validation: after the best one; test: with the weights of the best one."
+    if has_baseline:
+        what += " Baseline: the most frequent class, or the mean, of the training rows for any x."
     sections = [Section("Results", [outcome(summary), what], ["", *(title for title, _ in columns)], reached)]
     if brief:
         return sections
@@ -106,7 +110,7 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
     rows = []
     for group in comparison.groups[:most]:
         counts = [len(group.runs), *map(group.count, statuses)]
-        folder = group.best(comparison.loss_of(group)).name
+        folder = comparison.best_of(group).name
         results = (group.spread(name) for name in comparison.measured)
         rows.append([*comparison.shown(group), folder, *map(str, counts), *results])
     left = len(comparison.groups) - most
@@ -115,6 +119,9 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
     over = over or "the completed runs of each setting"
     notes = [f"Mean ± standard deviation over {over}, best first{each}; the folder is that of its best run."]
     notes += [f"{counted(left, 'more setting')} are left out."] if left > 0 else []
+    if len(comparison.problems) == 1 and (known := comparison.baseline):
+        reached = ", ".join(f"{words(name)} {_number(value)}" for name, value in known.items())
+        notes.append(f"The most frequent class or the mean of the training rows, for any x, reaches {reached}.")
     return Section("Leaderboard", notes, header, rows)
 
 

@@ -116,13 +116,16 @@ def _surfaces(run: RunFolder) -> list[Picture]:
     grid = 41 if few else 25 if isinstance(run.model, RowModule) else 13
     x, y = torch.as_tensor(run.data.x[rows], dtype=w.dtype), torch.as_tensor(run.data.y[rows])
     y = y if run.encoder.classes else y.to(w.dtype)
+    weights = None if run.data.weights is None else torch.as_tensor(run.data.weights[rows], dtype=w.dtype)
 
     @torch.no_grad()
     def loss(cells: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(cells, dtype=w.dtype)
         chunk = max(1, 2**13 // len(rows)) if isinstance(run.model, RowModule) else 1
         parts = [part if chunk > 1 else part[0] for part in at.split(chunk)]
-        return torch.cat([run.objective.value(part, x, y).reshape(-1) for part in parts]).double().numpy()
+        return (
+            torch.cat([run.objective.value(part, x, y, weights=weights).reshape(-1) for part in parts]).double().numpy()
+        )
 
     def surface(plane: Plane, title: str) -> Arguments:
         cells, way = around_path(points, plane, grid)

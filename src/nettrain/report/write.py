@@ -1,5 +1,6 @@
 """Figures as files and report.html: of a run, of a sweep, and of any runs that are compared."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def report_run(run: RunFolder, path: Path | None = None, events: EventFile | Non
     config = run.config
     sections = html.run_sections(run)
     if not missing:
-        sections.append(_data(run))
+        sections += [*_classes(run), _data(run)]
     text = OmegaConf.to_yaml(config)
     drawn = _written(pictures, begun, run.folder / "figures")
     if events:
@@ -103,6 +104,20 @@ def _written(
 def _data(run: RunFolder) -> Section:
     """The data with their splits, and the model's layers."""
     return Section("Data and model", _about_data(run), ["layer", "shapes", "parameters"], layer_lines(run.model))
+
+
+def _classes(run: RunFolder) -> list[Section]:
+    """How well each class is predicted, where there are classes."""
+    if not run.encoder.classes:
+        return []
+    split = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
+    about = f"With the weights of the best epoch, on the rows for {_SPLITS[split]}; a dash is a share of nothing."
+    header = ["class", "precision", "recall", "F1", "rows"]
+    table = [
+        [str(name), *("–" if math.isnan(value) else f"{value:.4g}" for value in values)]
+        for name, *values in run.classes.itertuples(index=False)
+    ]
+    return [Section("Classes", [about], header, table)]
 
 
 def _about_data(run: RunFolder) -> list[str]:

@@ -63,11 +63,6 @@ class SeedGroup:
     def count(self, status: str) -> int:
         return sum(run.status == status for run in self.runs)
 
-    def best(self, column: str) -> RunResult:
-        """Its run with the lowest result; the first one if none has any."""
-        results = [run.reached(column) for run in self.runs]
-        return min(zip(self.runs, results, strict=True), key=lambda pair: math.inf if pair[1] is None else pair[1])[0]
-
     def results(self, column: str) -> list[float]:
         """What its runs have reached that count."""
         return [value for run in self.runs if (value := run.reached(column)) is not None]
@@ -92,7 +87,10 @@ class SeedGroup:
 
 
 class Comparison:
-    """Runs by their settings, best first: by the mean of the best monitored loss over the repetitions.
+    """Runs by their settings, best first: by the mean over the repetitions of the best of what they monitor.
+
+    That is `monitored`, an entry of their summaries, times the `sign` with which less is better; the loss where they
+    monitor different numbers.
 
     Settings with runs that did not complete come last, and those on one problem together. `keys` are those in which
     the settings differ, `measured` the columns of results, `loss` that by which runs are compared. A comparison of some
@@ -109,29 +107,53 @@ class Comparison:
             self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
             self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
         self.loss = _monitored_loss(runs)
-        self._losses = {problem: _monitored_loss(members) for problem, members in self._by_problem.items()}
         present = union(run.summary for run in runs)
-        columns = dict.fromkeys([self.loss, *self._losses.values(), "test_accuracy", "test_r2"])
-        self.measured = [name for name in columns if name in present]
+        self._monitored = {problem: _monitored(members) for problem, members in self._by_problem.items()}
+        self.monitored, self.sign = _monitored(runs)
+        names = [self.monitored, *(name for name, _ in self._monitored.values())]
+        tests = [] if self.monitored == self.loss else [f"test_{self.monitored.split('_', 2)[2]}"]
+        self.measured = [
+            name for name in dict.fromkeys([*names, *tests, "test_accuracy", "test_r2"]) if name in present
+        ]
         by_values: dict[tuple[str, ...], list[RunResult]] = {}
         for run in runs:
             by_values.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
-        problems = list(self._losses)
+        problems = list(self._monitored)
 
         def place(group: SeedGroup) -> tuple[int, int, float]:
-            return problems.index(self.problem(group.runs[0])), group.incomplete, group.mean(self.loss_of(group))
+            return problems.index(self.problem(group.runs[0])), group.incomplete, self.rank(group)
 
         self.groups = sorted((SeedGroup(values, members) for values, members in by_values.items()), key=place)
 
-    def loss_of(self, group: SeedGroup) -> str:
-        """The column by which the runs on the group's problem are compared."""
-        return self._losses[self.problem(group.runs[0])]
+    def best_of(self, group: SeedGroup) -> RunResult:
+        """The best of a group's runs by what those on its problem monitor; the first one if none has any result."""
+        return min(group.runs, key=lambda run: self._rank([run]))
 
     @property
     def best(self) -> RunResult | None:
-        """The run with the lowest monitored loss; None if none has any."""
-        runs = [run for run in self.runs if run.reached(self.loss) is not None]
-        return min(runs, key=lambda run: run.reached(self.loss) or 0.0, default=None)
+        """The best run by what is monitored; None if none has any result."""
+        runs = [run for run in self.runs if run.reached(self.monitored) is not None]
+        return min(runs, key=lambda run: self.sign * (run.reached(self.monitored) or 0.0), default=None)
+
+    @cached_property
+    def baseline(self) -> dict[str, float]:
+        """The mean over the runs of what a constant prediction reaches, for what is `measured` on the test rows."""
+        found = {}
+        for name in self.measured:
+            if name.startswith("test_"):
+                column = f"baseline_{name.removeprefix('test_')}"
+                if values := [value for run in self.runs if (value := run.reached(column)) is not None]:
+                    found[name] = statistics.fmean(values)
+        return found
+
+    def rank(self, group: SeedGroup) -> float:
+        """The mean of what the runs monitor over the repetitions, less being better; infinite without any."""
+        return self._rank(group.runs)
+
+    def _rank(self, runs: Sequence[RunResult]) -> float:
+        column, sign = self._monitored[self.problem(runs[0])]
+        values = [value for run in runs if (value := run.reached(column)) is not None]
+        return sign * statistics.fmean(values) if values else math.inf
 
     def _is_choice(self, key: str) -> bool:
         """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
@@ -178,6 +200,13 @@ def _monitored_loss(runs: Sequence[RunResult]) -> str:
     best = [name for name in present if name.startswith("best_") and name.endswith("_loss")]
     loss = f"best_{monitored_split(name.split('_')[1] for name in best)}_loss"
     return loss if best else "train_loss"
+
+
+def _monitored(runs: Sequence[RunResult]) -> tuple[str, int]:
+    """The entry of the summaries that all runs monitor, and the sign with which less is better; else their loss."""
+    monitors = {(run.summary.get("monitor"), run.summary.get("monitor_sign", 1)) for run in runs if run.counts}
+    (monitor, sign) = monitors.pop() if len(monitors) == 1 else (None, 1)
+    return (_monitored_loss(runs), 1) if monitor is None else (f"best_{monitor}", sign)
 
 
 def _brief(values: set[str]) -> dict[str, str]:

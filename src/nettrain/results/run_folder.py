@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts import models
 from nettrain.parts.heads import Head
+from nettrain.parts.metrics import confusion_matrix, of_each_class
+from nettrain.parts.named_metrics import NamedMetric, is_of_sklearn, named_metric
+from nettrain.preparation.heads import check_support
 from nettrain.results.metrics_table import read_columns, read_table
 from nettrain.results.summary import read_summary
 from nettrain.storage.checkpoint_files import load_checkpoint
@@ -76,7 +80,8 @@ class RunFolder:
         """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
         if self._loaded is not None:
             return self._loaded
-        loaded = data.load(self._parts.data, self._parts.seed)
+        loaded = data.load(self._parts.data, self._parts.seed).scaled_target(self._parts.head.standardizes)
+        loaded = loaded.with_class_weights(self._parts.class_weight)
         if self._trained_on not in (None, loaded.digest):
             raise DataError(
                 f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they "
@@ -111,7 +116,7 @@ class RunFolder:
     @cached_property
     def model(self) -> nn.Module:
         """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
-        self.require_trust()
+        self._require_trusted_model()
         model = build_model(self._parts, self.encoder, self.head, self._module)
         try:
             model.load_state_dict(self._checkpoint["model"])
@@ -128,10 +133,16 @@ class RunFolder:
         return saved_sources(self.folder / ".hydra", list(listed))
 
     def require_trust(self) -> None:
-        """Raise `ConfigError` if the run needs code that is neither nettrain's nor torch's, and it is not trusted.
+        """Raise `ConfigError` if the run needs code of somebody else's, and it is not trusted.
 
-        Parts of the user's own are imported.
+        The model's, or that of metrics. Parts of the user's own are imported.
         """
+        self._require_trusted_model()
+        for path in self._parts.metrics:
+            if not (is_of_sklearn(path) or self.trust):
+                raise self._distrust(f"it measures {path}")
+
+    def _require_trusted_model(self) -> None:
         model = self._parts.model
         if isinstance(model, models.Module) and model.foreign and not self.trust:
             raise self._distrust(f"its model is {model.foreign[0]}")
@@ -142,39 +153,78 @@ class RunFolder:
             "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
         )
 
-    def predict(self, table: TableLike, strict: bool = False, keep: Sequence[str] = (), **options: Any) -> Any:
+    def predict(
+        self,
+        table: TableLike,
+        strict: bool = False,
+        keep: Sequence[str] = (),
+        interval: float | None = None,
+        **options: Any,
+    ) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
         `table` is a path to a table file, or a pandas table, with the columns that the run was trained on. It is read
         as the training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
         left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
-        an id, that are copied in front of the predictions.
+        an id, that are copied in front of the predictions. With an `interval`, such as 0.9, numbers come with `lower`
+        and `upper`, between which the true one lies with that probability.
         """
         import pandas
 
+        self._check_interval(interval)
         read = self._read(table, strict, options, copied=[keep] if isinstance(keep, str) else keep)
         z, finite = self._outputs(read)
         if not finite.all():
             self._report([_not_finite(read, finite, "and left empty")], read.source, strict)
         index = table.index if isinstance(table, pandas.DataFrame) else None
-        columns = self._predictions(z, finite)
+        columns = self._predictions(z, finite, interval)
         if clash := [name for name in read.copied if name in columns]:
             raise ConfigError(f"keep={clash[0]}: predictions have a column of this name; give the table's another one.")
         copied = {name: column.to_pandas().array for name, column in read.copied.items()}
         return pandas.DataFrame({**copied, **columns}, index=index)
 
-    def _predictions(self, z: Tensor, finite: Tensor) -> dict[str, Any]:
+    def _predictions(self, z: Tensor, finite: Tensor, interval: float | None) -> dict[str, Any]:
         """The columns of predictions from logits z (n, outputs); empty for rows that are not `finite` (n,)."""
         classes = self.encoder.classes
         if not classes:
-            values = self.head.predict(z).double() * self.encoder.target_scale + self.encoder.target_mean
-            return {"prediction": values.where(finite, torch.nan).tolist()}
+            numbers = self.head.predictions(z)
+            if interval is not None:
+                numbers["lower"], numbers["upper"] = self.head.interval(z, interval).unbind(-1)
+            in_units = {
+                k: v.double() * self.encoder.target_scale + self.encoder.target_mean for k, v in numbers.items()
+            }
+            return {name: values.where(finite, torch.nan).tolist() for name, values in in_units.items()}
         labels = _as_written(classes)
         predicted = [labels[i] if known else None for i, known in zip(self.head.predict(z), finite, strict=True)]
         columns: dict[str, Any] = {"prediction": predicted if finite.all() else np.array(predicted, dtype=object)}
         probabilities = self.head.mean(z).where(finite.unsqueeze(-1), torch.nan).T.tolist()
         return columns | {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
+
+    @cached_property
+    def classes(self) -> Any:
+        """Precision, recall and F1 of each class on the test rows (without any, those of validation or of training).
+
+        A pandas table with a row for each class, and its `rows`, in a number or, where these have weights, as the sum
+        of them. Raises `ConfigError` for a run that predicts numbers.
+        """
+        import pandas
+
+        if not self.encoder.classes:
+            raise ConfigError(f"{self.folder}: the run predicts numbers, and there are no classes.")
+        data, names = self.data, self.encoder.classes
+        rows = data.splits[next(name for name in ("test", "val", "train") if len(data.splits[name]))]
+        weights = self.encoder.weights(data.table)
+        counts = None if weights is None else torch.as_tensor(weights[rows])
+        predicted = self.head.predict(self.logits(data.x[rows]))
+        columns = of_each_class(confusion_matrix(predicted, torch.as_tensor(data.y[rows]), len(names), counts))
+        return pandas.DataFrame({"class": names, **{name: values.tolist() for name, values in columns.items()}})
+
+    def _check_interval(self, interval: float | None) -> None:
+        if interval is not None and self.encoder.classes:
+            raise ConfigError(f"interval={interval}: the run in {self.folder} predicts classes, not numbers.")
+        if interval is not None and not 0 < interval < 1:
+            raise ConfigError(f"interval={interval}: it must be greater than 0 and less than 1.")
 
     def evaluate(self, table: TableLike, strict: bool = False, **options: Any) -> dict[str, float]:
         """The mean loss and the head's metrics on a table that has the target, too.
@@ -183,12 +233,24 @@ class RunFolder:
         """
         read = self._read(table, strict, options, with_target=True)
         assert read.target is not None
+        check_support(self.head, read)
         z, finite = self._outputs(read)
         if not finite.all():
             raise DataError(f"{read.source}: {_not_finite(read, finite, 'so that nothing can be measured')}.")
         y = torch.as_tensor(self.encoder.encode_target(read.target))
-        numbers = self.objective.measure(z, y if self.encoder.classes else y.to(z.dtype))
+        weights = self.encoder.weights(read)
+        if weights is not None and not weights.any():
+            raise DataError(f"{read.source}: all rows have the weight 0; at least one must count.")
+        counts = None if weights is None else torch.as_tensor(weights)
+        numbers = replace(self.objective, named_metrics=self._named_metrics).measure(
+            z, y if self.encoder.classes else y.to(z.dtype), counts
+        )
         return {name: float(value) for name, value in numbers.items()}
+
+    @cached_property
+    def _named_metrics(self) -> list[NamedMetric]:
+        self.require_trust()
+        return [named_metric(path, len(self.encoder.classes)) for path in self._parts.metrics]
 
     def _read(
         self,

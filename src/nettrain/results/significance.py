@@ -20,14 +20,14 @@ def differences(comparison: Comparison) -> list[str]:
 
 def _against_the_best(comparison: Comparison) -> str:
     """Whether the best setting is better than the others by more than its noise, and by which test."""
-    column = comparison.loss
+    column = comparison.monitored
     tried = [group for group in comparison.groups if len(group.results(column)) > 1 and not group.incomplete]
     if len(tried) < 2:
         return (
             "Nothing can be said about noise: that takes at least two choices with two runs or more each, with "
             "different seeds (seed=range(5)), all of which completed."
         )
-    best, *others = sorted(tried, key=lambda group: group.mean(column))
+    best, *others = sorted(tried, key=comparison.rank)
     tests = [difference(best, group, column) for group in others]
     pairs = len(tried) * (len(tried) - 1) // 2
     p = holm([value for _, value in tests], pairs)
@@ -45,7 +45,8 @@ def _against_the_best(comparison: Comparison) -> str:
     else:
         verdict = f"Its lead lies within the noise over the seeds ({test.format('≥')}): {joined(names)} may be as good"
     spread = f"{best.spread(column)} over {len(best.results(column))} runs"
-    sentences = [f"{comparison.label(best)} has the lowest mean {words(column)}, {spread}.", f"{verdict}."]
+    which = "lowest" if comparison.sign > 0 else "highest"
+    sentences = [f"{comparison.label(best)} has the {which} mean {words(column)}, {spread}.", f"{verdict}."]
     sentences += ["More seeds may tell more apart."] if within else []
     left = len(comparison.groups) - len(tried)
     why = "with a single run or with runs that did not complete"

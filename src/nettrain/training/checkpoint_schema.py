@@ -102,7 +102,7 @@ def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> 
             raise CheckpointError(f"{path}: the checkpoint belongs to a different model than {run.config.model.name}.")
     require_alike(checkpoint["model"], run.model.state_dict(), path, "model")
     require_alike(checkpoint["best_model"], run.model.state_dict(), path, "best_model")
-    monitored = f"{run.data.monitored_split}_loss"
+    monitored = run.monitor.column
     batch, outputs, points = checkpoint["batch"], checkpoint["outputs"], checkpoint["path"]
     checks = {
         "schedule": checkpoint["schedule"].keys() == run.config.schedule.state().keys(),

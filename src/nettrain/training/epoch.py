@@ -79,7 +79,8 @@ def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor) -> Tensors:
     if not stack.batches.size[split]:
         return {}
     with stage("evaluation"):
-        values = stack.objective.measure(engine.forward(split, w), stack.batches.targets(split))
+        batches = stack.batches
+        values = stack.objective.measure(engine.forward(split, w), batches.targets(split), batches.weights_of(split))
     return {f"{split}_{name}": value for name, value in values.items()}
 
 
@@ -106,7 +107,7 @@ def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
     values = monitored_values(stack, engine)
     if "train_loss" not in values:
         with stage("evaluation"):
-            train = stack.objective.measure(torch.cat(result.z, -2), _targets(stack, result))
+            train = stack.objective.measure(torch.cat(result.z, -2), _targets(stack, result), _weights(stack, result))
         values = {**{f"train_{name}": value for name, value in train.items()}, **values}
     values["finite"] = (stack.w * 0).sum(-1)
     if stack.skips is not None:
@@ -118,6 +119,12 @@ def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
 def _targets(stack: Stack, result: EpochResult) -> Tensor:
     """y (..., samples) of an epoch's batches."""
     return stack.batches.targets("train", result.epoch)[..., : result.batches * stack.batches.bs]
+
+
+def _weights(stack: Stack, result: EpochResult) -> Tensor | None:
+    """The weights (..., samples) of an epoch's batches."""
+    weights = stack.batches.weights_of("train", result.epoch)
+    return None if weights is None else weights[..., : result.batches * stack.batches.bs]
 
 
 def until_divergence(stack: Stack, result: EpochResult) -> list[tuple[int, float]]:

@@ -40,8 +40,8 @@ class RunState:
         return self.status == "running"
 
     def monitored(self, numbers: Numbers) -> float:
-        """The loss by which epochs are compared."""
-        return numbers[f"{self.run.data.monitored_split}_loss"]
+        """The loss by which epochs are compared; less is better, also where more of the metric is."""
+        return self.run.monitor.loss(numbers)
 
     @property
     def best_loss(self) -> float | None:
@@ -68,7 +68,7 @@ class RunState:
             self.status = "diverged"
             return False
         loss = self.monitored(numbers)
-        self.run.config.schedule.observe(loss)
+        self.run.config.schedule.observe(loss, self.run.monitor.sign)
         better = math.isfinite(loss) and loss < (self.monitored(self.best) if self.best else self.initial)
         if better:
             self.best = numbers
@@ -115,6 +115,7 @@ class RunState:
         if self.run.config.epochs == 0:
             self.log.metrics.columns_only()
         monitored = f"{self.run.data.monitored_split}_"
+        config = self.run.config
         self.summary = {
             "status": status,
             "reason": self.reason,
@@ -128,6 +129,8 @@ class RunState:
             **{name: value for name, value in self.last.items() if name.startswith(("train_", "val_"))},
             **{f"best_{name}": value for name, value in self.best.items() if name.startswith(monitored)},
             **test,
+            **{f"baseline_{name}": value for name, value in self.run.baseline.items()},
+            **({"monitor": config.monitor, "monitor_sign": self.run.monitor.sign} if config.monitor else {}),
         }
         self.log.end(self.summary, test)
 

@@ -219,9 +219,9 @@ class Trainer:
 
     def _measure_initial_weights(self) -> None:
         """Measure the initial weights of the rows that may have to go back to them."""
-        loss = next(iter(monitored_values(self.stack, self.engine).values()))
-        for row, numbers in zip(self.rows, fetch({"loss": loss}), strict=True):
-            row.initial = numbers["loss"] if row.goes_back else math.inf
+        measured = fetch(monitored_values(self.stack, self.engine))
+        for row, numbers in zip(self.rows, measured, strict=True):
+            row.initial = row.monitored(numbers) if row.goes_back else math.inf
 
     def _record_model(self) -> None:
         """Record what there is to see before the first epoch: the model's graph and the start of the trajectories."""

@@ -24,7 +24,6 @@ from nettrain.app.jobs.resume import (
 )
 from nettrain.config.build import to_config
 from nettrain.config.schema import Config
-from nettrain.data.splits import monitored_split
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
 from nettrain.preparation.prepare import Load, prepare
@@ -34,6 +33,7 @@ from nettrain.report import console
 from nettrain.report.live_figures import LiveFigures
 from nettrain.report.write import REPORT
 from nettrain.results.run_folder import RunFolder
+from nettrain.results.summary import best_monitored
 from nettrain.storage.atomic import remove_file, write_together
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
@@ -134,8 +134,7 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
         require_same_data(job.folder, dataset.source, trained, dataset.file_hash())
     if match.ended:
         summary = RunFolder(job.folder).summary
-        best = [name.removeprefix("best_").removesuffix("_loss") for name in summary if name.startswith("best_")]
-        loss = summary.get(f"best_{monitored_split(best)}_loss")
+        loss = best_monitored(summary)
         draw_ended(job)
         return Outcome(job.folder, summary["status"], best_loss=loss, pruned=ended_by_halving(summary))
     return replace(job, resumed=resumed, anew=match.begun and not resumed)

@@ -87,6 +87,7 @@ class Compiled:
         arguments = [
             (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors)),
             *(_pointer(x), _pointer(y)),
+            _pointer(stack.batches.weights["train"]) if stack.batches.weights else None,
             *(_pointer(order), order.stride(0)),
             *(_pointer(table), table.stride(1), table.stride(0)),
             *(_pointer(keys), keys.stride(0), _pointer(self.dropout[rows])),

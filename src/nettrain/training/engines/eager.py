@@ -34,27 +34,31 @@ class Eager:
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         stack = self.stack
         batches = zip(
-            stack.batches.of_epoch(epoch), coefficients(stack, epoch, rates), noises(stack, epoch), strict=True
+            stack.batches.of_epoch(epoch),
+            stack.batches.weights_of_epoch(epoch),
+            coefficients(stack, epoch, rates),
+            noises(stack, epoch),
+            strict=True,
         )
         self.left = itertools.islice(batches, first, None)
 
     def advance(self, number: int, last: bool) -> Updates:
         zs, w, before = [], self.stack.w, None
-        for i, ((x, y), scalars, noise) in enumerate(itertools.islice(self.left, number)):
+        for i, ((x, y), weights, scalars, noise) in enumerate(itertools.islice(self.left, number)):
             if last and i == number - 1:
                 before = w.clone()
-            z, g = self._update(x, y, scalars, noise)
+            z, g = self._update(x, y, weights, scalars, noise)
             zs.append(z)
         change = None if before is None else torch.sub(w, before, out=before)
         return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, gradient_costs(number))
 
     def _update(
-        self, x: Tensor, y: Tensor, scalars: Sequence[Coefficients], noise: Noise | None
+        self, x: Tensor, y: Tensor, weights: Tensor | None, scalars: Sequence[Coefficients], noise: Noise | None
     ) -> tuple[Tensor, Tensor]:
         """z and g of a batch, by which the rules have made one update."""
         stack = self.stack
         before = snapshot(stack) if stack.skips is not None else None
-        z, g = stack.objective.gradient(stack.w, x, y, noise)
+        z, g = stack.objective.gradient(stack.w, x, y, noise, weights)
         with stage("update"):
             for group, c in zip(stack.rule_groups, scalars, strict=True):
                 (self.step or group.rule.step)(group.state, stack.w[group.rows], g[group.rows], c)

@@ -19,16 +19,17 @@ from nettrain.training.stack.stack import Stack
 
 _LOOP = Template("""
 constexpr int64_t MOST = $some > $bs ? $some : $bs;  // samples at once
-extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs) * 8 + MOST * 8 + 64; }
+extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs) * 8 + (2 * MOST + 14) * 8 + 64; }
 
 // For each of the rows: `steps` updates on the samples in `order`, the last one on a smaller batch if that is so.
-extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y,
+extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y, const $real* all_weights,
                         const int64_t* order, int64_t order_row, const $real* scalars, int64_t scalars_row,
                         int64_t scalars_step, const int64_t* keys, int64_t keys_row, const double* rates,
                         $real* outputs, int64_t outputs_row, $real* before,
                         int64_t first, int64_t rows, int64_t steps, int64_t smaller, char* scratch) {
   $real* x = ($real*)(scratch + $scratch);
   $target* y = ($target*)(x + (MOST * $inputs + 7) / 8 * 8);
+  $real* weight = ($real*)(y + (MOST + 7) / 8 * 8);
   const int64_t sizes[] = {$sizes};
   for (int64_t r = first; r < first + rows; r++) {
     $real* row[$tensors];
@@ -40,12 +41,13 @@ extern "C" void advance($real* const* tensors, const $real* all_x, const $target
       for (int64_t i = 0; i < (small ? $last : $bs); i++) {
         memcpy(x + i * $inputs, all_x + sample[i] * $inputs, $inputs * sizeof($real));
         y[i] = all_y[sample[i]];
+        if (all_weights) weight[i] = all_weights[sample[i]];
       }
       $real* c = const_cast<$real*>(scalars + r * scalars_row + s * scalars_step);
       $real* z = outputs + r * outputs_row + s * $bs * $outputs;
       int64_t* key = const_cast<int64_t*>(keys + r * keys_row + s);
       double* rate = const_cast<double*>(rates + r);
-      (small ? update_last : update)($row, x, y, c, z, key, rate, scratch);
+      (small ? update_last : update)($row, x, y, $weight c, z, key, rate, scratch);
     }
   }
 }
@@ -102,13 +104,15 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
 
     def update(w: Tensor, g: Tensor, x: Tensor, y: Tensor, c: Tensor, z: Tensor, **more: Tensor) -> None:
         noise = Noise(more["key"], more["rate"]) if noisy else None
-        logits, gradient = objective.gradient(w, x, y, noise)
+        logits, gradient = objective.gradient(w, x, y, noise, more.get("weight"))
         z.copy_(logits)
         g.copy_(gradient)
         rule.step({name: more[name] for name in state}, w, gradient, dict(zip(names, c.unbind(), strict=True)))
 
     def written(name: str, bs: int) -> tuple[str, int]:
         batch = {"x": torch.zeros_like(x[:bs]), "y": torch.zeros_like(y[:bs])}
+        if batches.weights:
+            batch["weight"] = torch.ones(bs, dtype=w.dtype)
         numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs, dtype=w.dtype)}
         noise = {"key": torch.zeros((), dtype=torch.int64), "rate": torch.zeros((), dtype=torch.float64)}
         with torch.no_grad():
@@ -142,6 +146,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
         last=batches.last,
         inputs=x.shape[1],
         outputs=outputs,
+        weight="weight," if batches.weights else "",
         tensors=2 + len(state),
         sizes=", ".join(str(len(tensor)) for tensor in (w, w, *state.values())),
         row=", ".join(f"row[{i}]" for i in range(2 + len(state))),

@@ -37,7 +37,9 @@ class SolverEngine:
 
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         self.t = epoch * self.stack.per_epoch + first
-        self.left = itertools.islice(self.stack.batches.of_epoch(epoch), first, None)
+        batches = self.stack.batches
+        left = zip(batches.of_epoch(epoch), batches.weights_of_epoch(epoch), strict=True)
+        self.left = itertools.islice(left, first, None)
 
     def advance(self, number: int, last: bool) -> Updates:
         stack, objective, solver = self.stack, self.stack.objective, self.solver
@@ -60,8 +62,8 @@ class SolverEngine:
 
     def _problem(self) -> tuple[Problem, Tensor]:
         """The loss of the next batch as a function of w, and its x (n, D)."""
-        x, y = next(self.left)
-        value, chunk = partial(self.stack.objective.value, x=x, y=y), max(1, SAMPLES // len(y))
+        (x, y), weights = next(self.left)
+        value, chunk = partial(self.stack.objective.value, x=x, y=y, weights=weights), max(1, SAMPLES // len(y))
         return Problem(value, isinstance(self.stack.objective.model, RowModule), chunk, self.abandon), x
 
     def forward(self, split: str, w: Tensor) -> Tensor:

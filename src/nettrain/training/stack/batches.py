@@ -1,5 +1,6 @@
 """The data of one run, or of the rows of a stack, as tensors on the device, and the batches of their epochs."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -31,10 +32,14 @@ class Batches:
         self.used = (self.per_epoch - 1) * self.bs + self.last  # samples of an epoch
         classes = torch.int64 if first.data.y.dtype.kind == "i" else dtype
         self.splits: dict[str, tuple[Tensor, Tensor]] = {}
+        self.weights: dict[str, Tensor] = {}  # of the samples of each split, where they have some
         for name in first.data.splits:
             x = torch.cat([torch.as_tensor(d.x[d.splits[name]], dtype=dtype) for d in data])
             y = torch.cat([torch.as_tensor(d.y[d.splits[name]], dtype=classes) for d in data])
             self.splits[name] = x.to(device), y.to(device)
+            weights = [torch.as_tensor(d.weights[d.splits[name]], dtype=dtype) for d in data if d.weights is not None]
+            if weights:
+                self.weights[name] = torch.cat(weights).to(device)
 
     def order(self, split: str, epoch: int | None = None) -> Tensor:
         """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch."""
@@ -65,6 +70,15 @@ class Batches:
         """y (..., n) of a split, in the order of `order`."""
         return self.splits[split][1].take(self.order(split, epoch))
 
+    def weights_of(self, split: str, epoch: int | None = None) -> Tensor | None:
+        """The weights (..., n) of a split's samples, in the order of `order`; None where all count alike."""
+        return self.weights[split].take(self.order(split, epoch)) if self.weights else None
+
+    def weights_of_epoch(self, epoch: int) -> Iterator[Tensor | None]:
+        """The weights of every batch of `of_epoch`."""
+        weights = self.weights_of("train", epoch)
+        yield from itertools.repeat(None, self.per_epoch) if weights is None else weights.split(self.bs, dim=-1)
+
     def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A whole split in its own order, `size` samples at a time."""
         if self.shared:
@@ -92,4 +106,6 @@ class Batches:
             blocks = [tensor.unflatten(0, (-1, self.size[name])) for tensor in (x, y)] if self.size[name] else []
             if blocks and len(used) < len(blocks[0]):
                 self.splits[name] = blocks[0].index_select(0, index).flatten(0, 1), blocks[1][index].flatten()
+                if self.weights:
+                    self.weights[name] = self.weights[name].unflatten(0, (-1, self.size[name]))[index].flatten()
         self.shared = len(used) == 1 and len(set(self.seeds)) == 1

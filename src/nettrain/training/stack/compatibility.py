@@ -28,6 +28,7 @@ def shared_shapes(run: PreparedRun) -> Hashable:
         (encoder.task, len(encoder.classes), data.x.shape[1]),
         tuple(len(rows) for rows in data.splits.values()),
         run.batch_size,
+        data.weights is None,
     )
 
 

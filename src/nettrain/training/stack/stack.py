@@ -80,6 +80,7 @@ class Stack:
     def _objective(self) -> Objective:
         first = self.runs[0]
         objective = Objective(first.model.to(self.device, self.dtype), first.head)
+        objective.named_metrics = first.named_metrics
         objective.accumulate, objective.autocast = first.config.accumulate, first.config.autocast
         buffers = [constants(run.model) for run in self.runs]
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}

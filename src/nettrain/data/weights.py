@@ -1,0 +1,56 @@
+"""How much each row counts: a column of weights, and weights of classes."""
+
+from typing import Any
+
+import numpy as np
+
+from nettrain.data.columns import Column
+from nettrain.data.inference import numbers
+from nettrain.data.matching import matched
+from nettrain.data.wording import nearest
+from nettrain.errors import ConfigError, DataError
+from nettrain.wording import listed
+
+
+def read_weights(column: Column) -> np.ndarray:
+    """A column of weights, float64 of shape (n,); `DataError` with row for one that is missing or negative."""
+    weights = numbers(column)
+    for wrong, found in ((np.isnan(weights), "the weight is missing"), (weights < 0, "found {:g}")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise column.mistake(row, f"{found.format(weights[row])}; a weight is a number of at least 0.")
+    return weights
+
+
+def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:
+    """Raise `DataError` for a split in which no row counts."""
+    for name, rows in splits.items():
+        if len(rows) and not weights[rows].any():
+            raise DataError(f"{source}: all rows of the {name} split have the weight 0; at least one must count.")
+
+
+def class_weights(asked: Any, classes: list[str], target: np.ndarray, weights: np.ndarray | None) -> list[float]:
+    """The weight of each class: as `asked`, or "balanced", with which all classes weigh the same in training.
+
+    `target` and `weights` are those of the training rows. Balanced is n / (C n_c), with n_c the rows of the class, or
+    the sum of their weights. Raises `ConfigError` for anything else, an unknown class and a negative weight.
+    """
+    key = f"class_weight={asked}"
+    if not classes:
+        raise ConfigError(f"{key}: the target has numbers, not classes; data.weight=<column> weighs rows.")
+    if asked == "balanced":
+        counts = np.bincount(target, weights, minlength=len(classes))
+        return np.divide(counts.sum(), len(classes) * counts, out=np.zeros(len(classes)), where=counts > 0).tolist()
+    if not isinstance(asked, dict):
+        raise ConfigError(f"{key}: it must be balanced, or a weight for each class, such as {{{classes[0]}: 2}}.")
+    given = {str(name): weight for name, weight in asked.items()}
+    known = matched(given, classes)
+    result = dict.fromkeys(classes, 1.0)
+    for name, weight in given.items():
+        if name not in known:
+            near = nearest(name, classes)
+            raise ConfigError(f"{key}: there is no class {name}{near}; the classes are {listed(classes, 20)}.")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < np.inf:
+            raise ConfigError(f"{key}: the weight of {name} must be a number of at least 0.")
+        result[known[name]] = float(weight)
+    return list(result.values())

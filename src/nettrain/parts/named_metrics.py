@@ -1,0 +1,96 @@
+"""Metrics that somebody names: functions of scikit-learn, or of a module of one's own. And which values are better."""
+
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nettrain.errors import ConfigError, first_line
+
+_PROBABILITIES = ("y_score", "y_proba", "y_prob", "probabilities")  # second parameters that ask for them
+_LESS_IS_BETTER = ("loss", "mse", "rmse", "mae", "deviance")
+_MORE_IS_BETTER = ("accuracy", "balanced_accuracy", "f1", "auroc", "r2")
+
+
+@dataclass(frozen=True)
+class NamedMetric:
+    """A function of the true and the predicted values, (n,) each; for classes their indices, or probabilities.
+
+    With `of_probabilities` it is given those of the positive one of two classes, (n,), or of all of them, (n, C).
+    """
+
+    name: str
+    path: str
+    function: Callable[..., Any]
+    of_probabilities: bool
+    keywords: dict[str, Any]
+    takes_weights: bool
+
+    def __call__(
+        self, y: np.ndarray, predicted: np.ndarray, p: np.ndarray | None, weights: np.ndarray | None = None
+    ) -> float:
+        """The value for one run; `p` (n, C) are the probabilities of classes. Raises `ConfigError` where it fails."""
+        given = predicted
+        if self.of_probabilities:
+            assert p is not None
+            given = p[:, 1] if p.shape[1] == 2 else p
+        of_rows = {"sample_weight": weights} if self.takes_weights and weights is not None else {}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of classes that a split has not
+                value = self.function(y, given, **self.keywords, **of_rows)
+            return float(value)
+        except Exception as error:
+            raise ConfigError(
+                f"metrics={self.path}: it cannot be computed: {type(error).__name__}: {first_line(error)}."
+            ) from error
+
+
+def named_metric(path: str, classes: int) -> NamedMetric:
+    """The metric of this name, for so many classes, 0 for numbers; without a dot it is one of `sklearn.metrics`.
+
+    Of scikit-learn's functions for two classes the macro average over the classes is taken where there are more; areas
+    under curves are those of each class against the rest. Raises `ConfigError` for what cannot measure such a target.
+    """
+    module, _, name = (path if "." in path else f"sklearn.metrics.{path}").rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        install = "; scikit-learn is not installed" if module == "sklearn.metrics" and not _installed("sklearn") else ""
+        raise ConfigError(f"metrics={path}: there is no such function{install}: {first_line(error)}.") from error
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"metrics={path}: it is a {type(function).__name__}, and no function.") from error
+    of_probabilities = name == "log_loss" or (len(parameters) > 1 and list(parameters)[1] in _PROBABILITIES)
+    if of_probabilities and not classes:
+        raise ConfigError(f"metrics={path}: it measures probabilities, and the head predicts numbers.")
+    if classes and "_regression" in getattr(function, "__module__", ""):
+        raise ConfigError(f"metrics={path}: it measures numbers, and the target has {classes} classes.")
+    keywords: dict[str, Any] = {}
+    if classes > 2:
+        several = {"multi_class": "ovr", "average": "macro"}
+        keywords = {key: value for key, value in several.items() if key in parameters}
+    if of_probabilities and "labels" in parameters:
+        keywords["labels"] = list(range(classes))
+    return NamedMetric(name, path, function, of_probabilities, keywords, "sample_weight" in parameters)
+
+
+def is_of_sklearn(path: str) -> bool:
+    """Whether a metric of this name runs nobody's code but scikit-learn's."""
+    return "." not in path or path.rpartition(".")[0] == "sklearn.metrics"
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def more_is_better(metric: str) -> bool | None:
+    """Whether greater values of a metric are better, by its name; None where the name does not say it."""
+    if metric in _MORE_IS_BETTER or metric.endswith("_score"):
+        return True
+    return False if metric in _LESS_IS_BETTER or metric.endswith(("_error", "_loss", "_deviance")) else None

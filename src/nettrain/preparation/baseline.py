@@ -1,0 +1,40 @@
+"""What a prediction reaches that does not look at x: the most frequent class, or the mean."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from nettrain.data import Data
+from nettrain.parts import metrics
+from nettrain.parts.named_metrics import NamedMetric
+
+
+def baseline(data: Data, split: str, names: Sequence[str], named: Sequence[NamedMetric]) -> dict[str, float]:
+    """Those of the metrics `names` and `named` of a split, for the training rows' most frequent class or their mean.
+
+    Probabilities are the shares of the classes in training.
+    """
+    train, rows, encoder = data.splits["train"], data.splits[split], data.encoder
+    of_train, of_rows = (None if data.weights is None else data.weights[r] for r in (train, rows))
+    weights = None if of_rows is None else torch.as_tensor(of_rows)
+    p = None
+    if encoder.classes:
+        y, classes = data.y[rows], len(encoder.classes)
+        shares = np.bincount(data.y[train], of_train, minlength=classes) / (
+            len(train) if of_train is None else of_train.sum()
+        )
+        predicted, p = np.full(len(rows), shares.argmax()), np.tile(shares, (len(rows), 1))
+        true, constant = torch.as_tensor(y), torch.as_tensor(predicted)
+        score = constant.double() if "auroc" in names else None
+        values = metrics.of_classes(constant, true, classes, score, weights)
+        values["mae"] = metrics.mae(constant, true, weights)
+    else:
+        numbers = data.y * encoder.target_scale + encoder.target_mean
+        y, predicted = numbers[rows], np.full(len(rows), np.average(numbers[train], weights=of_train))
+        true, constant = torch.as_tensor(y), torch.as_tensor(predicted)
+        values = metrics.of_numbers(constant, true, weights)
+        if "deviance" in names:
+            values["deviance"] = metrics.poisson_deviance(constant, true, weights)
+    reached = {name: float(value) for name, value in values.items() if name in names}
+    return {**reached, **{metric.name: metric(y, predicted, p, of_rows) for metric in named}}

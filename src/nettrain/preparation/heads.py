@@ -1,0 +1,53 @@
+"""What a head has to keep to, and whether it can take the numbers of a target: checked before training."""
+
+import torch
+from torch.distributions import constraints
+
+from nettrain.data.table import Table
+from nettrain.data.wording import place
+from nettrain.errors import ConfigError, DataError, first_line
+from nettrain.parts.heads import Head
+
+_IN_WORDS = {
+    constraints.nonnegative_integer: "whole numbers of at least 0",
+    constraints.positive: "numbers greater than 0",
+    constraints.nonnegative: "numbers of at least 0",
+    constraints.unit_interval: "numbers between 0 and 1",
+}
+
+
+def check_shapes(head: Head, classes: int, dtype: torch.dtype) -> None:
+    """Raise `ConfigError` for a head of somebody's own that fails, or gives tensors of wrong shapes; `classes` or 0."""
+    z = torch.zeros(2, 3, head.outputs(classes), dtype=dtype)
+    y = torch.zeros(2, 3, dtype=torch.int64 if classes else dtype)
+    if not classes:
+        y += 1  # in the support of most families
+    expected = {"loss": (2, 3), "loss_gradient": z.shape, "mean": (2, 3, classes) if classes else (2, 3)}
+    try:
+        found = {"distribution": head.distribution(z).batch_shape}
+        if found["distribution"] == (2, 3):
+            tensors = {"loss": head.loss(z, y), "loss_gradient": head.loss_gradient(z, y), "mean": head.mean(z)}
+            found |= {name: tensor.shape for name, tensor in tensors.items()}
+    except Exception as error:
+        raise ConfigError(
+            f"head={head.name}: it fails on logits of shape {tuple(z.shape)}: {first_line(error)}."
+        ) from error
+    for name, shape in found.items():
+        if shape != expected.get(name, (2, 3)):
+            raise ConfigError(
+                f"head={head.name}: for logits of shape {tuple(z.shape)} its {name} has the shape {tuple(shape)} "
+                f"instead of {tuple(expected.get(name, (2, 3)))}."
+            )
+
+
+def check_support(head: Head, table: Table) -> None:
+    """Raise `DataError` for the first number of a regression target that the head's distribution cannot take."""
+    if head.for_classes or table.target is None:
+        return
+    support = head.support
+    fits = support.check(torch.as_tensor(table.target, dtype=torch.float64)).numpy()
+    if not fits.all():
+        row = int((~fits).argmax())
+        where = place(table.source, table.row_number(row), table.target_name)
+        takes = _IN_WORDS.get(support, f"numbers in {support}")
+        raise DataError(f"{where}: found {table.target[row]:.10g}; head={head.name} takes {takes}.")
