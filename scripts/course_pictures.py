@@ -24,6 +24,7 @@ from nettrain import Run, figures
 from nettrain.config.build import build_activation
 from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
+from nettrain.problem import COUNTS, cost
 from nettrain.random import permutation
 
 EXCESS = "training loss − least loss"
@@ -177,8 +178,8 @@ def second_order(parabola: list[Run], descent: list[Run], network: list[Run]) ->
     for run in network:
         table, name = run.metrics, run.config.optimizer.name
         by_update[name] = table["step"], [table["train_loss"]]
-        by_cost[name] = table["gradient_evaluations"] + table["hessian_vector_products"], [table["train_loss"]]
-    products = "gradients + Hessian-vector products"
+        by_cost[name] = cost(*(table[count] for count in COUNTS)), [table["train_loss"]]
+    products = "cost in evaluations of the loss"
     return [
         [
             figures.bands(three_weights, "update", EXCESS, "The parabola: three weights", log=True),

@@ -18,3 +18,12 @@ def listed(names: Iterable[str], most: int = 10) -> str:
 def joined(names: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def duration(seconds: float) -> str:
+    """Such as `40 ms`, `12 s`, `3 min` or `2.5 h`."""
+    for size, unit in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= 2 * size or (unit == "s" and seconds >= size):
+            number = seconds / size
+            return f"{number:.1f} {unit}" if number < 10 and unit == "h" else f"{number:.0f} {unit}"
+    return f"{max(1000 * seconds, 1):.0f} ms"

@@ -226,12 +226,13 @@ def sweep(command, tmp_path):
 
 
 def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
-    pictures = {"curves", "time_to_target", "parallel_coordinates", "heat_map_optimizer_optimizer.lr"}
+    pictures = {"curves", "time_to_target", "time_to_target_seconds", "parallel_coordinates"}
+    pictures.add("heat_map_optimizer_optimizer.lr")
     assert names(sweep.folder) == pictures == set(sweep.figures)
     assert not list(sweep.folder.glob("*/figures"))
     assert not list(sweep.folder.glob("*/report.html"))
     page = Page(sweep.folder / "report.html")
-    assert len(page.captions) == 4
+    assert len(page.captions) == 5
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "paired t-test by seed, Holm-corrected for all 6 pairs" in page.text
     assert "iris: 150 rows, 106 for training, 22 for validation, 22 for testing" in page.text
@@ -504,6 +505,22 @@ def test_the_target_is_nine_tenths_of_the_way_to_the_best_loss_of_the_same_seed(
     assert times == {"a": {"1": [4.0], "2": [2.0]}, "b": {"1": [11.0]}}
 
 
+def test_gradients_and_hessian_vector_products_cost_and_seconds_are_drawn_beside(command, tmp_path):
+    common = ("data=iris", "model.hidden=[4]", "bs=full", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
+    assert command("-m", "optimizer=newton,genetic,adam", *common).code == 0
+    sweep = nettrain.Sweep(tmp_path / "sweep")
+    drawn = {picture.name: picture.arguments for picture in sweep_pictures(sweep.comparison)}
+    for run in sweep.runs:
+        label, table = f"optimizer={run.config.optimizer.name}", run.metrics
+        spent = table["function_evaluations"] + 2 * table["gradient_evaluations"] + 4 * table["hessian_vector_products"]
+        (cost,), (seconds,) = (drawn[name][0][label] for name in ("time_to_target", "time_to_target_seconds"))
+        assert cost == np.inf or cost in set(spent)
+        assert seconds == np.inf or seconds in set(table["seconds"])
+        if label == "optimizer=newton":
+            assert np.isfinite([cost, seconds]).all()
+            assert cost > 4 * 35  # one Hessian of the 35 weights
+
+
 def test_runs_that_diverged_never_reach_the_target(command, tmp_path):
     ended = command(
         *("-m", "optimizer=sgd", "seed=range(3)", "data=iris", "epochs=3", "quiet=true", "hydra.sweep.dir=sweep"),
@@ -533,7 +550,11 @@ def test_a_choice_that_cannot_be_trained_makes_no_second_problem(command, tmp_pa
     assert ended.code == 2
     comparison = nettrain.Sweep(tmp_path / "sweep").comparison
     assert list(comparison.problems) == [""]
-    assert [picture.name for picture in sweep_pictures(comparison)] == ["curves", "time_to_target"]
+    assert [picture.name for picture in sweep_pictures(comparison)] == [
+        "curves",
+        "time_to_target",
+        "time_to_target_seconds",
+    ]
 
 
 def compare(monkeypatch, capsys, *arguments):

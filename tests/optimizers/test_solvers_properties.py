@@ -9,19 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import rosenbrock, wood
 
+from nettrain.errors import Abandoned
 from nettrain.minimization import minimize, optimizers
 from nettrain.objective import Objective
 from nettrain.optimizers.cma_es import CMAES
 from nettrain.optimizers.curvature import Newton
 from nettrain.optimizers.line_search import Point, line, strong_wolfe
-from nettrain.optimizers.newton_steps import steihaug
 from nettrain.optimizers.quasi_newton import bfgs_update, two_loop
 from nettrain.optimizers.search import Genetic, HillClimb, SimulatedAnnealing
 from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.trust_region import BLOCK, cholesky, exact_step, steihaug
 from nettrain.parts.activations import tanh
 from nettrain.parts.heads import SoftmaxCE
 from nettrain.parts.models import MLP
-from nettrain.problem import HESSIAN_ROWS, Problem
+from nettrain.problem import HESSIAN_ROWS, HESSIAN_WORK, Problem
 from nettrain.vector import flatten
 
 SEARCH = [Genetic(), CMAES(), CMAES(covariance="diagonal"), HillClimb(), SimulatedAnnealing()]
@@ -184,7 +185,98 @@ def test_steihaug_minimises_the_model_inside_and_stops_at_the_boundary():
         assert float(g.dot(d) + 0.5 * d.dot(product)) < 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 8),
+    lowest=st.sampled_from([-3.0, -1e-6, 0.0, 1e-3, 1.0]),
+    hard=st.booleans(),
+    log_radius=st.floats(-6, 3),
+)
+def test_the_exact_step_is_the_best_within_the_region_up_to_a_tenth(seed, size, lowest, hard, log_radius):
+    q, _ = torch.linalg.qr(positive_definite(seed, size))
+    values = torch.linspace(lowest, lowest + 2, size, dtype=torch.float64)
+    a, b, radius = q @ torch.diag(values) @ q.T, vector(seed + 1, size), 10.0**log_radius
+    if hard and size > 1:
+        b = b - q[:, 0] * q[:, 0].dot(b)  # no part along the lowest eigenvector
+    a = (a + a.T) / 2
+    newton = -torch.linalg.solve(a, b) if lowest > 0 else None
+    d, length, inside = exact_step(a, b, radius, newton, lambda: None)
+    assert length == pytest.approx(float(d.norm()), rel=1e-6)
+    assert length <= 1.1 * radius * (1 + 1e-9)
+    assert inside == (newton is not None and float(newton.norm()) <= radius)
+
+    coordinates = q.T @ b
+
+    def of(mu):
+        return -coordinates / (values + mu).clamp(min=1e-300)
+
+    low = max(0.0, -lowest)
+    high = low + float(b.norm()) / radius + 1
+    for _ in range(200):  # the length falls with mu
+        mu = (low + high) / 2
+        low, high = (mu, high) if float(of(mu).norm()) > radius else (low, mu)
+    z = newton if inside else q @ of(high)
+    best = float(b.dot(z) + 0.5 * z.dot(a @ z)) - (0 if inside else 0.5 * high * max(radius**2 - float(z.dot(z)), 0))
+    assert float(b.dot(d) + 0.5 * d.dot(a @ d)) <= 0.75 * best
+
+
+def test_a_factor_made_of_blocks_is_the_factor_and_can_be_left_between_them():
+    a, looks = positive_definite(0, 3 * BLOCK + 7), []
+    torch.testing.assert_close(
+        cholesky(a, 0.5, lambda: looks.append(1)), torch.linalg.cholesky(a + 0.5 * torch.eye(len(a)))
+    )
+    assert len(looks) == 4
+    assert cholesky(a, -1e6, lambda: None) is None
+
+    def leave():
+        if len(looks) == 2:
+            raise Abandoned
+        looks.append(1)
+
+    looks.clear()
+    with pytest.raises(Abandoned):
+        cholesky(a, 0.0, leave)
+
+
+def test_a_hessian_is_made_of_parts_that_can_be_left_within_a_second():
+    parts, looks = [], 0
+
+    def fun(w):
+        parts.append(len(w))
+        return w.square().sum(-1)
+
+    def abandon():
+        nonlocal looks
+        looks += 1
+        return looks > 10
+
+    w = torch.zeros(2000)
+    with pytest.raises(Abandoned):
+        Problem(fun, rows=True, abandon=abandon, samples=10_000).hessian(w)
+    assert max(parts) * 2000 * 10_000 <= HESSIAN_WORK
+    assert len(parts) <= 5
+
+
+def test_newton_forms_the_hessian_where_that_costs_little():
+    assert Newton().dense(67, 105)
+    assert not Newton().dense(8970, 1257)
+    assert not Newton().dense(300, 1)  # the factors of a tiny sum cost more than its products
+    assert Newton(solver="cholesky").dense(8970, 1257)
+    assert not Newton(solver="cg").dense(2, 1000)
+
+
 # Search
+
+
+@pytest.mark.parametrize("seed_of_start", range(7))
+@pytest.mark.parametrize(
+    ("fun", "start"), [(rosenbrock, [-1.2, 1.0]), (lambda w: (w - 1).square().sum(), [0.0, 0.0, 0.0])]
+)
+def test_genetic_search_finds_the_digits_of_a_few_weights(fun, start, seed_of_start):
+    w0 = torch.tensor(start, dtype=torch.float64)
+    result = minimize(fun, w0, "genetic", seed=seed_of_start, max_function_evaluations=12_000)
+    assert result.value < 1e-5
 
 
 @pytest.mark.parametrize("solver", SEARCH, ids=label)

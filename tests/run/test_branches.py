@@ -73,9 +73,29 @@ def test_whole_batches_are_the_default_and_smaller_ones_are_warned_of(here, caps
     assert run.summary["updates"] == 8
 
 
+NEWTON = ["optimizer=newton", "optimizer.solver=cholesky"]
+
+
+def test_newton_trains_the_default_network_by_products_and_says_what_a_hessian_would_cost(here, capsys):
+    run = nettrain.train(["optimizer=newton", "epochs=5"])
+    assert "solver=auto is cg" in (out := capsys.readouterr().out)
+    assert "take 8,970 of them, about 60 s on two cores" in out
+    assert run.summary["hessian_vector_products"] < 1000
+    assert run.summary["train_loss"] < 1
+
+
+def test_updates_that_take_long_say_so_before_they_start_and_what_is_quick(here, capsys):
+    run = nettrain.train(["model.hidden=[16]", *NEWTON, "budget.updates=1"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "an update costs about as much as 4,998 evaluations of the loss" in out
+    assert "for all 100; optimizer.solver=cg makes one in" in out
+    assert out.index("for all 100") < out.index("completed after")
+    assert run.summary["updates"] == 1
+
+
 def test_the_whole_hessian_is_refused_where_it_does_not_fit(here):
     with pytest.raises(ConfigError, match="solver=cg") as refused:
-        nettrain.train(["data=digits", "model.hidden=[2000,2000]", "optimizer=newton", "quiet=true"])
+        nettrain.train(["data=digits", "model.hidden=[2000,2000]", *NEWTON, "quiet=true"])
     assert "GiB" in str(refused.value)
     assert not list(here.rglob("summary.json"))
 

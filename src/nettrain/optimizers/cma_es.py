@@ -35,6 +35,13 @@ class CMAES(Search):
         1e-12, "converged when sigma sqrt(C) falls below this share of the first sigma", minimum=0
     )
 
+    def expected_cost(self, size: int, samples: int) -> float:
+        return self.points(size)
+
+    def points(self, size: int) -> int:
+        """lambda, the points per update, for `size` parameters."""
+        return self.population_size or 4 + int(3 * math.log(size))
+
     def population(self, w: Tensor, seed: int) -> State:
         size, sigma = len(w), self.scale * spread(w)
         full = self.covariance == "full" or (self.covariance == "auto" and size <= LARGEST_FULL)
@@ -53,7 +60,7 @@ class CMAES(Search):
 
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         n, full = len(w), "axes" in state
-        points = self.population_size or 4 + int(3 * math.log(n))
+        points = self.points(n)
         p = Parameters.of(n, points, full)
         mean, sigma, deviations = state["mean"], state["sigma"], state["deviations"]
 
@@ -88,7 +95,8 @@ class CMAES(Search):
         if not full:
             state["deviations"] = state["covariance"].sqrt()
         elif t % p.eigen_interval == 0:
-            eigenvalues, state["axes"] = torch.linalg.eigh(state["covariance"])
+            eigenvalues, axes = torch.linalg.eigh(state["covariance"])
+            state["axes"] = axes.contiguous()  # as it comes back from a checkpoint
             state["deviations"] = eigenvalues.clamp(min=1e-20).sqrt()
         small = state["sigma"] * state["deviations"].max() <= self.tolerance * state["first_sigma"]
         state["converged"] = torch.where(small, CHANGE, RUNNING)

@@ -96,6 +96,9 @@ class Genetic(Search):
     scale: float = option(0.3, "sigma of the first generation, relative to the spread of w0", above=0)
     adaptation: float = option(0.2, "how fast sigma adapts (tau)", minimum=0)
 
+    def expected_cost(self, size: int, samples: int) -> float:
+        return self.population_size
+
     def population(self, w: Tensor, seed: int) -> State:
         sigma = self.scale * spread(w)
         points = w + sigma * normal(w, generator(seed, 0), self.population_size, len(w))
@@ -144,6 +147,9 @@ class HillClimb(Search):
     smallest: float = option(
         1e-6, "a point starts again when its sigma falls below this share of the first one", above=0, below=1
     )
+
+    def expected_cost(self, size: int, samples: int) -> float:
+        return self.starts
 
     def population(self, w: Tensor, seed: int) -> State:
         sigma = (self.scale * spread(w)).expand(self.starts, 1).clone()

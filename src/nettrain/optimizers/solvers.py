@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nettrain.errors import ConfigError
-from nettrain.problem import Problem
+from nettrain.problem import Problem, cost
 from nettrain.random import mix
 
 State = dict[str, Tensor]
@@ -37,6 +37,10 @@ class Solver(ABC):
 
     def require(self, size: int, dtype: torch.dtype, device: torch.device) -> None:
         """Raise `ConfigError` if what the solver keeps for `size` parameters does not fit on the device."""
+
+    def expected_cost(self, size: int, samples: int) -> float:
+        """What an update of `size` parameters costs, in evaluations of a loss of so many samples, as far as known."""
+        return cost(1, self.uses_gradient, 0)
 
     @abstractmethod
     def init(self, problem: Problem, w: Tensor, seed: int) -> State:

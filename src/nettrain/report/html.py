@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nettrain.problem import COUNTS, cost
 from nettrain.results.comparison import Comparison, words
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_file
@@ -89,6 +90,7 @@ def run_sections(run: RunFolder, brief: bool = False) -> list[Section]:
         ("evaluations of the loss", summary.get("function_evaluations")),
         ("evaluations of the gradient", summary.get("gradient_evaluations")),
         ("Hessian-vector products", summary.get("hessian_vector_products")),
+        ("all of it, in evaluations of the loss", cost(*(summary.get(name, 0) for name in COUNTS))),
         ("seconds", summary.get("seconds")),
     ]
     sections.append(Section("Cost", header=["", ""], rows=[[name, _number(value)] for name, value in spent if value]))

@@ -2,13 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from nettrain.data.splits import monitored_split
+from nettrain.problem import COUNTS, cost
 from nettrain.report.pictures import Arguments, Picture
 from nettrain.results.comparison import Comparison, RunResult, SeedGroup, number, words
 from nettrain.results.metrics_table import read_columns
@@ -20,15 +21,28 @@ PROBLEMS = 3  # of which curves are drawn
 REACHED = 0.1  # of the way from the first loss to the best one that may be left at the target
 
 
+Spent = Callable[[dict[str, np.ndarray], int], np.ndarray]
+
+
+def _cost(columns: dict[str, np.ndarray], updates_per_epoch: int) -> np.ndarray:
+    """What a run has cost after each epoch, in evaluations of the loss of all training samples."""
+    none = np.zeros_like(columns["epoch"])
+    return cost(*(columns.get(name, none) for name in COUNTS)) / max(1, updates_per_epoch)
+
+
+MEASURES: dict[str, tuple[str, Spent]] = {  # of what is spent, by the end of the figures' names
+    "": ("cost: evaluations of the loss of all training samples, 2 more per gradient, 4 more per H v", _cost),
+    "_seconds": ("seconds; runs of one stack share theirs", lambda columns, _: columns["seconds"]),
+}
+
+
 @dataclass
 class Curve:
-    """A run: which repetition it is, the monitored loss after each epoch, the passes over the training data until then,
-    and how it ended.
-    """
+    """A run: which repetition it is, its monitored loss and what it had spent after each epoch, and how it ended."""
 
     repetition: str
     loss: np.ndarray
-    passes: np.ndarray
+    spent: np.ndarray
     status: str = "completed"
 
 
@@ -40,12 +54,14 @@ def sweep_pictures(comparison: Comparison) -> list[Picture]:
     for i, (problem, runs) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
         pictures += _of_problem(runs, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
     if several:
-        names, costs = problem_costs(comparison)
-        caption = (
-            f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most τ "
-            f"times the least; solved is a loss that has come {_WAY}, cost is passes over the training data"
-        )
-        pictures.append(Picture("performance_profile", caption, "performance_profile", (costs, names)))
+        for ending, (unit, spent) in MEASURES.items():
+            names, costs = problem_costs(comparison, spent)
+            caption = (
+                f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most "
+                f"τ times the least; solved is a loss that has come {_WAY}; {unit}"
+            )
+            name = f"performance_profile{ending}"
+            pictures.append(Picture(name, caption, "performance_profile", (costs, names)))
     return pictures
 
 
@@ -67,17 +83,17 @@ def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) 
     what += "; one that ended before others keeps its last loss" if len({length for length, _ in ended}) > 1 else ""
     what += "; one that diverged counts as infinitely bad" if "diverged" in {status for _, status in ended} else ""
     series = {label: _carried_forward(runs) for label, runs in curves.items()}
-    reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
-    times = {
-        label: np.array([*passes, *[math.inf] * group.bad])
-        for label, passes, group in zip(curves, reached, drawn, strict=True)
-    }
     bands = (series, "epoch", loss, f"{loss.capitalize()}{of}")
-    shares = (times, "passes over the training data", f"Time to target{of}")
-    pictures = [
-        Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands),
-        Picture(f"time_to_target{suffix}", f"when {loss}{of} had come {_WAY}", "time_to_target", shares),
-    ]
+    pictures = [Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands)]
+    for ending, (unit, spent) in MEASURES.items():
+        curves = {comparison.label(group): _curves(group, spent) for group in drawn}
+        reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
+        times = {
+            label: np.array([*runs, *[math.inf] * group.bad])
+            for label, runs, group in zip(curves, reached, drawn, strict=True)
+        }
+        caption, shares = f"when {loss}{of} had come {_WAY}", (times, unit, f"Time to target{of}")
+        pictures.append(Picture(f"time_to_target{ending}{suffix}", caption, "time_to_target", shares))
     keys = _keys(comparison)
     few = [key for key in keys if len(set(_values(comparison, key))) <= CELLS]
     for x, y in itertools.islice(itertools.combinations(few, 2), PAIRS):
@@ -114,14 +130,14 @@ def parallel_coordinates(comparison: Comparison) -> Arguments:
     return columns, results, words(comparison.loss), "Runs by their settings and results"
 
 
-def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
+def problem_costs(comparison: Comparison, spent: Spent = _cost) -> tuple[list[str], np.ndarray]:
     """The names of the choices, and what each spent on every problem and seed, (problems, choices); inf: not solved."""
     costs: dict[str, dict[tuple[str, str], float]] = {}
     for problem, runs in comparison.problems.items():
-        curves = {runs.label(group): _curves(group) for group in runs.groups}
+        curves = {runs.label(group): _curves(group, spent) for group in runs.groups}
         for label, times in times_to_target(curves).items():
-            for repetition, passes in times.items():
-                costs.setdefault(label, {})[problem, repetition] = float(np.median(passes))
+            for repetition, of_runs in times.items():
+                costs.setdefault(label, {})[problem, repetition] = float(np.median(of_runs))
     problems = list(dict.fromkeys(problem for spent in costs.values() for problem in spent))
     table = np.array([[spent.get(problem, math.inf) for spent in costs.values()] for problem in problems])
     solved = np.isfinite(table).sum(0)
@@ -131,7 +147,7 @@ def problem_costs(comparison: Comparison) -> tuple[list[str], np.ndarray]:
 
 
 def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
-    """After how many passes the runs of each setting, by their repetitions, reached the target; inf for never.
+    """What the runs of each setting, by their repetitions, had spent when they reached the target; inf for never.
 
     Those that diverged are left out. Each repetition has a target of its own, as it draws its own split of the data.
     """
@@ -144,7 +160,7 @@ def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[
     for label, runs in curves.items():
         times[label] = {}
         for curve in runs:
-            hit = curve.passes[curve.loss <= targets[curve.repetition]]
+            hit = curve.spent[curve.loss <= targets[curve.repetition]]
             times[label].setdefault(curve.repetition, []).append(float(hit[0]) if len(hit) else math.inf)
     return times
 
@@ -158,7 +174,7 @@ def _target(curves: list[Curve]) -> float:
     return best + REACHED * max(first - best, 0.0)
 
 
-def _curves(group: SeedGroup) -> list[Curve]:
+def _curves(group: SeedGroup, spent: Spent = _cost) -> list[Curve]:
     """The curves of a group's runs that have had an epoch, but for those that failed."""
     curves = []
     for run in group.runs:
@@ -166,9 +182,8 @@ def _curves(group: SeedGroup) -> list[Curve]:
             continue
         columns = read_columns(run.folder)
         loss = columns[f"{monitored_split(name.partition('_')[0] for name in columns)}_loss"]
-        passes = columns["function_evaluations"] / max(1, run.summary["updates_per_epoch"])
         if len(loss):
-            curves.append(Curve(run.repetition, loss, passes, run.status))
+            curves.append(Curve(run.repetition, loss, spent(columns, run.summary["updates_per_epoch"]), run.status))
     return curves
 
 

@@ -64,7 +64,7 @@ class SolverEngine:
         """The loss of the next batch as a function of w, and its x (n, D)."""
         (x, y), weights = next(self.left)
         value, chunk = partial(self.stack.objective.value, x=x, y=y, weights=weights), max(1, SAMPLES // len(y))
-        return Problem(value, isinstance(self.stack.objective.model, RowModule), chunk, self.abandon), x
+        return Problem(value, isinstance(self.stack.objective.model, RowModule), chunk, self.abandon, len(y)), x
 
     def forward(self, split: str, w: Tensor) -> Tensor:
         return forward(self.stack, split, w)
