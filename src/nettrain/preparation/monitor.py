@@ -20,14 +20,12 @@ class Monitor:
         return self.sign * numbers[self.column]
 
 
-def choose_monitor(asked: str | None, mode: str, split: str, names: Sequence[str]) -> Monitor:
-    """The monitor of a run with these metrics, of which `split` is measured after each epoch.
+def choose_monitor(asked: str, mode: str, split: str, names: Sequence[str]) -> Monitor:
+    """The monitor called `asked` of a run with these metrics, of which `split` is measured after each epoch.
 
     Raises `ConfigError` for one that is not there, and where it is not known which values are better.
     """
     prefix = f"{split}_"
-    if asked is None:
-        return Monitor(f"{prefix}loss")
     metric = asked.removeprefix(prefix)
     if metric not in names or not asked.startswith(prefix):
         why = "" if split == "val" else "there are no validation rows; "

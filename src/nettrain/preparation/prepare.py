@@ -55,7 +55,8 @@ def prepare(
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, config.head, module)
     run = PreparedRun(folder, config, loaded, model, [*loaded.notes, *_notes(config, model)])
-    _ = run.monitor, run.baseline  # what cannot be measured is refused now
+    if config.metrics or config.monitor:
+        _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(run)

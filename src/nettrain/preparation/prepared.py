@@ -71,8 +71,10 @@ class PreparedRun:
     @cached_property
     def monitor(self) -> Monitor:
         """By what epochs are compared; `ConfigError` for what is not measured."""
-        config = self.config
-        return choose_monitor(config.monitor, config.monitor_mode, self.data.monitored_split, self.metric_names)
+        config, split = self.config, self.data.monitored_split
+        if config.monitor is None:
+            return Monitor(f"{split}_loss")
+        return choose_monitor(config.monitor, config.monitor_mode, split, self.metric_names)
 
     @cached_property
     def baseline(self) -> dict[str, float]:
