@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import math
 import operator
+import sys
 from collections.abc import Iterable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
@@ -113,7 +114,8 @@ def named_parts(classes: Iterable[type]) -> dict[str, type]:
     for part in classes:
         if inspect.isabstract(part) or (name := str(getattr(part, "name", ""))) == "":
             continue
-        where = f"{inspect.getfile(part)}: {part.__qualname__}" if not is_ours(part) else part.__qualname__
+        file = getattr(sys.modules.get(part.__module__), "__file__", None)  # a notebook's classes lie in none
+        where = f"{file or part.__module__}: {part.__qualname__}"
         if not {"__dataclass_fields__", "name"} <= vars(part).keys():
             raise ConfigError(
                 f"{where}: a part is a dataclass with a name; put @dataclass above the class, and a field such as "
