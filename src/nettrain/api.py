@@ -145,6 +145,9 @@ def train(
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)
         made = missing(target)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from None  # Hydra's traceback is long and says nothing more
+    try:
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
         outcome = train_run(composed, target, hydra_settings(hydra), load, model)

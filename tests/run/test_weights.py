@@ -165,3 +165,17 @@ def test_bad_weights_are_one_sentence_each(here, options, found):
     with pytest.raises((ConfigError, DataError)) as error:
         train(TABLE, *options)
     assert found in str(error.value)
+
+
+def test_data_that_were_handed_over_in_python_are_weighted_and_scaled_as_they_were_trained(here):
+    counts = TABLE.assign(y=RANDOM.poisson(np.exp(X[:, 0] / 2)))
+    options = ["data.target=y", "data.weight=w", "head=poisson", "data.task=regression", "epochs=1", "quiet=true"]
+    run = nettrain.train(options, data=counts, folder="counts")
+    assert run.data.y.tolist() == counts["y"].tolist()
+    weighted = nettrain.train(
+        ["data.target=y", "class_weight=balanced", "epochs=1", "quiet=true"], data=TABLE, folder="c"
+    )
+    rows = weighted.data.splits["test"]
+    for i, name in enumerate(weighted.encoder.classes):
+        expected = (LABEL[rows] == name).sum() * weighted.encoder.class_weights[i]
+        assert weighted.classes["rows"][i] == pytest.approx(expected)

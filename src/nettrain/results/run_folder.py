@@ -78,11 +78,9 @@ class RunFolder:
     @cached_property
     def data(self) -> Data:
         """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
-        if self._loaded is not None:
-            return self._loaded
-        loaded = data.load(self._parts.data, self._parts.seed).scaled_target(self._parts.head.standardizes)
-        loaded = loaded.with_class_weights(self._parts.class_weight)
-        if self._trained_on not in (None, loaded.digest):
+        loaded = self._loaded or data.load(self._parts.data, self._parts.seed)
+        loaded = loaded.scaled_target(self._parts.head.standardizes).with_class_weights(self._parts.class_weight)
+        if self._loaded is None and self._trained_on not in (None, loaded.digest):
             raise DataError(
                 f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they "
                 "have changed, or this version of nettrain reads them in another way."
