@@ -149,8 +149,14 @@ def evaluations_of_scipy(problem, method):
     return None
 
 
+LONG = ("lanczos", "logistic_breast_cancer_", "mgh10", "mgh09_far", "network", "penalty_2", "softmax_iris_weak")
+
+
 @pytest.mark.parametrize("solver", SCIPY)
-@pytest.mark.parametrize("problem", BANK, ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "problem",
+    [pytest.param(p, id=p.name, marks=[pytest.mark.slow] if p.name.startswith(LONG) else []) for p in BANK],
+)
 def test_no_more_evaluations_than_one_and_a_half_times_scipys(problem, solver):
     theirs = evaluations_of_scipy(problem, SCIPY[solver])
     far = solver in FAR_START_MISSED.get(problem.name.removesuffix("_far"), set()) and problem.name.endswith("_far")

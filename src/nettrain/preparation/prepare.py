@@ -173,9 +173,8 @@ def _notes_on_cost(run: PreparedRun) -> list[str]:
             f" optimizer.solver={solver.solver}" if isinstance(solver, Newton) else ""
         )
         notes.append(
-            f"{chosen}: an update costs about as much as {expected:,.0f} evaluations of the loss, "
-            f"{duration(seconds)} on "
-            f"two cores, {duration(updates * seconds)} for all {updates}; {_quick(solver, size, samples)}."
+            f"{chosen}: an update costs about as much as {expected:,.0f} evaluations of the loss, {duration(seconds)} "
+            f"on two cores, {duration(updates * seconds)} for all {updates}; {_quick(solver, size, samples)}."
         )
     return notes
 
