@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -177,6 +178,21 @@ def test_the_updates_that_are_left():
     assert counters.left(100) == 8
     assert counters.left(15) == 3
     assert Counters(Budget()).left(15) == 15
+
+
+def test_rows_share_the_seconds_in_which_they_train(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("nettrain.training.counters.time.monotonic", lambda: now)
+    counters = Counters(Budget(), rows=4)
+    now += 8
+    assert (counters.seconds, counters.row_seconds) == (8, 2)
+    counters.go_on_with(2)
+    now += 6
+    assert (counters.seconds, counters.row_seconds) == (14, 5)
+    resumed = Counters(Budget(), rows=2)
+    resumed.restore({"updates": 3, "seconds": 14.0, **asdict(counters.counts)})
+    now += 2
+    assert (resumed.seconds, resumed.row_seconds) == (16, 8)
 
 
 @pytest.mark.parametrize("i", range(9))

@@ -1,6 +1,7 @@
 """K runs trained as the rows of one matrix equal the same runs trained alone."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,18 @@ def test_schedules_epochs_and_early_stopping_are_each_row_s_own(here):
     together = assert_equal_to_alone(here, "data=wine", "optimizer.lr=0.03", rows=rows)
     assert [row.summary["epochs"] for row in together][:3] == [3, 12, 12]
     assert together[3].summary["epochs"] < 40
+
+
+def test_the_seconds_of_rows_add_up_to_those_of_their_stack(here):
+    began = time.monotonic()
+    runs = setups(here, "data=iris", "optimizer=adam", rows=["epochs=100", "epochs=150", "epochs=400"])
+    rows = Trainer(runs, CPU, stacked=True).run()
+    first, second, third = (row.summary["seconds"] for row in rows)
+    assert 0 < first < second < third
+    ends = [float(row.last["seconds"]) for row in rows]  # of the whole stack
+    assert ends[0] / 3 < first < ends[1] / 3
+    assert ends[1] / 3 < second < ends[2] / 2
+    assert 0.8 * ends[2] < first + second + third < time.monotonic() - began
 
 
 def test_a_row_that_diverges_leaves_the_others_as_they_are(here):

@@ -13,15 +13,29 @@ _GRADIENT_COSTS = ("function_evaluations", "gradient_evaluations")  # one each f
 class Counters:
     """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, rows: int = 1) -> None:
         self.limits = {name: limit for name, limit in vars(budget).items() if limit is not None}
         self.updates = 0
         self.counts = Counts()
         self.started = time.monotonic()
+        self.rows, self._since, self._share = rows, 0.0, 0.0
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def row_seconds(self) -> float:
+        """What a row has spent: the seconds, each divided by the number of rows that trained then.
+
+        Those before a resume are divided by the rows that went on.
+        """
+        return self._share + (self.seconds - self._since) / self.rows
+
+    def go_on_with(self, rows: int) -> None:
+        """From now on so many rows share the seconds."""
+        self._share, self._since = self.row_seconds, self.seconds
+        self.rows = rows
 
     @property
     def spent(self) -> dict[str, int]:

@@ -123,7 +123,7 @@ class RunState:
             "updates_per_epoch": self.run.updates_per_epoch,
             **counters.spent,
             "parameters": self.run.parameters,
-            "seconds": counters.seconds,
+            "seconds": counters.row_seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
             **self._recoveries(),
             **{name: value for name, value in self.last.items() if name.startswith(("train_", "val_"))},

@@ -69,7 +69,7 @@ class Trainer:
         self.rows = [RunState(run) for run in runs]
         self.engine: Engine
         self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
-        self.counters = Counters(first.budget)
+        self.counters = Counters(first.budget, len(runs))
         self.halving, self.after_epoch = halving, after_epoch
         for row in self.rows:
             if row.run.drawn:
@@ -278,6 +278,7 @@ class Trainer:
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
+            self.counters.go_on_with(len(going))
 
     def _test_numbers(self) -> list[Numbers]:
         """Each row's loss and metrics of the test split, with its best weights; nothing without these."""
