@@ -1,12 +1,13 @@
 """The Python interface: train a run, and read back what runs and sweeps have left."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -15,9 +16,10 @@ from nettrain import figures
 from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
+from nettrain.config.compose import compose_beside
 from nettrain.config.explain import explain
 from nettrain.config.overrides import config_options, for_hydra, overrides_of, with_module, with_own_parts
-from nettrain.config.schema import config_folder, register
+from nettrain.config.schema import register
 from nettrain.data import Data, encode
 from nettrain.data.in_python import InPython, from_python
 from nettrain.data.sources import Frame
@@ -29,6 +31,7 @@ from nettrain.report.sweep_figures import heat_map, sweep_pictures
 from nettrain.results.comparison import union
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.sweep_folder import SweepFolder
+from nettrain.training.device import usual_torch
 from nettrain.wording import listed
 
 if TYPE_CHECKING:
@@ -107,6 +110,17 @@ class Sweep(SweepFolder):
         return html.fragment([html.leaderboard_section(self.comparison)])
 
 
+_training = threading.RLock()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Within it no other thread trains: torch's random numbers, threads and types are those of the whole process."""
+    with _training, usual_torch():
+        yield
+
+
+@_one_at_a_time()
 def train(
     config: str | Sequence[str] | Mapping[str, Any] = (),
     folder: str | Path | None = None,
@@ -128,6 +142,8 @@ def train(
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
+    Calls in several threads train one after another. A program's own Hydra, and what it has set in torch, are left as
+    they are.
     """
     register()
     folder_of_configs = [] if config_dir is None else ["--config-dir", str(config_dir)]
@@ -139,8 +155,7 @@ def train(
     if config_dir is not None:
         overrides.insert(0, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
     try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("train", with_module(with_resumed_parts(overrides)), return_hydra_config=True)
+        composed = compose_beside("train", with_module(with_resumed_parts(overrides)))
         hydra = composed.hydra
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)

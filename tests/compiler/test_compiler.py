@@ -34,7 +34,7 @@ def assert_same(cases):
         given = ", ".join(f"({c_type(t.dtype)}*)p[{k}]" for k, t in enumerate(tensors.values()))
         texts += [text, f'extern "C" void run{i}(void** p, char* s) {{ f{i}({given}, s); }}']
         calls.append(scratch)
-    built = library("\n".join(texts), lambda: False)
+    built = library("\n".join(texts), lambda: False, print)
     for i, ((does, tensors), scratch) in enumerate(zip(cases, calls, strict=True)):
         ours, theirs = ({name: t.clone() for name, t in tensors.items()} for _ in range(2))
         memory = torch.empty(scratch + 64, dtype=torch.uint8)
@@ -264,10 +264,10 @@ def test_what_there_is_no_code_for_is_named(does, why):
 
 def test_a_program_is_built_once(tmp_path):
     text = KERNELS + 'extern "C" int64_t seven() { return 7; }'
-    assert library(text, lambda: False).seven() == 7
+    assert library(text, lambda: False, print).seven() == 7
     (built,) = tmp_path.rglob("*.so")
     time = built.stat().st_mtime_ns
-    assert library(text, lambda: True).seven() == 7
+    assert library(text, lambda: True, print).seven() == 7
     assert built.stat().st_mtime_ns == time
 
 

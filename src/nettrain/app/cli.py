@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -24,7 +25,8 @@ from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
 from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
-from nettrain.config.overrides import for_hydra, with_module, with_own_parts
+from nettrain.config.overrides import config_options, for_hydra, is_of_run, with_module, with_own_parts
+from nettrain.config.received import require_harmless
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.storage.atomic import storage_error
@@ -37,19 +39,21 @@ DIVERGED = 4  # the exit code of a run whose loss is no longer finite
 def main() -> None:
     """Run the command line; ends the process with one of nettrain's exit codes."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
-    sys.path.append(os.getcwd())  # a user's own modules, for `model._target_`
     code = failed = 0
     try:
         register()
         if "--version" in sys.argv:
             print(f"nettrain {nettrain.__version__}")
         else:
+            if _names_code(sys.argv[1:]):
+                _find_own_modules()
             arguments = with_own_parts(sys.argv[1:])
             if {"--help", "-h"} & set(arguments):
                 print(help_text(arguments))
             else:
                 sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(arguments))))
                 with hydra_defaults():
+                    require_harmless(sys.argv[1:])
                     _run_hydra()
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error))
@@ -70,6 +74,19 @@ def main() -> None:
             warn(_SWEEP)
         failed = sweep.finish()
     sys.exit(code or failed)
+
+
+def _names_code(arguments: list[str]) -> bool:
+    """Whether a user names code of his own: typed, with trust in what a run's config names, or in configs of his."""
+    folder, name, rest = config_options(arguments)
+    named = any("_target_=" in argument or argument.startswith("parts=") for argument in rest)
+    return named or "trust=true" in rest or (folder is not None and not is_of_run(folder, name))
+
+
+def _find_own_modules() -> None:
+    """Let modules in the working directory be imported, but none as plugins of Hydra: the folder may be received."""
+    Plugins.instance()  # which imports all plugins there are
+    sys.path.append(os.getcwd())
 
 
 def _run_hydra(tries: int = 10) -> None:

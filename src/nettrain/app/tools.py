@@ -16,9 +16,11 @@ from nettrain.figures import process
 from nettrain.report.write import report_folders
 from nettrain.results.comparison import number
 from nettrain.results.run_folder import RunFolder
-from nettrain.storage.atomic import replace_file
+from nettrain.storage.atomic import clear_left, replace_file
+from nettrain.storage.output import write_output
 from nettrain.terminal import say, tell
 
+DEFAULT = "predictions.csv"
 Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
 
 _RUN = ("run", "FOLDER", "the folder of a run")
@@ -50,8 +52,12 @@ def _predict(settings: dict[str, str], folders: list[str]) -> None:
         predictions["prediction"] = predictions["prediction"].map(_escaped)
         for name in copied:
             predictions[name] = predictions[name].map(_escaped_unless_number)
-    output = Path(settings.get("output", run.folder / "predictions.csv"))
-    replace_file(output, predictions.to_csv(index=False).encode())
+    content, output = predictions.to_csv(index=False).encode(), Path(settings.get("output", run.folder / DEFAULT))
+    if "output" not in settings:  # the folder may be somebody else's, and a link there lead out of it
+        clear_left(run.folder, DEFAULT)
+        replace_file(output, content)
+    elif not write_output(output, content):
+        return
     say(f"{len(predictions)} predictions in {output}")
 
 

@@ -14,6 +14,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CONSTANT = 2**16  # bytes of a tensor from outside that may be written into the program
+MOST = 400  # operations; many more take a compiler minutes
 
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _OVERWRITING = {"copy", "fill", "zero"}  # in place, without a look at what was there
@@ -132,6 +133,8 @@ class _Recorder(TorchDispatchMode):
             for argument in schema
             if argument.name != "out" and not (argument.name == "self" and name in _OVERWRITING)
         }
+        if len(self.recording.statements) > MOST:
+            raise CannotCompile(f"it has more than {MOST} operations, and would take minutes to build")
         out = self._access(result)
         if name == "cat":
             self.recording.statements += _copies(out, **operands)

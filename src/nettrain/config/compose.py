@@ -1,19 +1,53 @@
-"""The configs of a sweep's jobs, equal to Hydra's own, but composed only once for each distinct choice of groups.
+"""A config composed beside somebody else's Hydra, and those of a sweep's jobs, as Hydra would compose them.
 
-Hydra's composition takes about 0.1 s. A plain value such as `optimizer.lr=0.1` changes one node after everything else
-has been composed: jobs that differ in such values alone are one config with these values set, one after another.
+Hydra's composition takes about 0.1 s, and a sweep's is made only once for each distinct choice of groups. A plain value
+such as `optimizer.lr=0.1` changes one node after everything else has been composed: jobs that differ in such values
+alone are one config with these values set, one after another.
 """
 
 import copy
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from nettrain.config.schema import config_folder
+
+VERSION = "1.3"  # of Hydra, as the command line names it
+_composing = threading.Lock()
+
+
+def compose_beside(name: str, overrides: Sequence[str]) -> DictConfig:
+    """A config with Hydra's node in it, composed without the process's own Hydra, which is left as it is."""
+    with _composing, _version(VERSION):
+        if not OmegaConf.has_resolver("now"):
+            setup_globals()
+        loader = ConfigLoaderImpl(create_config_search_path(str(config_folder())))
+        return loader.load_configuration(name, list(overrides), RunMode.RUN, from_shell=False)
+
+
+@contextmanager
+def _version(version: str) -> Iterator[None]:
+    """Within it Hydra behaves as in this version."""
+    base = VersionBase.instance()
+    before = base.getbase()
+    setbase(version)
+    try:
+        yield
+    finally:
+        if str(before)[:1].isdigit():  # a program that has named none gets ours
+            base.setbase(before)
 
 
 @dataclass

@@ -105,6 +105,11 @@ def _experiment(argument: str, folders: Sequence[Path]) -> str:
     return match[1] + paths[0].relative_to(folder / "experiment").with_suffix("").as_posix()
 
 
+def is_of_run(folder: str | None, name: str | None) -> bool:
+    """Whether --config-dir and --config-name are the config of a run, which may be somebody else's."""
+    return folder is not None and Path(folder).name == ".hydra" and (name or "").removesuffix(".yaml") == "config"
+
+
 def with_own_parts(arguments: Sequence[str]) -> list[str]:
     """Import the parts that `parts=[...]` names, and parts.py in the folder of --config-dir; the overrides with both.
 
@@ -115,7 +120,8 @@ def with_own_parts(arguments: Sequence[str]) -> list[str]:
     typed = [argument for argument in arguments if argument.startswith("parts=")]
     listed = [text.strip(" '\"") for argument in typed for text in _split(argument.partition("=")[2].strip("[]"))]
     files = [str(Path(source).expanduser().absolute()) if source.endswith(".py") else source for source in listed]
-    sources = [*in_folder(config_options(arguments)[0]), *filter(None, files)]
+    folder, name, _ = config_options(arguments)
+    sources = [*(in_folder(folder) if not is_of_run(folder, name) else []), *filter(None, files)]
     load_parts(sources)
     rest = [argument for argument in arguments if argument not in typed]
     for i, argument in enumerate(rest):

@@ -143,7 +143,7 @@ class Settings:
     )
     trust: bool = option(
         False,
-        "with resume: allow a model of your own to be imported, by the name in the run's config",
+        "import and run what a run's config or a file of --config-dir names: a model of your own, Hydra's callbacks",
         "launch",
         per_row=True,
         saved=False,

@@ -71,7 +71,7 @@ def _talk(requests: Requests, writing: IO[bytes], reading: IO[bytes]) -> None:
 
 
 def _start() -> tuple[subprocess.Popen[bytes], list[Pipes]]:
-    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # A fork that has imported numpy can be relied on under Linux only.
     two = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
@@ -84,6 +84,8 @@ def _start() -> tuple[subprocess.Popen[bytes], list[Pipes]]:
             stdout=subprocess.PIPE,
             pass_fds=theirs,
             env={**os.environ, **one_thread, "PYTHONPATH": path},
+            # matplotlib would read settings in the working directory, which may have come from somebody else.
+            cwd=os.path.dirname(__file__),
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
     for end in theirs:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from nettrain.problem import COUNTS, cost
 from nettrain.results.comparison import Comparison, words
 from nettrain.results.run_folder import RunFolder
-from nettrain.storage.atomic import replace_file
 from nettrain.wording import counted
 
 if TYPE_CHECKING:
@@ -125,11 +124,6 @@ def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
         reached = ", ".join(f"{words(name)} {_number(value)}" for name, value in known.items())
         notes.append(f"The most frequent class or the mean of the training rows, for any x, reaches {reached}.")
     return Section("Leaderboard", notes, header, rows)
-
-
-def write(path: Path, title: str, subtitle: str, sections: Iterable[Section]) -> None:
-    """Write a page, whole or not at all."""
-    replace_file(path, render(title, subtitle, sections).encode())
 
 
 def _number(value: Any) -> str:

@@ -20,6 +20,7 @@ from nettrain.results.run_folder import RunFolder, read_config
 from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
 from nettrain.storage.atomic import replace_file
+from nettrain.storage.output import write_output
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.wording import counted
 
@@ -52,7 +53,8 @@ def report_run(run: RunFolder, path: Path | None = None, events: EventFile | Non
     sections += [Section("Figures", missing, figures=drawn), Section("Config", text=text)]
     parts = [config[group].name for group in ("data", "model", "activation", "head", "optimizer")]
     target = path or run.folder / REPORT
-    html.write(target, f"Run {run.folder}", ", ".join(parts), sections)
+    page = html.render(f"Run {run.folder}", ", ".join(parts), sections)
+    (write_output if path else replace_file)(target, page.encode())
     return target
 
 
@@ -62,7 +64,13 @@ def report_sweep(folder: Path, comparison: Comparison) -> Path:
     return folder / REPORT
 
 
-def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | None) -> None:
+def report_runs(
+    comparison: Comparison,
+    title: str,
+    path: Path,
+    folder: Path | None,
+    write: Callable[[Path, bytes], Any] = replace_file,
+) -> None:
     """Write the report of many runs; their figures are files in `folder`, too, if it is given."""
     pictures = sweep_pictures(comparison)
     begun = [picture.begin() for picture in pictures]
@@ -75,7 +83,7 @@ def report_runs(comparison: Comparison, title: str, path: Path, folder: Path | N
     config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
     drawn = Section("Figures", figures=_written(pictures, begun, folder))
     sections = [noise, leaderboard, drawn, data, config]
-    html.write(path, title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections)
+    write(path, html.render(title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections).encode())
 
 
 def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:
@@ -83,7 +91,7 @@ def report_folders(folders: Sequence[Path], output: str | None = None, trust: bo
     if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
         return report_run(RunFolder(folders[0], trust), Path(output) if output else None)
     path = Path(output or "comparison.html")
-    report_runs(gather(folders), ", ".join(map(str, folders)), path, None)
+    report_runs(gather(folders), ", ".join(map(str, folders)), path, None, write_output if output else replace_file)
     return path
 
 

@@ -29,11 +29,14 @@ from nettrain.parts.heads import Head
 from nettrain.parts.metrics import confusion_matrix, of_each_class
 from nettrain.parts.named_metrics import NamedMetric, is_of_sklearn, named_metric
 from nettrain.preparation.heads import check_support
+from nettrain.random import seeded
 from nettrain.results.metrics_table import read_columns, read_table
 from nettrain.results.summary import read_summary
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.reading import read_yaml
 from nettrain.terminal import warn
+from nettrain.training.checkpoint_schema import USABLE, require_checkpoint
+from nettrain.training.device import usual_torch
 from nettrain.vector import flatten
 from nettrain.wording import counted
 
@@ -101,7 +104,7 @@ class RunFolder:
         """What turns a table into features, as it was fitted on the training split."""
         try:
             return Encoder.from_state(self._checkpoint["encoder"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.folder}: this version of nettrain cannot read the checkpoint's encoder."
             ) from error
@@ -112,10 +115,12 @@ class RunFolder:
         return choose_head(self._parts.head, self.encoder)
 
     @cached_property
+    @usual_torch()
     def model(self) -> nn.Module:
         """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
         self._require_trusted_model()
-        model = build_model(self._parts, self.encoder, self.head, self._module)
+        with seeded(self._parts.seed):  # its first weights are drawn, and of no use
+            model = build_model(self._parts, self.encoder, self.head, self._module)
         try:
             model.load_state_dict(self._checkpoint["model"])
         except (KeyError, RuntimeError) as error:
@@ -151,6 +156,7 @@ class RunFolder:
             "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
         )
 
+    @usual_torch()
     def predict(
         self,
         table: TableLike,
@@ -224,6 +230,7 @@ class RunFolder:
         if interval is not None and not 0 < interval < 1:
             raise ConfigError(f"interval={interval}: it must be greater than 0 and less than 1.")
 
+    @usual_torch()
     def evaluate(self, table: TableLike, strict: bool = False, **options: Any) -> dict[str, float]:
         """The mean loss and the head's metrics on a table that has the target, too.
 
@@ -306,17 +313,24 @@ class RunFolder:
     def _trained_on(self) -> str | None:
         """The fingerprint of the data that the run was trained on; None for one without a checkpoint."""
         paths = [self.folder / "checkpoints" / name for name in ("best.pt", "last.pt")]
-        return next((load_checkpoint(path).get("data") for path in paths if path.exists()), None)
+        return next((_usable(path)["data"] for path in paths if path.exists()), None)
 
     @cached_property
     def _checkpoint(self) -> dict[str, Any]:
         folder = self.folder / "checkpoints"
         if (folder / "best.pt").exists():
-            return load_checkpoint(folder / "best.pt")
-        last = load_checkpoint(folder / "last.pt")
+            return _usable(folder / "best.pt")
+        last = _usable(folder / "last.pt")
         if not all(tensor.isfinite().all() for tensor in last["model"].values()):
             raise CheckpointError(f"{self.folder}: the run diverged in its first epoch and has no usable weights.")
         return last
+
+
+def _usable(path: Path) -> dict[str, Any]:
+    """A checkpoint with what a prediction needs."""
+    checkpoint = load_checkpoint(path)
+    require_checkpoint(checkpoint, path, USABLE)
+    return checkpoint
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """How files are written: whole or not at all, and many of them together.
 
-What is written goes into the folder that was named and nowhere else: a link in the place of a file is replaced or
-refused, not followed, as a folder may have come from somebody else.
+A link in the place of a file is replaced or refused, not followed: a folder may have come from somebody else.
 """
 
 import contextlib
 import errno
+import glob
 import io
 import itertools
 import json
@@ -235,7 +235,8 @@ def clear_left(folder: Path, name: str = "*") -> None:
 
     Such files bear nettrain's mark, and the number of a process that is no more; others are left alone.
     """
-    for left in folder.glob(f".{name}.{MARK}*"):
+    pattern = name if name == "*" else glob.escape(name[:NAME_LENGTH])
+    for left in folder.glob(f".{pattern}.{MARK}*"):
         with contextlib.suppress(OSError):
             before = os.lstat(left)
             if stat.S_ISREG(before.st_mode) and not _is_written(left.name, before.st_mtime):
@@ -247,9 +248,11 @@ def _is_written(temporary: str, since: float) -> bool:
     import psutil
 
     number = temporary.rpartition(MARK)[2].partition("-")[0]
+    if not number.isdigit():  # it is not nettrain's
+        return True
     try:
         return psutil.Process(int(number)).create_time() <= since
-    except (ValueError, psutil.Error):
+    except (OverflowError, psutil.Error):
         return False
 
 

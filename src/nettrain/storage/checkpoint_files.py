@@ -62,7 +62,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: the checkpoint is damaged, or not a checkpoint ({type(error).__name__})."
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    version = content.get("format") if isinstance(content, dict) else None
+    if type(version) is not int or version != FORMAT:  # a tensor would be compared number by number
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, which this version reads.")
     if not _is_plain(content, size):
         raise CheckpointError(f"{path}: damaged: it holds what nettrain does not write.")
@@ -90,13 +91,13 @@ def _is_plain(content: Any, size: int) -> bool:
 
 
 def _is_dense(value: Any, size: int) -> bool:
-    """Whether it is a tensor that has all its numbers in the file, one after another."""
+    """Whether it is a tensor that has each of its numbers in the file, one beside another, in any order of axes."""
     return (
         type(value) is torch.Tensor
         and value.layout == torch.strided
         and value.device.type == "cpu"
         and not (value.is_quantized or value.is_conj() or value.is_neg() or value.requires_grad)
-        and value.is_contiguous()
+        and value.permute(sorted(range(value.ndim), key=value.stride, reverse=True)).is_contiguous()
         and value.numel() * value.element_size() <= size
     )
 

@@ -3,8 +3,6 @@
 import json
 import os
 import platform
-import subprocess
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 
 from nettrain.errors import CheckpointError
 from nettrain.storage.atomic import replace_file
+from nettrain.storage.git_state import git_state
 from nettrain.storage.reading import read_json
 
 # What can change the bits.
@@ -32,7 +31,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        **_git(os.getcwd()),
+        **git_state(os.getcwd()),
     }
 
 
@@ -75,14 +74,3 @@ def _cpu() -> str:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()
-
-
-@cache
-def _git(folder: str) -> dict[str, Any]:
-    command = ["git", "-C", folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        lines = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True).stdout.splitlines()
-    except (OSError, subprocess.SubprocessError):
-        return {"git_commit": None, "git_changed": None}
-    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid")), None)
-    return {"git_commit": commit, "git_changed": any(not line.startswith("#") for line in lines)}

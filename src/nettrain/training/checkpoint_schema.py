@@ -5,7 +5,7 @@ counted from the end, and programs that were compiled read what is beside their 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,15 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def require_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Raise `CheckpointError` unless every entry of a last.pt is there, and of its type."""
-    for name, fits in _KINDS.items():
+USABLE = ("model", "buffers", "data", "config")  # what a prediction needs, beside the encoder
+
+
+def require_checkpoint(checkpoint: dict[str, Any], path: Path, names: Iterable[str] = tuple(_KINDS)) -> None:
+    """Raise `CheckpointError` unless the entries of these names, by default all of a last.pt, are there and fit."""
+    for name in names:
         if name not in checkpoint:
             raise CheckpointError(f"{path}: not a checkpoint of nettrain: it has no {name}.")
-        if not fits(checkpoint[name]):
+        if not _KINDS[name](checkpoint[name]):
             raise CheckpointError(f"{path}: damaged: {name} is {_described(checkpoint[name])}.")
 
 

@@ -52,3 +52,22 @@ def deterministic(asked: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warn)
         if workspace is None:
             del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+@contextlib.contextmanager
+def usual_torch() -> Iterator[None]:
+    """Within it torch makes 32-bit numbers on the CPU, and can find gradients, whatever the caller has set for himself.
+
+    Bits would depend on it: a weight that is drawn in float64 is another one.
+    """
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    if device.type != "cpu":
+        torch.set_default_device(None)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if device.type != "cpu":
+            torch.set_default_device(device)

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import load_config, saved_container
-from nettrain.config.overrides import config_options, overrides_of
+from nettrain.config.overrides import config_options, is_of_run, overrides_of
 from nettrain.config.schema import GROUPS, Config, parts
 from nettrain.config.scopes import identity, may_change_on_resume, resumable_keys
 from nettrain.errors import CheckpointError, ConfigError, DataError
@@ -27,7 +27,7 @@ def with_saved_config(arguments: list[str]) -> list[str]:
     Hydra never sees the file, which may be somebody else's: it would run whatever code the file names.
     """
     folder, name, rest = config_options(arguments)
-    if folder is None or name is None or Path(folder).name != ".hydra" or name.removesuffix(".yaml") != "config":
+    if folder is None or not is_of_run(folder, name):
         return arguments
     run = RunFolder(Path(folder).parent, trust="trust=true" in rest)
     run.require_trust()

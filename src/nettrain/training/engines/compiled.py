@@ -18,6 +18,7 @@ from torch import Tensor
 from nettrain.compiler.library import library
 from nettrain.errors import Abandoned
 from nettrain.profile import stage
+from nettrain.terminal import warn
 from nettrain.training.engines.program import program_text, statistics_names
 from nettrain.training.engines.protocol import Updates, gradient_costs
 from nettrain.training.stack.rates import noise_keys, update_numbers
@@ -43,7 +44,7 @@ class Compiled:
         noisy = noise_keys(stack, 0) is not None
         self.programs: dict[Any, ctypes.CDLL] = {}
         for group in stack.rule_groups:
-            program = library(program_text(stack, group, noisy), abandon)
+            program = library(program_text(stack, group, noisy), abandon, warn)
             if program is None:
                 raise Abandoned
             self.programs[group.kind] = program

@@ -17,6 +17,7 @@ from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
 from nettrain.errors import Abandoned
 from nettrain.optimizers.rules import Coefficients, Rule, State
+from nettrain.terminal import warn
 
 PART = 2**12  # numbers
 _LOOP = Template("""
@@ -59,7 +60,7 @@ class Fused:
     """
 
     def __init__(self, rule: Rule, names: list[str], dtype: torch.dtype, threads: int, abandon: Callable[[], bool]):
-        program = library(program_text(rule, names, dtype), abandon)
+        program = library(program_text(rule, names, dtype), abandon, warn)
         if program is None:
             raise Abandoned
         self.rule, self.names, self.dtype, self.threads, self.program = rule, names, dtype, threads, program

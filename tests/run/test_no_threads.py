@@ -1,0 +1,14 @@
+"""No thread of tqdm's is started: at the end of a process it may meet what is gone already."""
+
+import threading
+
+import pytest
+from tqdm import TMonitor
+
+import nettrain
+
+
+@pytest.mark.parametrize("quiet", ["true", "false"])
+def test_training_starts_no_monitor(here, quiet):
+    nettrain.train(["data=iris", "epochs=2", "tensorboard=false", f"quiet={quiet}"])
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, TMonitor)]
