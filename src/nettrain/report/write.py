@@ -16,7 +16,8 @@ from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
 from nettrain.report.sweep_figures import sweep_pictures
 from nettrain.results.comparison import Comparison, RunResult
-from nettrain.results.run_folder import RunFolder, read_config
+from nettrain.results.run_folder import RunFolder
+from nettrain.results.saved_config import read_config
 from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
 from nettrain.storage.atomic import replace_file

@@ -11,7 +11,7 @@ from nettrain.config.scopes import hparams
 from nettrain.errors import CheckpointError
 from nettrain.results.comparison import Comparison, RunResult, typed, union
 from nettrain.results.metrics_table import read_table
-from nettrain.results.run_folder import read_config
+from nettrain.results.saved_config import read_config
 from nettrain.results.summary import read_summary
 from nettrain.storage.atomic import replace_file
 from nettrain.storage.reading import read_yaml

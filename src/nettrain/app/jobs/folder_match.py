@@ -10,7 +10,7 @@ from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.config.scopes import identity
 from nettrain.errors import CheckpointError
-from nettrain.results.run_folder import read_config
+from nettrain.results.saved_config import read_config
 from nettrain.results.summary import read_summary
 
 

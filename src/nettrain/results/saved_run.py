@@ -1,0 +1,194 @@
+"""A run's folder, read back: its config, its numbers and its model."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+
+from nettrain import data
+from nettrain.config.build import build_model, choose_head, load_config
+from nettrain.config.own_parts import load_parts, saved_sources
+from nettrain.config.schema import Config
+from nettrain.data import Data, Encoder
+from nettrain.errors import CheckpointError, ConfigError, DataError
+from nettrain.objective import Objective
+from nettrain.parts import models
+from nettrain.parts.heads import Head
+from nettrain.parts.named_metrics import is_of_sklearn
+from nettrain.random import seeded
+from nettrain.results.metrics_table import read_columns, read_table
+from nettrain.results.saved_config import read_config
+from nettrain.results.summary import read_summary
+from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.checkpoint_schema import USABLE, require_checkpoint
+from nettrain.training.device import usual_torch
+from nettrain.vector import flatten
+
+
+class SavedRun:
+    """A run that has been trained, in `folder`, with the weights of its best epoch.
+
+    Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
+    `torch.nn` is imported by the name in the run's config, and only if `trust` is True. `loaded` are the run's data
+    where they have been loaded already, and `module` is its model where that was handed over in Python. Raises
+    `CheckpointError` for a folder that holds no run or a damaged one.
+    """
+
+    def __init__(
+        self, folder: str | Path, trust: bool = False, loaded: Data | None = None, module: nn.Module | None = None
+    ) -> None:
+        self.folder, self.trust, self._loaded, self._module = Path(folder), trust, loaded, module
+        if not (self.folder / ".hydra" / "config.yaml").is_file():
+            hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
+            raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The composed config."""
+        return OmegaConf.create(read_config(self.folder))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """summary.json."""
+        return read_summary(self.folder)
+
+    @cached_property
+    def metrics(self) -> Any:
+        """metrics.csv as a pandas table, a row per epoch."""
+        return read_table(self.folder)
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of metrics.csv as arrays, for which pandas need not be imported."""
+        return read_columns(self.folder)
+
+    @cached_property
+    def data(self) -> Data:
+        """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
+        loaded = self._loaded or data.load(self._parts.data, self._parts.seed)
+        loaded = loaded.scaled_target(self._parts.head.standardizes).with_class_weights(self._parts.class_weight)
+        if self._loaded is None and self._trained_on not in (None, loaded.digest):
+            raise DataError(
+                f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they "
+                "have changed, or this version of nettrain reads them in another way."
+            )
+        return loaded
+
+    @cached_property
+    def trajectory(self) -> tuple[list[int], Tensor] | None:
+        """Epochs (S,) and the weights after them (S, P), where the run has kept them (see `figures`)."""
+        points = load_checkpoint(self.folder / "checkpoints" / "last.pt").get("path")
+        return (points["epochs"], points["w"]) if points else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns a table into features, as it was fitted on the training split."""
+        try:
+            return Encoder.from_state(self._checkpoint["encoder"])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.folder}: this version of nettrain cannot read the checkpoint's encoder."
+            ) from error
+
+    @cached_property
+    def head(self) -> Head:
+        """The output head."""
+        return choose_head(self._parts.head, self.encoder)
+
+    @cached_property
+    @usual_torch()
+    def model(self) -> nn.Module:
+        """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
+        self._require_trusted_model()
+        with seeded(self._parts.seed):  # its first weights are drawn, and of no use
+            model = build_model(self._parts, self.encoder, self.head, self._module)
+        try:
+            model.load_state_dict(self._checkpoint["model"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
+        return model.eval()
+
+    @cached_property
+    def part_sources(self) -> list[str]:
+        """The modules and files with parts of the user's own that the run needs: its copies of files, if it has any."""
+        listed = self.config.get("parts") or []
+        if not isinstance(listed, list | ListConfig) or not all(isinstance(source, str) for source in listed):
+            raise CheckpointError(f"{self.folder}: damaged: the parts in its config are no list of texts.")
+        return saved_sources(self.folder / ".hydra", list(listed))
+
+    def require_trust(self) -> None:
+        """Raise `ConfigError` if the run needs code of somebody else's, and it is not trusted.
+
+        The model's, or that of metrics. Parts of the user's own are imported.
+        """
+        self._require_trusted_model()
+        for path in self._parts.metrics:
+            if not (is_of_sklearn(path) or self.trust):
+                raise self._distrust(f"it measures {path}")
+
+    def _require_trusted_model(self) -> None:
+        model = self._parts.model
+        if isinstance(model, models.Module) and model.foreign and not self.trust:
+            raise self._distrust(f"its model is {model.foreign[0]}")
+
+    def _distrust(self, what: str) -> ConfigError:
+        return ConfigError(
+            f"{self.folder}: {what}, code that belongs neither to nettrain nor to torch; if you trust the folder's "
+            "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
+        )
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The head's loss of the model, as a function of its weights."""
+        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
+        if not self.encoder.classes:
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
+            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
+        return objective
+
+    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
+        w = flatten(self.model) if w is None else w
+        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
+
+    @cached_property
+    def _parts(self) -> Config:
+        if self.part_sources and not self.trust:
+            raise self._distrust(f"it needs {', '.join(self.part_sources)}")
+        load_parts(self.part_sources)
+        try:
+            return load_config(OmegaConf.to_container(self.config))  # type: ignore[arg-type]
+        except (OmegaConfBaseException, AttributeError) as error:
+            why = str(error).splitlines()[0]
+            raise CheckpointError(f"{self.folder}: this version of nettrain cannot read its config: {why}") from error
+
+    @property
+    def _trained_on(self) -> str | None:
+        """The fingerprint of the data that the run was trained on; None for one without a checkpoint."""
+        paths = [self.folder / "checkpoints" / name for name in ("best.pt", "last.pt")]
+        return next((_usable(path)["data"] for path in paths if path.exists()), None)
+
+    @cached_property
+    def _checkpoint(self) -> dict[str, Any]:
+        folder = self.folder / "checkpoints"
+        if (folder / "best.pt").exists():
+            return _usable(folder / "best.pt")
+        last = _usable(folder / "last.pt")
+        if not all(tensor.isfinite().all() for tensor in last["model"].values()):
+            raise CheckpointError(f"{self.folder}: the run diverged in its first epoch and has no usable weights.")
+        return last
+
+
+def _usable(path: Path) -> dict[str, Any]:
+    """A checkpoint with what a prediction needs."""
+    checkpoint = load_checkpoint(path)
+    require_checkpoint(checkpoint, path, USABLE)
+    return checkpoint
