@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -74,3 +75,15 @@ def test_a_second_signal_ends_all_processes_at_once(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=5)  # nobody else has its pipe any more
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_workers_end_with_a_sweep_that_is_killed(tmp_path):
+    process = started(tmp_path, "epochs=1000000")
+    workers = [
+        child for child in psutil.Process(process.pid).children(recursive=True) if "loky" in "".join(child.cmdline())
+    ]
+    assert len(workers) >= 2
+    process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    assert len(list(tmp_path.glob("sweep/*/checkpoints/last.pt"))) == 2  # saved, as after a signal

@@ -7,8 +7,11 @@ processes, `kill` a signal to the main one alone: that one passes it on as SIGUS
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 
 from nettrain.training.signals import SIGNALS, latest
@@ -63,12 +66,29 @@ def taking_signals() -> Iterator[None]:
         return
     for number in (*SIGNALS, *([_PASSED_ON] if _PASSED_ON else [])):
         signal.signal(number, _interrupt)
+    _watch_parent()
     _training = True
     try:
         yield
     finally:
         _training = False
         _received = _received or latest()
+
+
+@cache
+def _watch_parent() -> None:
+    """Have this worker end when the process that has started it is gone, its run saved as after a signal."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:  # Windows never gives another one: there a worker ends when it has waited for long
+        time.sleep(0.5)
+    if _training:
+        os.kill(os.getpid(), signal.SIGTERM)
+    while _training:
+        time.sleep(0.05)
+    os._exit(128 + signal.SIGTERM)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
