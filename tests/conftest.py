@@ -2,16 +2,19 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 
 from nettrain.app import cli
 from nettrain.app.sweep import sweep
-from nettrain.config.schema import Config
+from nettrain.config import own_parts
+from nettrain.config.schema import GROUPS, Config, parts, register
+from nettrain.parts.activations import ACTIVATIONS
 
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu
@@ -22,6 +25,25 @@ simgpu.setup()  # autograd counts the devices once, at the first backward pass o
 
 # Drawing takes a second a run: only what is about figures asks for them.
 next(field for field in dataclasses.fields(Config) if field.name == "figures").default = "never"
+
+
+@pytest.fixture
+def parts_are_forgotten() -> Iterator[None]:
+    """The parts that a test brings are none for the tests after it."""
+    activations, known = dict(ACTIVATIONS), {group: set(parts(group)) for group in GROUPS}
+    yield
+    register()
+    for group in GROUPS:
+        for name in parts(group).keys() - known[group]:
+            parts(group)[name].name = ""
+            for folder in (ConfigStore.instance().repo[group], ConfigStore.instance().repo["schema"][group]):
+                folder.pop(f"{name}.yaml", None)
+    ACTIVATIONS.clear()
+    ACTIVATIONS.update(activations)
+    own_parts._imported.clear()
+    for name in [name for name in sys.modules if name.startswith("nettrain_parts_")]:
+        del sys.modules[name]
+    register()
 
 
 class Ended(NamedTuple):

@@ -134,6 +134,7 @@ def test_mistakes_in_what_is_handed_over(here):
     assert not any(here.iterdir())
 
 
+@pytest.mark.usefixtures("parts_are_forgotten")
 def test_configs_and_parts_of_one_s_own_from_python(here):
     (here / "mine" / "optimizer").mkdir(parents=True)
     (here / "mine" / "optimizer" / "fast.yaml").write_text("name: adam\nlr: 0.25\n")

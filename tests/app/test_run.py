@@ -94,8 +94,9 @@ def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, he
         (
             ["runs=none"],
             2,
-            "runs=none: known are run=..., data.path=..., strict=..., interval=..., escape=..., trust=..., "
-            "output=..., data.header=..., data.separator=..., data.decimal=..., data.encoding=..., data.missing=..., "
+            "runs=none: known are run=..., data.path=..., keep=..., strict=..., interval=..., escape=..., "
+            "trust=..., output=..., data.header=..., data.separator=..., data.decimal=..., data.encoding=..., "
+            "data.missing=..., "
             "data.drop_missing_target=..., data.ignore_case=....",
         ),
     ],
@@ -127,6 +128,7 @@ def test_a_model_of_one_s_own_is_trained_and_asked_for_trust_when_read_back(here
         "        return self.b(self.drop(torch.relu(self.norm(self.a(x)))))\n"
     )
     monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     overrides = [
         "data=iris",
         "model._target_=mine.Net",

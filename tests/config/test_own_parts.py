@@ -51,6 +51,7 @@ class TriangleOfMine(Schedule):
     def factor(self, t, per_epoch, updates):
         return 1 - abs(2 * (t / per_epoch / self.period % 1) - 1)
 '''
+pytestmark = pytest.mark.usefixtures("parts_are_forgotten")
 QUIET = ["data=iris", "quiet=true", "figures=never", "tensorboard=false"]
 MINE = ["optimizer=sign_of_mine", "activation=softsign_of_mine", "schedule=triangle_of_mine"]
 

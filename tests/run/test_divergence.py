@@ -64,9 +64,9 @@ def test_the_first_update_whose_loss_is_not_finite_is_named_with_the_sizes_until
 def test_the_best_checkpoint_and_that_before_the_divergence_stay(here, monkeypatch):
     gradient, calls = Objective.gradient, []
 
-    def poisoned(objective, w, x, y, noise=None):
+    def poisoned(objective, w, x, y, *rest):
         calls.append(1)
-        z, g = gradient(objective, w, x, y, noise)
+        z, g = gradient(objective, w, x, y, *rest)
         return z, g * torch.nan if len(calls) == 6 else g
 
     monkeypatch.setattr(Objective, "gradient", poisoned)
@@ -87,8 +87,8 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(here, monkeypatch
     """As if that batch had never been: weights and state are those before it."""
     gradient, seen = Objective.gradient, []
 
-    def poisoned(objective, w, x, y, noise=None):
-        z, g = gradient(objective, w, x, y, noise)
+    def poisoned(objective, w, x, y, *rest):
+        z, g = gradient(objective, w, x, y, *rest)
         seen.append(w.clone())
         if len(seen) in (3, 6):
             g[7] = torch.nan if len(seen) == 3 else torch.inf
@@ -131,8 +131,8 @@ def test_going_back_ends_after_ten_times(here, monkeypatch):
 def test_a_run_that_recovers_goes_on_with_the_same_bits(here, monkeypatch, policy):
     gradient = Objective.gradient
 
-    def poisoned(objective, w, x, y, noise=None):
-        z, g = gradient(objective, w, x, y, noise)
+    def poisoned(objective, w, x, y, *rest):
+        z, g = gradient(objective, w, x, y, *rest)
         return z, g * torch.nan if (x[:, 2] > 2.8).any() else g  # one batch of each epoch, or a few
 
     monkeypatch.setattr(Objective, "gradient", poisoned)

@@ -97,11 +97,11 @@ class Module(Model):
 
     def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
         from hydra.errors import InstantiationException
-        from hydra.utils import get_object, instantiate
+        from hydra.utils import instantiate
 
         arguments: dict[str, Any] = {key: value for key, value in vars(self).items() if key != "name"}
         try:
-            accepted = inspect.signature(get_object(self._target_)).parameters
+            accepted = inspect.signature(_located(self._target_)).parameters
             sizes = {"in_features": inputs, "out_features": outputs}
             fitting = {key: value for key, value in sizes.items() if key in accepted}
             module = instantiate({"_convert_": "all", **fitting, **arguments})
@@ -121,6 +121,16 @@ class Module(Model):
     def foreign(self) -> list[str]:
         """What it names beside torch's own layers, classes of `torch.nn`, which run nobody else's code."""
         return [str(target) for target in _targets(vars(self)) if not _is_layer(target)]
+
+
+def _located(target: str) -> Any:
+    """What is named by `module.Class`; Hydra itself would print what it does not find."""
+    package, *attributes = target.split(".")
+    named = importlib.import_module(package)
+    for attribute in attributes:
+        package = f"{package}.{attribute}"
+        named = getattr(named, attribute) if hasattr(named, attribute) else importlib.import_module(package)
+    return named
 
 
 def _targets(node: Any) -> Iterator[Any]:

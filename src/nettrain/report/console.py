@@ -78,13 +78,13 @@ def result(row: RunState) -> str:
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
         columns.append(("baseline", "baseline_"))
-        lines.append(f"{'':20}" + "".join(f"{title:>16}" for title, _ in columns))
+        lines.append(f"{'':18}" + "".join(f"{title:>15}" for title, _ in columns))
     first = columns[0][1] if columns else "none"
     for name in (key.removeprefix(first) for key in summary if key.startswith(first)):
         cells = (summary.get(prefix + name) for _, prefix in columns)
-        lines.append(f"{name:20}" + "".join(f"{'' if v is None else f'{v:.4g}':>16}" for v in cells).rstrip())
+        lines.append(f"{name:18}" + "".join(f"{'' if v is None else f'{v:.4g}':>15}" for v in cells).rstrip())
     if columns:
-        lines.append(f"{'':20} baseline: {constant_prediction(row.run.data.encoder)} of the training rows, for any x")
+        lines.append(f"baseline: {constant_prediction(row.run.data.encoder)} of the training rows, whatever x is")
     if isinstance(row.run.model, PolynomialModel) and not row.run.data.encoder.classes:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])

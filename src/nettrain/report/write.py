@@ -124,7 +124,7 @@ def _classes(run: RunFolder) -> list[Section]:
     header = ["class", "precision", "recall", "F1", "rows"]
     table = [
         [str(name), *("–" if math.isnan(value) else f"{value:.4g}" for value in values)]
-        for name, *values in run.classes.itertuples(index=False)
+        for name, *values in zip(*run.class_columns.values(), strict=True)
     ]
     return [Section("Classes", [about], header, table)]
 

@@ -85,6 +85,11 @@ class RunFolder(SavedRun):
         """
         import pandas
 
+        return pandas.DataFrame(self.class_columns)
+
+    @cached_property
+    def class_columns(self) -> dict[str, list[Any]]:
+        """The columns of `classes`, for which pandas need not be imported."""
         if not self.encoder.classes:
             raise ConfigError(f"{self.folder}: the run predicts numbers, and there are no classes.")
         data, names = self.data, self.encoder.classes
@@ -93,7 +98,7 @@ class RunFolder(SavedRun):
         counts = None if weights is None else torch.as_tensor(weights[rows])
         predicted = self.head.predict(self.logits(data.x[rows]))
         columns = of_each_class(confusion_matrix(predicted, torch.as_tensor(data.y[rows]), len(names), counts))
-        return pandas.DataFrame({"class": names, **{name: values.tolist() for name, values in columns.items()}})
+        return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
 
     def _check_interval(self, interval: float | None) -> None:
         if interval is not None and self.encoder.classes:
