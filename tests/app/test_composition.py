@@ -94,7 +94,7 @@ VALUES = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.one_of(VALUES), max_size=6))
 def test_any_order_of_overrides_gives_hydras_config(loader, master, overrides):
     try:

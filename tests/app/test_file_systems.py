@@ -92,7 +92,7 @@ def test_a_sweep_fits_into_the_limit_of_open_files(tmp_path, limit):
     assert len(list(tmp_path.glob("sweep/*/summary.json"))) == 60
 
 
-@pytest.mark.parametrize("launcher", ["stacked", "basic"])
+@pytest.mark.parametrize("launcher", ["stacked", pytest.param("basic", marks=pytest.mark.slow)])
 def test_a_sweep_in_which_nothing_could_be_trained_says_so(tmp_path, launcher):
     code = "from nettrain.app.main import main; main()"
     words = ["-m", "seed=1,2", f"hydra/launcher={launcher}", *IRIS, "hydra.sweep.dir=sweep", "figures=never"]

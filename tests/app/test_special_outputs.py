@@ -81,7 +81,7 @@ def test_a_folder_is_refused(tmp_path):
         write_output(tmp_path, b"new")
 
 
-@pytest.mark.parametrize("into", ["pipe", "file"])
+@pytest.mark.parametrize("into", ["pipe", pytest.param("file", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tool", ["predict", "compare"])
 def test_what_is_printed_to_can_be_named(trained, tmp_path, into, tool):
     """By a link to it, as /dev/stdout is one: as root, a write that replaces names would put a file in its place."""

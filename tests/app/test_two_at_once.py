@@ -54,7 +54,7 @@ def completed(folder):
     return [p for p in folder.rglob("summary.json") if json.loads(p.read_text())["status"] == "completed"]
 
 
-@pytest.mark.parametrize("later", [0.0, 0.05])
+@pytest.mark.parametrize("later", [0.0, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_of_two_equal_runs_one_completes(tmp_path, later):
     words = [*IRIS, "hydra.run.dir=new/folder/run"]
     codes, said = two_at_once(tmp_path, words, words, later)
@@ -63,7 +63,10 @@ def test_of_two_equal_runs_one_completes(tmp_path, later):
     assert len(completed(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("mistake", ["bs=-1", "nope=1", "data.path=missing.csv"])
+@pytest.mark.parametrize(
+    "mistake",
+    ["bs=-1", *(pytest.param(other, marks=pytest.mark.slow) for other in ("nope=1", "data.path=missing.csv"))],
+)
 def test_one_with_a_mistake_does_not_keep_the_other_from_completing(tmp_path, mistake):
     wrong = [*IRIS, *(["data=csv", "data.target=y"] if "path" in mistake else []), mistake]
     for first, other in [(wrong, IRIS), (IRIS, wrong)]:

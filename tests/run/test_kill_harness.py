@@ -13,6 +13,7 @@ def harness(*arguments):
     return subprocess.run([sys.executable, HARNESS, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_killed_runs_end_like_those_left_alone():
     ended = harness("--kills", "8", "--real-every", "0", "--only", "plateau", "lbfgs", "genetic", "halving")
     assert ended.returncode == 0, ended.stdout + ended.stderr
