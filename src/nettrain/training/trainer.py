@@ -33,7 +33,6 @@ from nettrain.training.epoch import (
     train_epoch,
     until_divergence,
 )
-from nettrain.training.logging.graph import model_graph
 from nettrain.training.progress import Progress
 from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.signals import Signals
@@ -43,6 +42,7 @@ from nettrain.training.stack.rows import fetch
 from nettrain.training.stack.stack import Stack
 from nettrain.training.successive_halving import SuccessiveHalving
 from nettrain.training.trajectory import Trajectory
+from nettrain.training.watching import keep_trajectory_points, record_model, write_histograms
 
 AfterEpoch = Callable[[RunState, Stack], None]
 
@@ -114,7 +114,9 @@ class Trainer:
         rows, config = list(self.rows), self.rows[0].run.config
         trace = profiling(rows[0].run.folder / "profile.json") if config.profile else nullcontext()
         with trace as profile, Signals() as signals, Progress(config, len(rows)) as progress:
-            self._record_model()
+            record_model(self.stack, self.rows)
+            if not self.counters.updates:
+                keep_trajectory_points(self.stack, self.rows, 0)
             self._conclude()
             try:
                 self.choose_engine(signals)
@@ -223,39 +225,15 @@ class Trainer:
         for row, numbers in zip(self.rows, measured, strict=True):
             row.initial = row.monitored(numbers) if row.goes_back else math.inf
 
-    def _record_model(self) -> None:
-        """Record what there is to see before the first epoch: the model's graph and the start of the trajectories."""
-        config = self.rows[0].run.config
-        if config.tensorboard and config.watch.graph:
-            graph = model_graph(self.stack.objective.model)
-            for row in self.rows:
-                if row.log.tensorboard:
-                    row.log.tensorboard.events.graph(graph)
-        if not self.counters.updates:
-            self._keep_trajectory_points(0)
-
     def _record_weights(self, result: EpochResult) -> None:
         """Record what is seen of the weights: points of the trajectories, pictures, histograms of the parameters."""
         stack, first = self.stack, self.rows[0]
-        self._keep_trajectory_points(int(first.last["epoch"]))
+        keep_trajectory_points(stack, self.rows, int(first.last["epoch"]))
         if self.after_epoch and first.running:
             self.after_epoch(first, stack)
         every = first.run.config.watch.histograms_every
         if every and self.epoch % every == 0:
-            views = stack.objective.layout.views
-            weights = stack.each_of(views(stack.w))
-            gradients = stack.each_of({} if result.gradient is None else views(result.gradient))
-            for row, parameters, slopes in zip(self.rows, weights, gradients, strict=True):
-                if row.log.tensorboard:
-                    row.log.tensorboard.histograms(int(row.last["step"]), parameters, slopes)
-
-    def _keep_trajectory_points(self, epoch: int) -> None:
-        """Keep the weights after this epoch as points of the rows' trajectories, where they are wanted."""
-        wanted = [row.trajectory is not None and row.trajectory.wants(epoch, not row.running) for row in self.rows]
-        if any(wanted):
-            for row, w, wants in zip(self.rows, self.stack.each(self.stack.w), wanted, strict=True):
-                if row.trajectory and wants:
-                    row.trajectory.keep(epoch, w)
+            write_histograms(stack, self.rows, result.gradient)
 
     def _halve(self) -> None:
         """End the runs that are not among the best at a rung of successive halving."""
