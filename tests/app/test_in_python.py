@@ -98,6 +98,19 @@ def test_a_module_is_trained_as_a_copy_of_itself():
     assert again.summary["epochs"] == 31
 
 
+@pytest.mark.parametrize("hook", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_hooks_that_would_not_be_called_are_refused(here, hook):
+    module = nn.Linear(3, 1)
+    getattr(module.weight, hook)(lambda gradient: None)
+    with pytest.raises(ConfigError, match="its parameter weight has a backward hook, which would not be called"):
+        nettrain.train(QUIET, data=(POINTS, SUMS), model=module)
+    module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    module[0].weight.requires_grad_(False)
+    run = nettrain.train(["epochs=2", *QUIET], data=(POINTS, SUMS), model=module)
+    assert torch.equal(run.model[0].weight, module[0].weight)
+    assert not torch.equal(run.model[0].bias, module[0].bias)
+
+
 MISTAKES = [
     (5, "data: found a value of type int; it must be a DataFrame"),
     ("iris", "data: found a value of type str; it must be a DataFrame"),

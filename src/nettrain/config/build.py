@@ -183,10 +183,21 @@ def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module 
             raise
         sentence = f"model={config.model.name}: its parameters do not fit into memory; choose a smaller network."
         raise ConfigError(sentence) from error
+    _refuse_hooks(module or model, config)
     model.to(config.dtype)
     if not isinstance(model, RowModule):
         _try(model, inputs, outputs, config)
     return model
+
+
+def _refuse_hooks(model: nn.Module, config: Config) -> None:
+    """Raise `ConfigError` for a parameter with a backward hook: it would not see the flat vector's gradient."""
+    for name, parameter in model.named_parameters():
+        if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
+            raise ConfigError(
+                f"model._target_={config.model._target_}: its parameter {name} has a backward hook, which would not be "
+                "called, since all parameters are one vector; leave it out (requires_grad_(False) freezes a parameter)."
+            )
 
 
 def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
