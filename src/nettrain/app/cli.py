@@ -95,7 +95,7 @@ def _run_hydra(tries: int = 10) -> None:
         try:
             _job()
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if not left or sweep.underway():
                 raise
 

@@ -115,7 +115,7 @@ def _opened(folder: Path, tries: int = 100) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return os.open(folder, os.O_RDONLY) if fcntl else os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # the second where it was there, and gone when it was looked at
             if not left:
                 raise
     raise AssertionError
