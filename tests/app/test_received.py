@@ -87,6 +87,7 @@ def test_nothing_that_a_repository_names_is_run(repository):
     git_state.cache_clear()
     assert git_state(str(repository)) == {"git_commit": git_state(str(repository))["git_commit"], "git_changed": False}
     (repository / "a.txt").write_text("2\n")
+    time.sleep(1.1)  # until the second is over in which both were written
     git_state.cache_clear()
     assert git_state(str(repository))["git_changed"] is True
 

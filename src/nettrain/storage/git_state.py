@@ -5,6 +5,7 @@ of files, filters, hooks. So files are compared in the name of an empty reposito
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -35,7 +36,9 @@ def _is_changed(top: str, own: Path, common: Path, commit: str) -> bool:
         (empty / "objects" / "info").mkdir(parents=True)
         (empty / "objects" / "info" / "alternates").write_text(f"{(common / 'objects').resolve()}\n")
         if (own / "index").exists():
-            (empty / "index").write_bytes((own / "index").read_bytes())
+            shutil.copy2(
+                own / "index", empty / "index"
+            )  # with its time, by which git knows what it has to look at again
         options = ["--porcelain", "--untracked-files=no", "--ignore-submodules=all"]
         return bool(_git(f"--git-dir={empty}", f"--work-tree={top}", "status", *options).strip())
 
