@@ -9,7 +9,9 @@ from typing import NamedTuple
 import pytest
 import torch
 from hydra.core.config_store import ConfigStore
+from sklearn.datasets import load_iris
 
+import nettrain
 from nettrain.app import cli
 from nettrain.app.sweep import sweep
 from nettrain.config import own_parts
@@ -50,6 +52,17 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="module")
+def iris_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with iris.csv, and with a run on it in `trained`."""
+    folder = tmp_path_factory.mktemp("trained")
+    iris = load_iris(as_frame=True)
+    iris.data.assign(target=iris.target_names[iris.target]).to_csv(folder / "iris.csv", index=False)
+    words = ["data=csv", f"data.path={folder / 'iris.csv'}", "data.target=target", "epochs=1", "quiet=true"]
+    nettrain.train(words, folder=folder / "trained")
+    return folder
 
 
 @pytest.fixture

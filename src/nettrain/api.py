@@ -177,8 +177,7 @@ def train(
 
 
 class _Load:
-    """Reads data that were handed over in Python, in the place of `nettrain.data.load`; `loaded` are they "
-    "afterwards."""
+    """Reads what was handed over in Python, in the place of `nettrain.data.load`, and keeps it as `loaded`."""
 
     def __init__(self, data: InPython) -> None:
         self.data = data
@@ -193,9 +192,8 @@ class _Load:
             raise ConfigError(f"data={dataset.name}: the run has data of its own; leave out those in Python.")
         if self.data.splits and dataset.drop_missing_target:
             raise ConfigError(
-                "data.drop_missing_target=True: the splits that were handed over would lose rows; leave those "
-                "without a "
-                "target out of them."
+                "data.drop_missing_target=True: the splits that were handed over would lose rows; leave those without "
+                "a target out of them."
             )
         self.loaded = encode(dataset, dataset.read(self.data.frame), seed, self.data.splits)
         return self.loaded

@@ -7,25 +7,13 @@ import sys
 import threading
 
 import pytest
-from sklearn.datasets import load_iris
 
-import nettrain
 from nettrain.app import tools
 from nettrain.errors import StorageError
 from nettrain.storage import atomic
 from nettrain.storage.atomic import clear_left, replace_file
 from nettrain.storage.locks import locked
 from nettrain.storage.output import write_output
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    iris = load_iris(as_frame=True)
-    iris.data.assign(target=iris.target_names[iris.target]).to_csv(folder / "iris.csv", index=False)
-    words = ["data=csv", f"data.path={folder / 'iris.csv'}", "data.target=target", "epochs=1", "quiet=true"]
-    nettrain.train(words, folder=folder / "run")
-    return folder
 
 
 def device(path):
@@ -83,25 +71,31 @@ def test_a_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("into", ["pipe", pytest.param("file", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tool", ["predict", "compare"])
-def test_what_is_printed_to_can_be_named(trained, tmp_path, into, tool):
+def test_what_is_printed_to_can_be_named(iris_run, tmp_path, into, tool):
     """By a link to it, as /dev/stdout is one: as root, a write that replaces names would put a file in its place."""
     (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
     code = f"from nettrain.app import tools; tools.{tool}()"
-    words = [f"run={trained / 'run'}", f"data.path={trained / 'iris.csv'}"] if tool == "predict" else ["run"] * 2
+    words = (
+        [f"run={iris_run / 'trained'}", f"data.path={iris_run / 'iris.csv'}"] if tool == "predict" else ["trained"] * 2
+    )
     words = [sys.executable, "-c", code, *words, f"output={tmp_path / 'stdout'}"]
     with open(tmp_path / "out", "wb") as out:
-        ended = subprocess.run(words, stdout=out if into == "file" else subprocess.PIPE, cwd=trained, check=True)
+        ended = subprocess.run(words, stdout=out if into == "file" else subprocess.PIPE, cwd=iris_run, check=True)
     text = (tmp_path / "out").read_bytes() if into == "file" else ended.stdout
     assert text.splitlines()[0].startswith(b"prediction," if tool == "predict" else b"<!")
     assert tool == "compare" or len(text.splitlines()) == 151
     assert (tmp_path / "stdout").is_symlink()
 
 
-def test_by_default_no_link_in_the_run_s_folder_is_followed(trained, tmp_path, monkeypatch):
+def test_by_default_no_link_in_the_run_s_folder_is_followed(iris_run, tmp_path, monkeypatch):
     (tmp_path / "private").write_text("mine")
-    link = trained / "run" / "predictions.csv"
+    link = iris_run / "trained" / "predictions.csv"
     link.symlink_to(tmp_path / "private")
-    monkeypatch.setattr(sys, "argv", ["predict", f"run={trained / 'run'}", f"data.path={trained / 'iris.csv'}"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["predict", f"run={iris_run / 'trained'}", f"data.path={iris_run / 'iris.csv'}"],
+    )
     tools.predict()
     assert not link.is_symlink()
     assert (tmp_path / "private").read_text() == "mine"

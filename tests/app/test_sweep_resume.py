@@ -46,8 +46,7 @@ def test_a_schedule_that_is_stretched_over_more_epochs_says_so(command, tmp_path
         assert ended.err.startswith(f"nettrain: {schedule}: schedule={schedule} now has its end after 8 epochs") == said
     assert command("resume=cosine", "epochs=9").err == (
         "nettrain: cosine: schedule=cosine now has its end after 9 epochs: the learning rate goes on from 0.00047 "
-        "instead "
-        "of 2.4e-05 (epochs was 8).\n"
+        "instead of 2.4e-05 (epochs was 8).\n"
     )
 
 

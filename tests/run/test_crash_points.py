@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sklearn.datasets import load_iris
 from test_faults import Disk
 
-import nettrain
 from nettrain.app import cli, tools
 from nettrain.app.sweep import sweep
 from nettrain.storage.checkpoint_files import load_checkpoint
@@ -32,16 +30,6 @@ COMMANDS = {
     "a report": ["trained", "trained", "output=report.html"],
 }
 FAULTS = {"kill": None, "full": errno.ENOSPC, "broken": errno.EIO}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    iris = load_iris(as_frame=True)
-    iris.data.assign(target=iris.target_names[iris.target]).to_csv(folder / "iris.csv", index=False)
-    words = ["data=csv", f"data.path={folder / 'iris.csv'}", "data.target=target", "epochs=1", "quiet=true"]
-    nettrain.train(words, folder=folder / "trained")
-    return folder
 
 
 class Failing(Disk):
@@ -112,7 +100,7 @@ def found(pattern):
 
 
 @pytest.fixture
-def untouched(trained, tmp_path, monkeypatch):
+def untouched(iris_run, tmp_path, monkeypatch):
     """In a folder of its own: what the kind of command leaves, and how many operations it makes."""
     torch.set_num_threads(1)
 
@@ -120,7 +108,7 @@ def untouched(trained, tmp_path, monkeypatch):
         folder = tmp_path / name
         folder.mkdir()
         for entry in ("iris.csv", "trained"):
-            (folder / entry).symlink_to(trained / entry)
+            (folder / entry).symlink_to(iris_run / entry)
         monkeypatch.chdir(folder)
 
     def make(kind):

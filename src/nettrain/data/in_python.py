@@ -15,8 +15,7 @@ TARGET = "y"  # the column of a target that is given as an array
 SPLITS = ("train", "val", "test")
 _WHAT_WOULD_DO = (
     "it must be a DataFrame (pandas, polars), a data set (torch, Hugging Face), a pair (x, y) of arrays or tensors, "
-    "or a "
-    "dictionary of these with train, val and test"
+    "or a dictionary of these with train, val and test"
 )
 
 

@@ -122,8 +122,7 @@ def warn_of_schedule(run: PreparedRun, checkpoint: dict[str, Any]) -> None:
     if not math.isclose(before, now, rel_tol=0.01, abs_tol=1e-12):
         warn(
             f"{run.folder}: schedule={schedule.name} now has its end after {run.config.epochs} epochs: the learning "
-            "rate "
-            f"goes on from {now:.2g} instead of {before:.2g} (epochs was {epochs})."
+            f"rate goes on from {now:.2g} instead of {before:.2g} (epochs was {epochs})."
         )
 
 
