@@ -143,6 +143,13 @@ def test_a_mistake_on_the_command_line(command, tmp_path, arguments):
     assert list(tmp_path.rglob("*")) == []
 
 
+def test_an_interpolation_in_a_file_that_cannot_be_read(command, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "a.yaml").write_text("# @package _global_\nbs: ${a.b${seed}}\n")
+    ended = command("--config-dir", "mine", "experiment=a", "data=iris")
+    assert (ended.code, ended.err) == (2, "nettrain: bs: its interpolation ${...} cannot be read.\n")
+
+
 def test_an_unknown_option_of_the_program(command):
     ended = command("--foo")
     assert ended.code == 2

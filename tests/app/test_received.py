@@ -152,6 +152,61 @@ def test_a_folder_of_configs_makes_hydra_run_nothing(command, tmp_path, canary, 
     assert ended.code == 2
 
 
+LOG = """# @package _global_
+hydra: {job_logging: {version: 1, root: {handlers: [x]}, handlers: {x: HANDLER}, turns: {relu: FIRST, tanh: SECOND}}}
+"""
+POPEN = "{class: subprocess.Popen, args: [mkdir, '%s']}"
+TURN = "${hydra.job_logging.turns.${activation.name}}"  # something else with each activation
+CHANGING = ["experiment=evil", "bs=4,8"]
+CHOSEN = {
+    "the second file": ([POPEN, 0, 1], ["experiment=good,evil"]),
+    "the first file": ([POPEN, 0, 1], ["experiment=evil,good"]),
+    "a pattern": ([POPEN, 0, 1], ["experiment=glob(*)"]),
+    "a choice": ([POPEN, 0, 1], ["experiment=choice(good,evil)"]),
+    "beside one that is missing": ([POPEN, 0, 1], ["experiment=good,missing,evil"]),
+    "a search": ([POPEN, 0, 1], ["hydra/sweeper=random", "hydra.sweeper.trials=2", "experiment=choice(good,evil)"]),
+    "a name": ([f"{{class: '{TURN}'}}", "logging.NullHandler", "subprocess.Popen"], CHANGING),
+    "a stream": (
+        [f"{{class: logging.StreamHandler, stream: '{TURN}'}}", "'ext://sys.stdout'", "'ext://os.mkdir'"],
+        CHANGING,
+    ),
+    "a handler": ([f"'{TURN}'", "{class: logging.NullHandler}", POPEN], CHANGING),
+}
+
+
+@pytest.mark.parametrize("launcher", ["basic", "stacked"])
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_nor_does_any_file_that_a_sweep_chooses(command, tmp_path, canary, kind, launcher):
+    parts, words = CHOSEN[kind]
+    text = LOG
+    for place, part in zip(("HANDLER", "FIRST", "SECOND"), parts, strict=True):
+        text = text.replace(place, str(part).replace("%s", str(canary)))
+    (tmp_path / "received" / "experiment").mkdir(parents=True)
+    (tmp_path / "received" / "experiment" / "evil.yaml").write_text(text)
+    (tmp_path / "received" / "experiment" / "good.yaml").write_text("# @package _global_\nbs: 8\n")
+    ended = command("--config-dir", "received", "-m", *words, *IRIS, f"hydra/launcher={launcher}")
+    assert ended.code == 2
+    assert "comes from a config file, and would be run or loaded" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_more_files_than_can_be_checked_need_trust(command, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    for i in range(15):
+        (tmp_path / "mine" / "experiment" / f"e{i}.yaml").write_text("# @package _global_\nbs: 8\n")
+    words = ["--config-dir", "mine", "-m", "experiment=glob(e*)", "activation=glob(*)", "data=iris,wine", *IRIS[1:]]
+    ended = command(*words)
+    assert ended.code == 2
+    assert "combinations of config files, which are too many to be checked" in ended.err
+
+
+def test_a_saved_config_s_folder_brings_no_parts(command, tmp_path, canary):
+    run = nettrain.train(IRIS, folder=tmp_path / "received").folder
+    (run / ".hydra" / "parts.py").write_text(EVIL.format(str(canary)))
+    words = ["--config-dir", f"{run}/.hydra", "--config-name", "config", "hydra.run.dir=again"]
+    assert command(*words).code == 0
+
+
 def test_with_trust_callbacks_of_one_s_own_are_called(command, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     text = "# @package _global_\nhydra: {callbacks: {x: {_target_: mine.Callback}}}"

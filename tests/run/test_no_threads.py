@@ -1,14 +1,16 @@
-"""No thread of tqdm's is started: at the end of a process it may meet what is gone already."""
+"""No thread of tqdm's is started: at the end of a process it may meet what is gone already. Others' bars keep theirs."""
 
 import threading
 
 import pytest
-from tqdm import TMonitor
+from tqdm import TMonitor, tqdm
 
 import nettrain
 
 
 @pytest.mark.parametrize("quiet", ["true", "false"])
 def test_training_starts_no_monitor(here, quiet):
+    before = tqdm.monitor_interval
     nettrain.train(["data=iris", "epochs=2", "tensorboard=false", f"quiet={quiet}"])
     assert not [thread for thread in threading.enumerate() if isinstance(thread, TMonitor)]
+    assert tqdm.monitor_interval == before > 0

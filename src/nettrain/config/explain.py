@@ -66,7 +66,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
         return ConfigError(f"{setter}{unknown_key(cause.full_key or str(cause.key))}")
     if isinstance(cause, ValidationError) and cause.full_key:
         return ConfigError(_wrong_type(cause))
-    text = re.sub(r"\s*\n\s*", " ", str(error)).strip()
+    text = re.sub(r"\s*\n\s*", " ", str(error) or str(cause)).strip()
     for pattern, sentence in _HYDRA:
         if match := re.search(pattern, text):
             return ConfigError(match.expand(sentence))
@@ -89,6 +89,10 @@ _HYDRA = [
         r"\1: several values are a sweep, which needs -m; write a list as \2=[\3].",
     ),
     (r"Additional config directory '(.*)' not found", r"--config-dir=\1: there is no such folder."),
+    (
+        r"^(?:token recognition|mismatched|extraneous|missing|no viable).* full_key: (\S+)",
+        r"\1: its interpolation ${...} cannot be read.",
+    ),
     (r"Interpolation key '(.*?)' not found full_key: (\S+)", r"\2: there is no key \1 to take its value from."),
     (r'raised while resolving interpolation: "(.*?)" full_key: (\S+)', r"\2: \1."),
     (r"In '(experiment/.*?)': Could not override '[\w./]+@experiment\.", rf"\1.yaml: {_NO_PACKAGE}"),

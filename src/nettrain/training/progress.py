@@ -17,8 +17,10 @@ class Progress:
     def __init__(self, settings: Settings, runs: int = 1, every: float = 30.0) -> None:
         from tqdm import tqdm
 
-        tqdm.monitor_interval = 0  # no thread of its own
-        self.bar = tqdm(
+        class Bar(tqdm):  # type: ignore[type-arg]
+            monitor_interval = 0  # no thread of its own
+
+        self.bar = Bar(
             total=settings.epochs,
             desc=f"best of {runs} runs" if runs > 1 else None,
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}<{remaining}{postfix}]",
