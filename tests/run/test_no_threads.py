@@ -1,4 +1,4 @@
-"""No thread of tqdm's is started: at the end of a process it may meet what is gone already. Others' bars keep theirs."""
+"""No thread of tqdm's is started: at the end of a process it may meet what is gone already. Others keep theirs."""
 
 import threading
 

@@ -17,7 +17,7 @@ class Progress:
     def __init__(self, settings: Settings, runs: int = 1, every: float = 30.0) -> None:
         from tqdm import tqdm
 
-        class Bar(tqdm):  # type: ignore[type-arg]
+        class Bar(tqdm):
             monitor_interval = 0  # no thread of its own
 
         self.bar = Bar(
