@@ -25,6 +25,8 @@ COMMANDS = {
     "a run": [*SMALL, "hydra.run.dir=run"],
     "a stack": SWEEP,
     "halving": [*SWEEP, "hydra.launcher.reduction_factor=2"],
+    "figures": [*SMALL, "figures=always", "hydra.run.dir=run"],
+    "figures of rows": [*SWEEP, "figures=always"],
     "a search": ["-m", *SEARCH, *SMALL, "hydra.sweep.dir=sweep"],
     "a prediction": ["run=trained", "data.path=iris.csv", "output=predictions.csv"],
     "a report": ["trained", "trained", "output=report.html"],
@@ -53,8 +55,8 @@ def run(kind, again=False, at=None, number=0):
         try:
             sys.stderr, sys.stdout = Path("said").open("w"), Path(os.devnull).open("w")  # noqa: SIM115
             words = COMMANDS[kind]
-            if again and kind == "a run" and os.path.exists("run/.hydra/config.yaml"):
-                words = ["resume=run"]
+            if again and kind in ("a run", "figures") and os.path.exists("run/.hydra/config.yaml"):
+                words = ["resume=run", *[word for word in words if word.startswith("figures=")]]
             program = {"a prediction": tools.predict, "a report": tools.compare}.get(kind, cli.main)
             sys.argv, sweep._folder = ["nettrain", *words], None
             disk = Failing(at, number)
@@ -66,6 +68,7 @@ def run(kind, again=False, at=None, number=0):
                     code = int(end.code or 0)
         finally:
             sys.stderr.flush()
+            Path("operations").write_text(json.dumps(disk.trace))
             os.write(writing, str(disk.done).encode())
             os._exit(code)
     os.close(writing)
@@ -92,6 +95,7 @@ def ended():
         for path in found(name):
             left[name] = len(path.read_text().splitlines())
     left["report"] = len(list(found("report.html")))
+    left["figures"] = sorted(str(path) for path in found("**/*.png"))
     return left
 
 
@@ -151,3 +155,14 @@ def test_after_a_fault_at_some_operations_the_same_command_completes(untouched, 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_a_fault_at_any_operation_the_same_command_completes(untouched, kind, fault):
     check(untouched, kind, fault, lambda n: range(1, n + 1))
+
+
+@pytest.mark.parametrize("kind", ["figures", "figures of rows"])
+def test_figures_that_were_being_drawn_when_a_run_was_killed_are_drawn(untouched, kind):
+    def figures(_):
+        done = json.loads(Path("operations").read_text())
+        opened = [i for i, (what, path) in enumerate(done, 1) if what == "open" and ".png" in path]
+        assert len(opened) > (10 if kind == "figures" else 30)
+        return [opened[0] - 1, opened[0] + 1, opened[-1] + 1]
+
+    check(untouched, kind, "kill", figures)

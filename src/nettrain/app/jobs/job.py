@@ -135,7 +135,9 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     if match.ended:
         summary = RunFolder(job.folder).summary
         loss = best_monitored(summary)
-        draw_ended(job)
+        if lacks_figures(job):
+            with locked(job.folder):
+                draw_ended(job)
         return Outcome(job.folder, summary["status"], best_loss=loss, pruned=ended_by_halving(summary))
     return replace(job, resumed=resumed, anew=match.begun and not resumed)
 
@@ -155,7 +157,7 @@ def train_alone(job: Job) -> Outcome:
         if not job.resumed:
             claim(job.folder)
         status = ended_as(job.folder, job.config) if job.resumed else None
-        if status:
+        if status and lacks_figures(job):
             draw_ended(job)
         if status == "completed":
             say(
@@ -187,11 +189,14 @@ def draw(row: RunState, module: nn.Module | None = None) -> None:
         _draw(RunFolder(run.folder, trust=True, loaded=run.data, module=module), run.config, events)
 
 
+def lacks_figures(job: Job) -> bool:
+    """Whether a run that has ended was killed before it had its figures."""
+    return job.drawn and not (job.folder / REPORT).is_file() and RunFolder(job.folder).summary.get("status") in DRAWN
+
+
 def draw_ended(job: Job) -> None:
-    """Draw what is missing of the figures of a run that has ended, as `draw` would have: it was killed before."""
-    run = RunFolder(job.folder, trust=True)
-    if job.drawn and not (job.folder / REPORT).is_file() and run.summary.get("status") in DRAWN:
-        _draw(run, job.config, EventFile(job.folder) if job.config.tensorboard else None)
+    """Draw the figures of a run that has ended, as `draw` would have."""
+    _draw(RunFolder(job.folder, trust=True), job.config, EventFile(job.folder) if job.config.tensorboard else None)
 
 
 def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
