@@ -120,6 +120,21 @@ def test_it_ends_with_whoever_has_started_it(figures, end):
     assert all(child.status() in ENDED for child in alive)
 
 
+KILLED = """
+import os, sys
+from nettrain.figures import process
+process.begin("lines", ([1], {"a": [1]}, "x", "y"))()
+drawing = [process.begin("lines", (list(range(50000)), {"a": list(range(50000))}, "x", "y")) for _ in range(2)]
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_nothing_is_said_of_figures_that_nobody_waits_for():
+    """Whoever has asked for them was killed; its standard error is open for as long as they are drawn."""
+    ended = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-9, "")
+
+
 FORK = """
 import os
 from nettrain import figures

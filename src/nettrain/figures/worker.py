@@ -8,6 +8,7 @@ import gc
 import os
 import pickle
 import sys
+from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
@@ -37,7 +38,8 @@ def main() -> None:
             os.close(number)
     if second:
         figures.png(_lines())  # which makes the memory that the two share each one's own
-    serve(requests, answers)
+    with suppress(OSError):  # whoever has started it was killed
+        serve(requests, answers)
     if pid:
         os.waitpid(pid, 0)
     os._exit(0)  # there is nothing to tidy up, which would take its time
@@ -74,7 +76,7 @@ def serve(requests: int, answers: int) -> None:
 def _read(reading: BinaryIO) -> tuple[str, tuple] | None:
     try:
         request: tuple[str, tuple] = pickle.load(reading)
-    except EOFError:
+    except (EOFError, pickle.UnpicklingError):  # the end, or a request that its sender was killed over
         return None
     return request
 
