@@ -121,10 +121,11 @@ def test_it_ends_with_whoever_has_started_it(figures, end):
 
 
 KILLED = """
-import os, sys
+import os, time
 from nettrain.figures import process
 process.begin("lines", ([1], {"a": [1]}, "x", "y"))()
 drawing = [process.begin("lines", (list(range(50000)), {"a": list(range(50000))}, "x", "y")) for _ in range(2)]
+time.sleep(0.02)  # the requests are on their way
 os.kill(os.getpid(), 9)
 """
 
