@@ -23,6 +23,7 @@ from nettrain.config.schema import register
 from nettrain.data import Data, encode
 from nettrain.data.in_python import InPython, from_python
 from nettrain.data.sources import Frame
+from nettrain.data.splitting import Stratified
 from nettrain.errors import CheckpointError, ConfigError, Mistake
 from nettrain.report import html
 from nettrain.report.pictures import Picture
@@ -187,7 +188,7 @@ class _Load:
     def overrides(self) -> list[str]:
         return ["data=frame", *([f"data.target={self.data.target}"] if self.data.target else [])]
 
-    def __call__(self, dataset: Any, seed: int) -> Data:
+    def __call__(self, dataset: Any, seed: int, split: Any) -> Data:
         if not isinstance(dataset, Frame):
             raise ConfigError(f"data={dataset.name}: the run has data of its own; leave out those in Python.")
         if self.data.splits and dataset.drop_missing_target:
@@ -195,7 +196,9 @@ class _Load:
                 "data.drop_missing_target=True: the splits that were handed over would lose rows; leave those without "
                 "a target out of them."
             )
-        self.loaded = encode(dataset, dataset.read(self.data.frame), seed, self.data.splits)
+        if self.data.splits and split != Stratified():
+            raise ConfigError(f"split={split.name}: the splits were handed over in Python; leave out split.")
+        self.loaded = encode(dataset, dataset.read(self.data.frame, split), seed, split, self.data.splits)
         return self.loaded
 
 

@@ -137,6 +137,13 @@ class Objective:
         gradient = self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
         return gradient if weights is None else gradient.mul_(weights.unsqueeze(-1))
 
+    def of_rows(self, rows: Sequence[int]) -> "Objective":
+        """What measures these rows alone."""
+        if self.target_mean is None or self.target_scale is None:
+            return self
+        index = torch.tensor(rows).to(self.target_mean.device)
+        return replace(self, target_mean=self.target_mean[index], target_scale=self.target_scale[index])
+
     def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
 

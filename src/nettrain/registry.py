@@ -47,13 +47,13 @@ def option(
 
     With `per_row` the rows of a stack may differ in it; without `saved` a run's config has the default instead; with
     `is_path` it names a file, relative to the working directory. `limits` are `above`, `minimum`, `below`, `maximum`
-    (numbers; for a list they hold for each element) or `choices` (a tuple). A list is given as it is and copied for
-    every instance.
+    (numbers; for a list or a dictionary they hold for each element) or `choices` (a tuple). A list or a dictionary,
+    which takes any keys, is given as it is and copied for every instance.
     """
     assert scope in get_args(Scope), scope
     metadata = {"help": help, "scope": scope, "per_row": per_row, "saved": saved, "is_path": is_path, **limits}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -139,7 +139,8 @@ def check(part: Any, path: str = "") -> None:
         if dataclasses.is_dataclass(value):
             check(value, key + ".")
             continue
-        for item in value if isinstance(value, list) else [value]:
+        items = value.values() if isinstance(value, dict) and "choices" in field.metadata else [value]
+        for item in value if isinstance(value, list) else items:
             if isinstance(item, list):
                 raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):

@@ -64,6 +64,7 @@ def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
         "csv": ["data.path=a.csv", "data.target=y"],
         "frame": ["data.target=y"],
         "module": ["model._target_=torch.nn.Linear"],
+        **{name: ["split.column=y"] for name in ("group", "time", "column")},
     }
     config = to_config(composed(*with_module([f"{group}={name}", *given.get(name, [])])))
     part = getattr(config, group)

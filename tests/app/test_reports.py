@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 import pytest
 import yaml
-from scipy.stats import ttest_ind, ttest_rel
+from scipy.stats import t, ttest_ind, ttest_rel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
@@ -399,6 +399,32 @@ def test_the_test_is_paired_where_the_seeds_are_the_same():
     one, other = Comparison(runs).groups
     welch = ttest_ind(a, b, equal_var=False).pvalue
     assert difference(one, other, "best_val_loss") == ("Welch's t-test", pytest.approx(welch))
+
+
+def test_overlapping_folds_are_compared_by_the_corrected_test():
+    """Nadeau and Bengio (2003): t = mean / sqrt((1 / n + n_val / n_train) s^2), here by the t-distribution's tail."""
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=10) + 0.5, draw.normal(size=10)
+    folds = [{"fold": i % 5, "split_seed": i // 5, "rows_train": 80, "rows_val": 20} for i in range(10)]
+
+    def groups(values, n, **more):
+        runs = []
+        for lr, results in zip("12", values, strict=True):
+            for i, value in enumerate(results[:n]):
+                run = entry({"lr": lr, "split.fold": str(i % 5)}, i // 5, value)
+                run.summary |= folds[i] | more
+                runs.append(run)
+        return sorted(Comparison(runs).groups, key=lambda group: group.values)
+
+    for n in (5, 10):  # one partition, and two
+        gap = (a - b)[:n]
+        expected = 2 * t.sf(abs(gap.mean()) / np.sqrt((1 / n + 0.25) * gap.var(ddof=1)), n - 1)
+        name, p = difference(*groups([a, b], n), "best_val_loss")
+        assert (name[:20], p) == ("paired t-test by fol", pytest.approx(expected))
+        assert p > ttest_rel(a[:n], b[:n]).pvalue
+    gap = (a - b).reshape(2, 5).mean(0)  # two seeds on the same folds
+    expected = 2 * t.sf(abs(gap.mean()) / np.sqrt((1 / 5 + 0.25) * gap.var(ddof=1)), 4)
+    assert difference(*groups([a, b], 10, split_seed=0), "best_val_loss")[1] == pytest.approx(expected)
 
 
 def test_holm_s_correction():

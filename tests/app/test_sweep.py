@@ -178,10 +178,10 @@ def test_ctrl_c_ends_a_sweep_with_the_run_in_progress_saved(command, tmp_path, m
 def test_ctrl_c_before_a_run_has_begun_ends_a_sweep_with_the_finished_runs(command, tmp_path, monkeypatch):
     load = prepare.data.load
 
-    def interrupted(settings, seed):
+    def interrupted(settings, seed, split):
         if seed == 2:
             signal.raise_signal(signal.SIGINT)
-        return load(settings, seed)
+        return load(settings, seed, split)
 
     monkeypatch.setattr(prepare.data, "load", interrupted)
     ended = command("-m", "seed=1,2,3", "hydra/launcher=basic", *SMALL)

@@ -35,7 +35,7 @@ def test_every_option_says_what_it_changes():
 @pytest.mark.parametrize(
     ("scope", "keys"),
     [
-        ("chance", {"seed", "data.split_seed", "data.data_seed"}),
+        ("chance", {"seed", "data.split_seed", "data.data_seed", "split.fold"}),
         ("speed", {"device", "engine"}),
     ],
 )

@@ -133,8 +133,10 @@ def test_titanic(tmp_path):
     assert set(table.columns["Alone"]) == {"False", "True"}
     assert table.notes == [
         "column 1 has no name: left out",
-        "column 'Name' has 200 different texts in 200 rows: left out (data.categorical=[Name] keeps it)",
-        "column 'Cabin' has 67 different texts in 67 filled cells: left out (data.categorical=[Cabin] keeps it)",
+        "column 'Name' has 200 different texts in 200 rows: left out (data.categorical=[Name] keeps it, "
+        "data.columns.Name=hash counts its words)",
+        "column 'Cabin' has 67 different texts in 67 filled cells: left out (data.categorical=[Cabin] keeps it, "
+        "data.columns.Cabin=hash counts its words)",
         "column 'Deck' is empty: left out",
     ]
     kept = read_table(tmp_path / "titanic.csv", "Survived", categorical=["Name", "PassengerId"])

@@ -9,12 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nettrain.app.sweep.stacks import Cache
 from nettrain.config.build import to_config
 from nettrain.config.schema import config_folder, parts, register
 from nettrain.optimizers.rules import Rule
 from nettrain.preparation.prepare import prepare
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.run_state import RunState
+from nettrain.training.stack.compatibility import data_bytes, row_bytes, rows_that_fit, shared_shapes
 from nettrain.training.stack.rates import noises
 from nettrain.training.stack.stack import Stack
 from nettrain.training.trainer import Trainer
@@ -242,3 +244,65 @@ def test_a_row_saves_nothing_of_the_others(here):
     (alone,) = Trainer(setups(here / "alone", "data=iris", "epochs=1", rows=rows[:1]), CPU).run()
     sizes = [(row.run.folder / "checkpoints" / "last.pt").stat().st_size for row in (*together, alone)]
     assert max(sizes) < 1.1 * sizes[-1]
+
+
+FOLDS = [
+    "data=wine",
+    "data=diabetes drop_last=true",
+    "data=iris class_weight=balanced split.column=petal_width",
+    "data=iris bs=full",
+    "data=iris early_stopping.patience=2 optimizer.lr=0.05 epochs=12",
+]
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+@pytest.mark.parametrize("common", FOLDS)
+def test_folds_of_unequal_sizes_are_rows_of_one_stack(here, common, engine):
+    """To the last bit with a compiled engine, whatever the number of validation rows."""
+    words = [word.replace("petal_width", "'petal width (cm)'") for word in common.split()]
+    common = ["epochs=4", *words, "split=fold", f"engine={engine}"]
+    common += ["precision=float32"] if engine == "compiled" else []
+    rows = [f"split.fold={fold} seed={seed}" for fold in range(5) for seed in (1, 2)]
+    runs = setups(here / "together", *common, "data.split_seed=0", rows=rows)
+    assert len({len(run.data.splits["val"]) for run in runs}) > 1 or "diabetes" in common
+    assert len({shared_shapes(run) for run in runs}) == 1
+    together = Trainer(runs, CPU).run()
+    alone = [Trainer([run], CPU).run()[0] for run in setups(here / "alone", *common, "data.split_seed=0", rows=rows)]
+    for one, other in zip(together, alone, strict=True):
+        if engine == "eager":
+            assert_equal(one, other)
+            continue
+        assert {**one.summary, "seconds": 0} == {**other.summary, "seconds": 0}
+        weights = [load_checkpoint(row.run.folder / "checkpoints" / "last.pt")["model"] for row in (one, other)]
+        assert all(torch.equal(weights[0][name], tensor) for name, tensor in weights[1].items())
+
+
+def test_rows_of_the_same_fold_share_its_data(here):
+    rows = [f"split.fold={fold} optimizer.lr={lr}" for fold in range(3) for lr in (0.1, 0.2)]
+    runs = setups(here, "data=iris", "split=fold", "split.folds=3", rows=rows)
+    cache = Cache()
+    for run in runs:
+        run.data = cache.load(run.config.data, run.config.seed, run.config.split)
+    stack = Stack(runs, CPU)
+    n = [len(run.data.splits["train"]) for run in runs[::2]]
+    assert stack.batches.splits["train"][0].shape == (sum(n), 4)
+    for row in (0, 3, 5):
+        x, _ = next(stack.batches.parts("train", min(n)))
+        expected = runs[row].data.x[runs[row].data.splits["train"]][: min(n)]
+        torch.testing.assert_close(x[row], torch.as_tensor(expected))
+    stack.select([2, 5])
+    assert stack.batches.splits["train"][0].shape == (n[1] + n[2], 4)
+    x, _ = next(stack.batches.parts("val", 10))
+    torch.testing.assert_close(x[1], torch.as_tensor(runs[5].data.x[runs[5].data.splits["val"]][:10]))
+
+
+def test_the_memory_of_a_stack_counts_shared_data_once(here):
+    (run,) = setups(here, "data=iris", rows=["seed=1"])
+    own, shared = row_bytes(run), data_bytes(run)
+    assert rows_that_fit(run, 10 * own + 5 * shared, 5) == 10
+    assert rows_that_fit(run, 3 * (own + shared), 5) == 3
+
+
+def test_a_solver_sees_all_training_rows_of_its_fold(here):
+    runs = setups(here, "data=wine", "split=fold", rows=[f"split.fold={f} optimizer=lbfgs bs=full" for f in range(5)])
+    assert {run.batch_size for run in runs} == {len(run.data.splits["train"]) for run in runs} == {120, 121}

@@ -73,7 +73,7 @@ def _lines(part: Any, values: dict[str, Any], prefix: str) -> list[str]:
     lines = []
     for field in dataclasses.fields(part):
         value = values[field.name]
-        if isinstance(value, dict):
+        if dataclasses.is_dataclass(field.type):
             lines += _lines(field.type, value, f"{prefix}{field.name}.")
         elif field.name != "name":
             text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

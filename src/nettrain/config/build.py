@@ -5,6 +5,7 @@ import dataclasses
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import torch
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
 from nettrain.config.own_parts import load_parts, part_of_target
-from nettrain.config.schema import GROUPS, Config, known_options, parts
+from nettrain.config.schema import BEFORE, GROUPS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts import models
@@ -31,6 +32,9 @@ def to_config(composed: DictConfig) -> Config:
     """
     load_parts(composed.get("parts") or [])
     _name_targets(composed)
+    for key in name_keys():
+        if names := OmegaConf.select(composed, key):  # in overrides they stood as Hydra takes them
+            OmegaConf.update(composed, key, {unquote(name): value for name, value in names.items()}, merge=False)
     return _objects(composed)
 
 
@@ -47,6 +51,8 @@ def _name_targets(composed: DictConfig) -> None:
 
 def _objects(composed: DictConfig) -> Config:
     _give_schemas(composed)
+    if composed.split.name == "files" and OmegaConf.is_missing(composed.data, "path") and composed.split.train:
+        composed.data.path = composed.split.train
     try:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
@@ -86,6 +92,10 @@ def _give_schemas(composed: DictConfig) -> None:
     """Give the nodes of groups their parts' schemas, where the file that they come from did not."""
     for group in GROUPS:
         node = composed._get_node(group)
+        if group in BEFORE and (OmegaConf.is_missing(composed, group) or not node):
+            with open_dict(composed):
+                composed[group] = OmegaConf.structured(parts(group)[BEFORE[group]])
+            continue
         if not isinstance(node, DictConfig) or node._metadata.object_type not in (dict, None):
             continue
         name, known = node.get("name", "module" if group == "model" and "_target_" in node else None), parts(group)
@@ -118,7 +128,7 @@ def _saved(value: Any, field: dataclasses.Field | None = None) -> Any:
         return {k: _saved(v, fields.get(k)) for k, v in values_of(value).items()}
     if field is not None and not field.metadata.get("saved", True):
         return field.default
-    if field is not None and field.metadata.get("is_path", False):
+    if field is not None and field.metadata.get("is_path", False) and value is not None:
         paths = value if isinstance(value, list) else [value]  # of a list's elements some may be names of modules
         placed = [str(Path(p).expanduser().absolute()) if p is value or p.endswith(".py") else p for p in paths]
         return placed if isinstance(value, list) else placed[0]

@@ -10,12 +10,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nettrain.config.explain import nearest_key
 from nettrain.config.own_parts import in_folder, load_parts, part_of_target
-from nettrain.config.schema import GROUPS, config_folder, known_keys, text_keys
+from nettrain.config.schema import GROUPS, config_folder, known_keys, known_options, name_keys, text_keys
 from nettrain.errors import ConfigError
 
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 _SWEEP_FUNCTIONS = re.compile(r"(choice|glob|sort|shuffle|range|interval|tag)\(.*\)")
 _OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.")
+QUOTES = "'\""
 _SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 
@@ -50,6 +51,12 @@ def _quoted(argument: str, sweep: bool) -> str:
         return argument
     key, _, value = argument.partition("=")
     name = key.lstrip("+")
+    for of_names in name_keys():
+        inner = name.removeprefix(f"{of_names}.")
+        if inner != name and coded(inner) != inner:
+            return f"{of_names}={{{coded(inner)}:{value}}}"
+        if name == of_names and value[:1] == "{" and value[-1:] == "}":
+            return f"{key}={{{','.join(_coded_pair(pair) for pair in _split(value[1:-1]))}}}"
     texts = list(_split(value)) if sweep else [value]
     if name in _HYDRAS_TEXTS or text_keys().get(name) is str:
         return f"{key}={','.join(_literal(text, sweep) for text in texts)}"
@@ -58,6 +65,23 @@ def _quoted(argument: str, sweep: bool) -> str:
     plain = value[:1] not in ("'", '"', "[", "{") and not set(",()$") & set(value)
     strange = not value.isascii() or "=" in value or "~" in value
     return f"{key}={_text(value)}" if plain and strange else argument
+
+
+def _coded_pair(pair: str) -> str:
+    name, colon, value = pair.rpartition(":")
+    return f"{coded(name.strip().strip(QUOTES))}{colon}{value}" if colon else pair
+
+
+def coded(name: str) -> str:
+    """A name of a person's choice as Hydra takes it for a key: all its bytes as %XX, unless it is a plain word."""
+    plain = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name.lower() not in (
+        "null",
+        "true",
+        "false",
+        "nan",
+        "inf",
+    )
+    return name if plain else "".join(f"%{byte:02X}" for byte in name.encode())
 
 
 def _literal(text: str, sweep: bool) -> str:
@@ -157,7 +181,9 @@ def overrides_of(config: Mapping[str, Any]) -> list[str]:
     """A config as overrides: `{"optimizer": {"name": "adam", "lr": 0.1}}` is optimizer=adam and optimizer.lr=0.1."""
     overrides = []
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key in known_options():  # its keys are of a person's choice
+            overrides.append(f"{key}={{{','.join(f'{coded(str(k))}:{_text(v)}' for k, v in value.items())}}}")
+        elif isinstance(value, Mapping):
             rest = {f"{key}.{name}": inner for name, inner in value.items() if name != "name"}
             overrides += [f"{key}={value['name']}"] if "name" in value else []
             overrides += overrides_of(rest)

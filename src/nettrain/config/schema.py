@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
@@ -16,6 +16,7 @@ from omegaconf import MISSING, OmegaConf
 
 from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
+from nettrain.data.splitting import Split
 from nettrain.minimization import Rule, Solver
 from nettrain.parts.activations import ACTIVATIONS
 from nettrain.parts.heads import Auto, Head
@@ -25,6 +26,7 @@ from nettrain.registry import is_ours, named_parts, option, options, subclasses
 
 GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
     "data": (Dataset,),
+    "split": (Split,),
     "model": (Model,),
     "activation": (),
     "head": (Auto, Head),
@@ -32,12 +34,15 @@ GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an act
     "schedule": (Schedule,),
 }
 
+BEFORE = {"split": "stratified"}  # what configs stand for that do not name a part of a group that is newer than they
+
 
 @dataclass
 class Config(Settings):
     """The whole configuration of a run: a part for each group, and the loop's settings."""
 
     data: Any = MISSING
+    split: Any = MISSING
     model: Any = MISSING
     activation: Any = MISSING
     head: Any = MISSING
@@ -77,7 +82,7 @@ def register() -> None:
     They lie under `schema/<group>/<name>`, and those of a user's own under `<group>/<name>`, too, so that no yaml is
     needed. Raises `ConfigError` for a class of a user's that is not what a part has to be.
     """
-    for known in (parts, known_options, text_keys):
+    for known in (parts, known_options, name_keys, text_keys):
         known.cache_clear()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
@@ -85,6 +90,9 @@ def register() -> None:
         for name, part in parts(group).items():
             node = OmegaConf.structured(part)
             OmegaConf.set_struct(node, False if getattr(part, "takes_any_key", False) else None)
+            for key, field in options(part).items():
+                if get_origin(field.type) is dict:
+                    OmegaConf.set_struct(node[key], False)
             store.store(group=f"schema/{group}", name=name, node=node)
             if not is_ours(part):
                 store.store(group=group, name=name, node=node)
@@ -122,6 +130,13 @@ def known_keys() -> dict[str, list[str]]:
     """Every key that can be set, and the names of the parts that have it, none for root keys and groups."""
     keys: dict[str, list[str]] = {key: [] for key in [*GROUPS, "experiment"]}
     return {**{key: [name for name in fields if name] for key, fields in known_options().items()}, **keys}
+
+
+@cache
+def name_keys() -> list[str]:
+    """The keys that hold a dictionary whose keys are names of a person's choice, such as those of columns."""
+    fields = {key: next(iter(parts.values())) for key, parts in known_options().items()}
+    return [key for key, field in fields.items() if get_origin(field.type) is dict]
 
 
 @cache

@@ -124,7 +124,7 @@ class Column:
                 return Numbers(self._without_codes(_array(compute.cast(self.cells, pa.float64()))), none)
             except pa.ArrowInvalid:
                 pass
-        texts, codes = self._distinct
+        texts, codes = self.distinct
         usual = self.raw.options.missing is None
         plain = {text: number(text, self.decimal) for text in texts}
         others = [t for t, v in plain.items() if math.isnan(v) and not (usual and t.lower().lstrip("+-") == "nan")]
@@ -175,7 +175,7 @@ class Column:
             digits = float if types.is_float64(self.cells.type) else _of_float32
             names = [None if math.isnan(value) else shortest(digits(value)) for value in values.tolist()]
             return np.array(names, dtype=object)[inverse]
-        texts, codes = self._distinct
+        texts, codes = self.distinct
         names = np.array([*self._named(texts, codes), None], dtype=object)[codes]
         if self._codes:
             names[np.isnan(self.numbers.values) & ~self.numbers.is_text] = None
@@ -186,7 +186,7 @@ class Column:
         """Whether all cells that are not missing are numbers in plain digits (see `plain_number`)."""
         from pyarrow import types
 
-        return types.is_floating(self.cells.type) or all(plain_number(t, self.decimal) for t in self._distinct[0])
+        return types.is_floating(self.cells.type) or all(plain_number(t, self.decimal) for t in self.distinct[0])
 
     def _named(self, texts: list[str], codes: np.ndarray) -> list[str]:
         plain = [plain_number(text, self.decimal) for text in texts]
@@ -207,7 +207,7 @@ class Column:
         return self.cells.type != pa.string()
 
     @cached_property
-    def _distinct(self) -> tuple[list[str], np.ndarray]:
+    def distinct(self) -> tuple[list[str], np.ndarray]:
         """The different texts, and for each cell the position of its own; the number of texts where it is missing."""
         import pyarrow as pa
         from pyarrow import compute

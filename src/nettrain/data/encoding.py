@@ -5,11 +5,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
+from nettrain.data.encoded_dates import Dates
+from nettrain.data.encoded_words import HashedWords
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike, open_table
 from nettrain.data.raw_table import RawTable
@@ -20,6 +23,8 @@ from nettrain.data.values import normalized
 from nettrain.data.weights import read_weights
 from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
+
+EncodedColumn = Numeric | Categorical | Dates | HashedWords
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Encoder:
     the table.
     """
 
-    columns: list[Numeric | Categorical]
+    columns: list[EncodedColumn]
     task: str
     target_name: str
     classes: list[str]
@@ -47,9 +52,11 @@ class Encoder:
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
         values = {name: column[rows] for name, column in table.columns.items()}
-        numeric = [name for name, column in values.items() if column.dtype != object]
-        columns: dict[str, Numeric | Categorical] = {
-            name: Categorical.fit(name, column) for name, column in values.items() if column.dtype == object
+        numeric = [n for n, column in values.items() if column.dtype != object and n not in table.kinds]
+        columns = {
+            name: _fit_column(table, name, column, standardize)
+            for name, column in values.items()
+            if name not in numeric
         }
         if numeric:
             fitted = Numeric.fit(numeric, np.stack([values[name] for name in numeric]).astype(float), standardize)
@@ -184,8 +191,24 @@ class Encoder:
     def from_state(cls, state: str) -> "Encoder":
         """The encoder whose `state` this was; one of an earlier version knows neither ranges nor options."""
         content = json.loads(state)
-        columns = [(Categorical if "categories" in column else Numeric)(**column) for column in content["columns"]]
+        columns = [_column_of(column) for column in content["columns"]]
         options = ReadOptions(**content.get("options", {}))
         if len(content.get("class_weights", [])) not in (0, len(content["classes"])):
             raise ValueError("class_weights")
         return cls(**{**content, "columns": columns, "options": options})
+
+
+def _fit_column(table: Table, name: str, values: np.ndarray, standardize: bool) -> EncodedColumn:
+    """A column of dates or texts as its training rows have it."""
+    kind = table.kinds.get(name)
+    if kind == "date":
+        return Dates.fit(name, values, table.date_orders[name], standardize)
+    return HashedWords.fit(name, values, table.hash_features) if kind == "hash" else Categorical.fit(name, values)
+
+
+def _column_of(state: dict[str, Any]) -> EncodedColumn:
+    """The column whose fields these were."""
+    marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
+    kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
+    column: EncodedColumn = kind(**state)
+    return column

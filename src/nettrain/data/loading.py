@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,14 @@ import numpy as np
 from nettrain.data.encoding import Encoder
 from nettrain.data.memory import enough_memory
 from nettrain.data.sources import Dataset
-from nettrain.data.splits import monitored_split, split
+from nettrain.data.splits import monitored_split
+from nettrain.data.splitting import Partition, Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import with_order, with_positive
 from nettrain.data.weights import class_weights, require_weight
+from nettrain.data.wording import quoted
+from nettrain.errors import ConfigError
+from nettrain.wording import listed
 
 
 @dataclass
@@ -22,7 +26,8 @@ class Data:
     """`x` of shape (n, D) float64; `y` of shape (n,), int64 classes or standardised float64; the rows of each split.
 
     `splits` has the index arrays "train", "val" and "test", the last two empty where no rows are set aside.
-    `encoder` is fitted on the training rows; `table` is what was loaded.
+    `encoder` is fitted on the training rows; `table` is what was loaded. An epoch visits `samples_per_epoch` of the
+    training rows, None: all.
     """
 
     x: np.ndarray
@@ -30,6 +35,7 @@ class Data:
     splits: dict[str, np.ndarray]
     encoder: Encoder
     table: Table
+    samples_per_epoch: int | None = None
 
     @cached_property
     def weights(self) -> np.ndarray | None:
@@ -61,7 +67,16 @@ class Data:
     @property
     def notes(self) -> list[str]:
         """Sentences on what was decided while the table was read and encoded."""
-        return [*self.table.notes, *self.encoder.notes]
+        return [*self.table.notes, *self.encoder.notes, *self._untrained_classes]
+
+    @property
+    def _untrained_classes(self) -> list[str]:
+        """A sentence on classes that no training row has, so that they will never be predicted."""
+        there = set(self.y[self.splits["train"]].tolist())
+        missing = [quoted(name) for i, name in enumerate(self.encoder.classes) if i not in there]
+        if not missing:
+            return []
+        return [f"no training row has the class {listed(missing, 5)}: it cannot be learnt"]
 
     def scaled_target(self, scaled: bool) -> "Data":
         """The same; unless `scaled`, with a regression target in its own units, neither shifted nor scaled."""
@@ -89,23 +104,41 @@ class Data:
         return hashed.hexdigest()
 
 
-def load(dataset: Dataset, seed: int) -> Data:
-    """Load, split and encode; `dataset.split_seed`, or else the run's `seed`, draws the split.
+def load(dataset: Dataset, seed: int, split: Split | None = None) -> Data:
+    """Load, split (by default stratified) and encode; `dataset.split_seed`, or else the run's `seed`, draws the split.
 
     Raises `DataError` or `ConfigError` for a table or a split that cannot be used.
     """
-    return encode(dataset, dataset.load(), seed)
+    split = split or Stratified()
+    return encode(dataset, dataset.load_for(split), seed, split)
 
 
-def encode(dataset: Dataset, table: Table, seed: int, splits: dict[str, np.ndarray] | None = None) -> Data:
+def encode(
+    dataset: Dataset, table: Table, seed: int, split: Split, splits: dict[str, np.ndarray] | None = None
+) -> Data:
     """`load` for a table that has been loaded, and perhaps split."""
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     with enough_memory(table.source):
-        splits = splits or split(table.target, table.task, dataset.val_fraction, dataset.test_fraction, split_seed)
+        partition = Partition(splits) if splits else split.partition(table, dataset.fractions, split_seed)
+        _refuse_unused(dataset, split, partition)
+        splits = partition.rows
         table = with_positive(with_order(table, dataset.order), dataset.positive)
         assert table.target is not None
         if table.weights is not None:
             require_weight(table.weights, splits, table.source)
         encoder = Encoder.fit(table, splits["train"], dataset.standardize)
-        return Data(encoder.features(table), encoder.encode_target(table.target), splits, encoder, table)
+        x, y = encoder.features(table), encoder.encode_target(table.target)
+        return Data(x, y, splits, encoder, table, partition.samples_per_epoch)
+
+
+def _refuse_unused(dataset: Dataset, split: Split, partition: Partition) -> None:
+    """Raise `ConfigError` for a fraction that was asked for, of a split that is given in another way."""
+    defaults = {field.name: field.default for field in fields(dataset)}
+    for name in partition.given:
+        key = f"{name}_fraction"
+        if (asked := getattr(dataset, key)) not in (0, defaults[key]):
+            raise ConfigError(
+                f"data.{key}={asked}: split={split.name} says itself which rows are those of {name}; leave data.{key} "
+                "out."
+            )

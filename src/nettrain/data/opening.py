@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame"
 
 
-def table_name(table: TableLike) -> str:
-    """What messages call a table."""
+def table_name(table: "TableLike | dict[str, str]") -> str:
+    """What messages call a table, or the tables of several files."""
+    if isinstance(table, dict):
+        return ", ".join(dict.fromkeys(table.values()))
     return str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"
 
 

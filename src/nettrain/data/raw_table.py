@@ -25,14 +25,15 @@ class RawTable:
     """Columns of whatever type, and what messages need to name a cell.
 
     `row_number(i)` is the row of a message for data row `i`: the line of a text file, where the header is row 1,
-    or `i + 1` where there are no lines. Columns in `index` are pandas' index: no features unless somebody names them.
-    `repeated` are names that stood above several columns, which are told apart by a number now. `doubt` says why the
-    row of column names may be a row of data; it is empty where there is no doubt.
+    or `i + 1` where there are no lines, with the file's name where there are several. Columns in `index` are pandas'
+    index: no features unless somebody names them. `repeated` are names that stood above several columns, which are told
+    apart by a number now. `doubt` says why the row of column names may be a row of data; it is empty where there is no
+    doubt.
     """
 
     source: str
     columns: dict[str, "pa.ChunkedArray"]
-    row_number: Callable[[int], int] = count_from_1
+    row_number: Callable[[int], int | str] = count_from_1
     options: ReadOptions = field(default_factory=ReadOptions)
     index: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
@@ -59,9 +60,7 @@ class RawTable:
             )
 
     def without(self, names: list[str]) -> "RawTable":
-        """The table without some columns; `DataError` for one that is not there."""
-        for name in names:
-            self.need(name, "which data.drop names")
+        """The table without some columns."""
         return replace(self, columns={name: column for name, column in self.columns.items() if name not in names})
 
     def take(self, rows: np.ndarray) -> "RawTable":

@@ -26,6 +26,11 @@ class ReadOptions:
     )
     decimal: str = option("point", "decimal mark of numbers", choices=(*DECIMALS, *DECIMALS.values()))
     encoding: str = option("auto", "encoding of a text file, such as latin-1; auto: UTF-8, or UTF-16 with its mark")
+    dates: str = option(
+        "auto",
+        "what comes first in dates such as 3/4/2024: day_first, month_first; auto: what the column shows",
+        choices=("auto", "day_first", "month_first"),
+    )
     missing: Optional[list[str]] = option(  # noqa: UP045
         None, "words that count as missing, beside empty cells; null: the usual ones, such as NA"
     )

@@ -3,20 +3,34 @@
 import numpy as np
 
 from nettrain.data.columns import Column
-from nettrain.data.inference import infer, note_on_missing_words, notes_on_numbers, reason_to_leave_out
+from nettrain.data.inference import (
+    infer,
+    note_on_missing_words,
+    notes_on_category,
+    notes_on_dates,
+    notes_on_numbers,
+    read_as,
+    reason_to_leave_out,
+    summary,
+)
+from nettrain.data.joining import FILE, open_tables
+from nettrain.data.moments import moments
 from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
-from nettrain.data.table import Table
+from nettrain.data.splitting import Split
+from nettrain.data.table import ColumnSummary, Table
 from nettrain.data.target import read_target, rows_with_target
 from nettrain.data.values import normalized
 from nettrain.data.weights import read_weights
 from nettrain.data.wording import override, quoted
 from nettrain.errors import DataError
 
+KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
+
 
 def read_table(
-    table: TableLike,
+    table: "TableLike | dict[str, str]",
     target: str,
     task: str = "auto",
     categorical: list[str] | None = None,
@@ -24,13 +38,19 @@ def read_table(
     rows_per_class: int = 1,
     options: ReadOptions | None = None,
     weight: str | None = None,
+    split: Split | None = None,
+    kinds: dict[str, str] | None = None,
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
-    Each column but `target` is a feature: numbers if nearly all of its cells are, else categories, and categories
-    in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same value in
-    every row, with hardly any text twice (names, dates, free text), and pandas' index are left out; all but the first
-    with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise.
+    A dictionary has a file for each split; then the table's `split_values` are these splits. Otherwise they are the
+    values of the column that decides about the `split`, if one does; it is a feature only where it holds times.
+
+    Each column but `target` is a feature: numbers or dates if nearly all of its cells are, else categories, and
+    categories in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same
+    value in every row, with hardly any text twice (names, free text), and pandas' index are left out; all but the first
+    with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise. `kinds`, some of
+    `KINDS`, decide for the columns that they name.
     For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each row counts.
     Raises `DataError` for whatever cannot be used.
     """
@@ -41,12 +61,24 @@ def read_table(
         raise DataError(
             f"{table_name(table)}: data.weight names the target {quoted(target)}; it is for another column."
         )
-    for option, names in (("drop", drop), ("categorical", categorical)):
+    kinds = {normalized(name): kind for name, kind in (kinds or {}).items()}
+    for option, names in (("drop", drop), ("categorical", categorical), ("columns", list(kinds))):
         if target in names:
             raise DataError(
                 f"{table_name(table)}: data.{option} names the target {quoted(target)}; it is for the other columns."
             )
-    raw = open_table(table, options).without(drop)
+    decides = normalized(split.decides) if split and split.decides else None
+    if decides == target:
+        raise DataError(
+            f"{table_name(table)}: split.column names the target {quoted(target)}; it is for another column."
+        )
+    if isinstance(table, dict):
+        raw, decides = open_tables(table, options), FILE
+    else:
+        raw = open_table(table, options)
+    for name in drop:
+        raw.need(name, "which data.drop names")
+    raw = raw.without([name for name in drop if name != decides])
     raw.need(target, "which data.target names")
     if target in raw.repeated:
         raise DataError(
@@ -55,35 +87,50 @@ def read_table(
         )
     for name in categorical:
         raw.need(name, "which data.categorical names")
+    for name in kinds:
+        raw.need(name, "which data.columns names")
+    raw = raw.without([name for name, kind in kinds.items() if kind == "drop" and name != decides])
+    kinds |= dict.fromkeys(categorical, "category")
     if weight is not None:
         raw.need(weight, "which data.weight names")
+    if decides is not None:
+        raw.need(decides, "which split.column names")
     if raw.options.drop_missing_target:
         raw = rows_with_target(raw, target)
+    split_values = None
+    if decides is not None:
+        split_values = moments(Column(raw, decides)) if split and split.by_time else Column(raw, decides).texts
+        if not (split and split.by_time) or decides in drop or kinds.get(decides) == "drop":
+            raw = raw.without([decides])
     weights = read_weights(Column(raw, weight)) if weight is not None else None
     target_column = Column(raw, target)
     values, found_task, classes, notes_on_target = read_target(target_column, task, rows_per_class)
     notes = [*raw.notes, *([raw.doubt] if raw.doubt else []), *notes_on_target]
     read, columns = [target_column], dict[str, np.ndarray]()
+    overview, found_kinds, date_orders = list[ColumnSummary](), dict[str, str](), dict[str, str]()
     units = {target: target_column.numbers.unit} if found_task == "regression" else {}
     for name in raw.columns:
         if name in (target, weight):
             continue
         column, keep = Column(raw, name), override("categorical", name)
-        if name in categorical:
-            columns[name] = column.texts
-        elif name in raw.index:
+        if name in raw.index and name not in kinds:
             notes.append(f"column {quoted(name)} is the index of a pandas table: left out ({keep} keeps it)")
             continue
-        else:
-            cells = infer(column)
-            note = reason_to_leave_out(name, cells)
-            if note:
-                notes.append(note)
-                continue
-            columns[name] = cells
-            if cells.dtype != object:
-                units[name] = column.numbers.unit
-                notes += notes_on_numbers(column, f"{keep} keeps the texts")
+        kind, cells, order = read_as(column, kinds[name]) if name in kinds else infer(column)
+        note = None if name in kinds else reason_to_leave_out(name, cells, kind)
+        overview.append(summary(name, "left out" if note else kind, cells))
+        if note:
+            notes.append(note)
+            continue
+        columns[name] = cells
+        if kind in ("date", "hash"):
+            found_kinds[name], date_orders[name] = kind, order
+            notes += notes_on_dates(name, order) if options is None or options.dates == "auto" else []
+        if kind == "category" and name not in kinds:
+            notes += notes_on_category(column)
+        if kind == "number":
+            units[name] = column.numbers.unit
+            notes += notes_on_numbers(column, f"{keep} keeps the texts")
         read.append(column)
     if not columns:
         why = f" ({'; '.join(notes)})" if notes else ""
@@ -94,6 +141,7 @@ def read_table(
     read_in = Table(
         columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
     )
-    read_in.weights, read_in.weight_name = weights, weight or ""
+    read_in.kinds, read_in.date_orders, read_in.overview = found_kinds, date_orders, overview
+    read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
     notes += [*note_on_missing_words(read), *nearly_constant(read_in), *leaks(read_in)]
     return read_in

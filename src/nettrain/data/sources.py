@@ -16,7 +16,8 @@ from nettrain.data.files import file_hash
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike
 from nettrain.data.read_options import ReadOptions
-from nettrain.data.reading import read_table
+from nettrain.data.reading import KINDS, read_table
+from nettrain.data.splitting import Files, Fractions, Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
 from nettrain.errors import DataError
@@ -48,13 +49,22 @@ class Dataset(ABC):
     def load(self) -> Table:
         """The whole table."""
 
+    def load_for(self, split: Split) -> Table:
+        """The whole table, with what the split is made by where that is none of its columns."""
+        return self.load()
+
+    @property
+    def fractions(self) -> Fractions:
+        """The shares of the rows for validation and test."""
+        return {"val": self.val_fraction, "test": self.test_fraction}
+
     @property
     def source(self) -> str:
         """What messages call the data."""
         return self.name
 
-    def file_hash(self) -> str | None:
-        """A hash of the file that the table is read from; None where there is no such file."""
+    def file_hash(self, split: Split | None = None) -> str | None:
+        """A hash of the files that the table is read from; None where there is no such file."""
         return None
 
 
@@ -173,16 +183,25 @@ class Tabular(ReadOptions, Dataset):
 
     target: str = option(MISSING, "column to predict")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
+    columns: dict[str, str] = option(
+        {},
+        "kinds of single columns, data.columns.<name>=...: number, category, date, hash (words of a text), drop",
+        choices=KINDS,
+    )
+    hash_features: int = option(32, "features among which the words of a hashed column are shared out", minimum=1)
     categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
     drop: list[str] = option([], "columns to ignore")
     weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
 
-    def read(self, table: TableLike) -> Table:
-        """The table in a file, or a pandas table, as the keys say."""
-        splits = 1 + (self.val_fraction > 0) + (self.test_fraction > 0)
+    def read(self, table: "TableLike | dict[str, str]", split: Split | None = None) -> Table:
+        """The table in a file, in files by the split to which their rows belong, or a pandas table, as the keys say."""
+        split = split or Stratified()
         with enough_memory(self.source):
             of_columns = self.target, self.task, self.categorical, self.drop
-            return read_table(table, *of_columns, splits, self.read_options, self.weight)
+            least = split.rows_per_class(self.fractions)
+            read = read_table(table, *of_columns, least, self.read_options, self.weight, split, self.columns)
+        read.hash_features = self.hash_features
+        return read
 
     @property
     def read_options(self) -> ReadOptions:
@@ -210,12 +229,17 @@ class Csv(Tabular, File):
     def load(self) -> Table:
         return self.read(self.path)
 
+    def load_for(self, split: Split) -> Table:
+        return self.read(split.paths(self.path) if isinstance(split, Files) else self.path, split)
+
     @property
     def source(self) -> str:
         return self.path
 
-    def file_hash(self) -> str | None:
-        return file_hash(self.path)
+    def file_hash(self, split: Split | None = None) -> str | None:
+        paths = split.paths(self.path).values() if isinstance(split, Files) else [self.path]
+        hashes = [file_hash(path) for path in paths]
+        return None if None in hashes else "+".join(filter(None, hashes))
 
 
 @dataclass

@@ -20,19 +20,8 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
     least one row in "train"; for regression rows are drawn at random. Raises `ConfigError` for fractions that leave
     nothing to train on, `DataError` where `n` is too small.
     """
-    fractions = {"val": val_fraction, "test": test_fraction}
-    if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):
-        raise ConfigError(
-            f"data.val_fraction={val_fraction} and data.test_fraction={test_fraction}: both must be >= 0, "
-            "and their sum < 1, which leaves the rest for training."
-        )
-    n = len(target)
-    for name, fraction in fractions.items():
-        if fraction > 0 and round(n * fraction) == 0:
-            raise DataError(
-                f"data.{name}_fraction={fraction} of {n} rows is no row; "
-                f"set data.{name}_fraction to 0 for none, or to {1 / n:.2g} or more."
-            )
+    fractions, n = {"val": val_fraction, "test": test_fraction}, len(target)
+    check_fractions(val_fraction, test_fraction, n)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(n)
     groups = np.zeros(n, dtype=np.int64) if task == "regression" else np.unique(target, return_inverse=True)[1]
     sizes = np.bincount(groups)
@@ -54,6 +43,21 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
         "val": np.sort(order[rank < limit_val]),
         "test": np.sort(order[(rank >= limit_val) & (rank < limit_test)]),
     }
+
+
+def check_fractions(val_fraction: float, test_fraction: float, n: int) -> None:
+    """Raise `ConfigError` for fractions that leave nothing to train on, `DataError` for one that is no row of `n`."""
+    if not (val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1):
+        raise ConfigError(
+            f"data.val_fraction={val_fraction} and data.test_fraction={test_fraction}: both must be >= 0, "
+            "and their sum < 1, which leaves the rest for training."
+        )
+    for name, fraction in {"val": val_fraction, "test": test_fraction}.items():
+        if fraction > 0 and round(n * fraction) == 0:
+            raise DataError(
+                f"data.{name}_fraction={fraction} of {n} rows is no row; "
+                f"set data.{name}_fraction to 0 for none, or to {1 / n:.2g} or more."
+            )
 
 
 def _shares(quotas: np.ndarray, most: np.ndarray, total: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,15 @@ from nettrain.data.read_options import ReadOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class ColumnSummary(NamedTuple):
+    """What a column of a file was taken for: its kind or `left out`, its missing cells, and what its values are."""
+
+    name: str
+    kind: str
+    missing: int
+    values: str
 
 
 @dataclass
@@ -25,7 +34,11 @@ class Table:
     `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
     written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request. `weights`,
     float64 of shape (n,), say how much each row counts, and `weight_name` from which column they come; None where all
-    count alike.
+    count alike. `split_values`, (n,), are those of the column or the files that decide about the split, float64
+    moments or numbers or object texts; None where no column of a table of somebody's own does. `kinds` are those of
+    columns that are neither numbers nor categories by their arrays: `date`, seconds since 1970 (see `Moments`, also for
+    `date_orders`), and `hash`, texts whose words are counted in `hash_features`. `overview` says what each column of a
+    table of somebody's own was taken for.
     """
 
     columns: dict[str, np.ndarray]
@@ -38,7 +51,12 @@ class Table:
     unfamiliar: list[str] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     options: ReadOptions | None = None
-    row_number: Callable[[int], int] = count_from_1
+    row_number: Callable[[int], int | str] = count_from_1
     copied: dict[str, "pa.ChunkedArray"] = field(default_factory=dict)
     weights: np.ndarray | None = None
+    split_values: np.ndarray | None = None
+    kinds: dict[str, str] = field(default_factory=dict)
+    date_orders: dict[str, str] = field(default_factory=dict)
+    hash_features: int = 32
+    overview: list[ColumnSummary] = field(default_factory=list)
     weight_name: str = ""

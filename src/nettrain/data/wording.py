@@ -8,7 +8,7 @@ from collections.abc import Iterable
 MOST = 60  # characters of a cell or a name that a message shows
 
 
-def place(source: str, row: int | None = None, column: str | None = None) -> str:
+def place(source: str, row: int | str | None = None, column: str | None = None) -> str:
     """Where a mistake is, such as `houses.csv, row 7, column 'price'`."""
     parts = [source]
     if row is not None:
@@ -49,6 +49,13 @@ def override(option: str, name: str) -> str:
     # Hydra reads a backslash as one unless a quote follows.
     escaped = re.sub(r'(\\*)("|\Z)', lambda end: 2 * end[1] + end[2].replace('"', r"\""), name)
     return shlex.quote(f'data.{option}=["{escaped}"]')
+
+
+def as_kind(name: str, kind: str) -> str:
+    """The command line's word that says what the column `name` is."""
+    if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        return f"data.columns.{name}={kind}"
+    return override("columns", name).replace("=[", "={").replace("]", f": {kind}}}")
 
 
 def share(count: int, total: int, noun: str = "value") -> str:

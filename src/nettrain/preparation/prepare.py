@@ -25,7 +25,7 @@ from nettrain.random import seeded
 from nettrain.registry import is_ours
 from nettrain.wording import duration
 
-Load = Callable[[Any, int], data.Data]
+Load = Callable[[Any, int, Any], data.Data]
 
 _CPU = torch.device("cpu")
 
@@ -39,11 +39,12 @@ def prepare(
 ) -> PreparedRun:
     """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
 
-    `load(dataset, seed)` reads the data, by default `nettrain.data.load`. A copy of `module`, if given, is the model.
+    `load(dataset, seed, split)` reads the data, by default `nettrain.data.load`. A copy of `module`, if given, is the
+    model.
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
-    loaded = (load or data.load)(config.data, config.seed)
+    loaded = (load or data.load)(config.data, config.seed, config.split)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = dataclasses.replace(config.schedule)
     head = choose_head(config.head, loaded.encoder, loaded.table.options is not None)

@@ -102,21 +102,30 @@ class PreparedRun:
         return len(self.data.splits["train"])
 
     @property
+    def samples_per_epoch(self) -> int:
+        """How many training samples an epoch visits, at most: in each fold as many, where a rule trains them together.
+
+        A solver, which trains alone, always sees all.
+        """
+        fewer = self.data.samples_per_epoch
+        return self.n_train if fewer is None or isinstance(self.optimizer, Solver) else fewer
+
+    @property
     def batch_size(self) -> int:
         """Samples per update."""
-        return self.config.batch_size(self.n_train)
+        return self.config.batch_size(self.samples_per_epoch)
 
     @property
     def updates_per_epoch(self) -> int:
-        """n_train / batch_size, rounded up, or down with drop_last (but at least one)."""
+        """samples_per_epoch / batch_size, rounded up, or down with drop_last (but at least one)."""
         if self.config.drop_last:
-            return max(1, self.n_train // self.batch_size)
-        return -(-self.n_train // self.batch_size)
+            return max(1, self.samples_per_epoch // self.batch_size)
+        return -(-self.samples_per_epoch // self.batch_size)
 
     @property
     def last_batch(self) -> int:
         """Samples of an epoch's last batch, which may be a smaller one."""
-        rest = self.n_train % self.batch_size
+        rest = self.samples_per_epoch % self.batch_size
         return self.batch_size if self.config.drop_last or not rest else rest
 
     @property

@@ -1,11 +1,15 @@
 """What a run or a sweep says on the terminal: what it will do, and what it has reached."""
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from nettrain.data.encoding import Encoder
+from nettrain.data.table import ColumnSummary
+from nettrain.data.wording import brief
 from nettrain.parts.models import PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
@@ -14,6 +18,8 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.terminal import painted
 from nettrain.training.run_state import RunState
 from nettrain.wording import counted
+
+MOST_COLUMNS = 20  # of a table that are listed one by one
 
 
 def plan(run: PreparedRun, device: torch.device) -> str:
@@ -24,11 +30,12 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     target = f"{encoder.target_name} ({encoder.target_text})"
     chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
-    per_epoch = f"{run.n_train} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
+    per_epoch = f"{run.samples_per_epoch} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is skipped)" if config.drop_last else ""
     lines = [
         ("data", f"{run.data.table.source}: {rows}, {features}, {target}"),
-        ("splits", sizes),
+        *zip(["columns", *[""] * MOST_COLUMNS], _columns(run.data.table.overview), strict=False),
+        ("splits", config.split.described + sizes),
         ("model", _model(run)),
         *(("", line) for line in _layers(run)),
         ("head", run.head.name),
@@ -39,6 +46,21 @@ def plan(run: PreparedRun, device: torch.device) -> str:
         *(("note", note) for note in run.notes),
     ]
     return "\n".join(f"{name:10} {text}" for name, text in lines)
+
+
+def _columns(overview: Sequence[ColumnSummary]) -> list[str]:
+    """What each column of a table was taken for, a line each; how many of each kind, where they are many."""
+    if len(overview) > MOST_COLUMNS:
+        kinds = Counter(column.kind for column in overview)
+        missing = sum(column.missing > 0 for column in overview)
+        cells = f"; {missing} of {len(overview)} with missing cells" if missing else ""
+        return [", ".join(f"{count} {kind}" for kind, count in kinds.items()) + cells]
+    rows = [
+        (brief(column.name), column.kind, f"{column.missing} missing" if column.missing else "", brief(column.values))
+        for column in overview
+    ]
+    widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _model(run: PreparedRun) -> str:

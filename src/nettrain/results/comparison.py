@@ -174,7 +174,7 @@ class Comparison:
     @cached_property
     def problem_keys(self) -> list[str]:
         """The keys that change what is to be learnt, so that losses cannot be compared across their values."""
-        return [key for key in self.keys if key.partition(".")[0] in ("data", "head")]
+        return [key for key in self.keys if key.partition(".")[0] in ("data", "split", "head")]
 
     def problem(self, run: RunResult) -> str:
         """The problem that a run was trained on, in words; empty where all runs have the same."""

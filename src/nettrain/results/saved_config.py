@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import place_paths, relative_paths
+from nettrain.config.schema import BEFORE
 from nettrain.errors import CheckpointError
 from nettrain.storage.reading import read_yaml
 
@@ -17,6 +18,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     container = read_yaml(path)
     if not isinstance(container, dict):
         raise CheckpointError(f"{path}: not the config of a run.")
+    for group, name in BEFORE.items():
+        container.setdefault(group, {"name": name})
     config = OmegaConf.create(container)
     if not relative_paths(config):
         return container

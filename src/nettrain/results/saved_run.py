@@ -70,7 +70,7 @@ class SavedRun:
     @cached_property
     def data(self) -> Data:
         """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
-        loaded = self._loaded or data.load(self._parts.data, self._parts.seed)
+        loaded = self._loaded or data.load(self._parts.data, self._parts.seed, self._parts.split)
         loaded = loaded.scaled_target(self._parts.head.standardizes).with_class_weights(self._parts.class_weight)
         if self._loaded is None and self._trained_on not in (None, loaded.digest):
             raise DataError(

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from nettrain.results.comparison import Comparison, SeedGroup, words
 from nettrain.wording import counted, joined
@@ -38,12 +39,15 @@ def _against_the_best(comparison: Comparison) -> str:
     names += [f"{len(within) - 5} more"] if len(within) > 5 else []
     larger = len(others) - len(within)
     share = f"{larger} of the" if within else "all"
+    chance = "folds" if any("by fold" in name for name, _ in tests) else "seeds"
     over = "the other setting" if len(others) == 1 else f"{share} {len(others)} other settings"
     if larger:
-        verdict = f"Its lead over {over} is larger than the noise over the seeds ({test.format('<')})"
+        verdict = f"Its lead over {over} is larger than the noise over the {chance} ({test.format('<')})"
         verdict += f"; within the noise lie {joined(names)}" if names else ""
     else:
-        verdict = f"Its lead lies within the noise over the seeds ({test.format('≥')}): {joined(names)} may be as good"
+        verdict = (
+            f"Its lead lies within the noise over the {chance} ({test.format('≥')}): {joined(names)} may be as good"
+        )
     spread = f"{best.spread(column)} over {len(best.results(column))} runs"
     which = "lowest" if comparison.sign > 0 else "highest"
     sentences = [f"{comparison.label(best)} has the {which} mean {words(column)}, {spread}.", f"{verdict}."]
@@ -54,24 +58,59 @@ def _against_the_best(comparison: Comparison) -> str:
     return " ".join(sentences)
 
 
+class Sample(NamedTuple):
+    """Results by the repetition that they come from, of which tests take the variance times 1 / n + `ratio`.
+
+    The ratio is 0 for independent results. For folds, whose training rows overlap, it is that of the validation rows to
+    the training rows.
+    """
+
+    values: dict[Any, float]
+    ratio: float = 0.0
+
+    @property
+    def factor(self) -> float:
+        return 1 / len(self.values) + self.ratio
+
+
+def _sample(group: SeedGroup, column: str) -> Sample:
+    """The results of a group by repetition; by fold, and the seed that has drawn the folds, where there are several.
+
+    Several seeds on one fold of one partition are averaged: their noise is that of training alone.
+    """
+    runs = [(run, value) for run in group.runs if (value := run.reached(column)) is not None]
+    by_fold: dict[Any, list[float]] = {}
+    for run, value in runs:
+        by_fold.setdefault((run.summary.get("split_seed"), run.summary.get("fold")), []).append(value)
+    if len(by_fold) > 1 and all("fold" in run.summary for run, _ in runs):
+        ratios = [run.summary["rows_val"] / run.summary["rows_train"] for run, _ in runs]
+        return Sample({fold: statistics.fmean(values) for fold, values in by_fold.items()}, statistics.fmean(ratios))
+    return Sample(group.by_repetition(column) or dict(enumerate(group.results(column))))
+
+
 def difference(one: SeedGroup, other: SeedGroup, column: str) -> tuple[str, float]:
     """The test that fits, and its two-sided p-value for equal means.
 
     Where both have the same repetitions it is Student's paired t-test, since a seed draws the same split and initial
-    weights for both; otherwise Welch's.
+    weights for both; otherwise Welch's. For folds the variance of a mean of n results is not s^2 / n but
+    s^2 (1 / n + n_val / n_train): the corrected resampled t-test (Nadeau and Bengio, Inference for the generalization
+    error, 2003), with several partitions as Bouckaert and Frank (2004) have it.
     """
     from scipy.special import stdtr  # scipy.stats, which has both tests, takes half a second more to import
 
-    a, b = one.by_repetition(column), other.by_repetition(column)
-    paired = bool(a) and a.keys() == b.keys()
-    x, y = (list(a.values()), [b[name] for name in a]) if paired else (one.results(column), other.results(column))
-    name = "paired t-test by seed" if paired else "Welch's t-test"
+    a, b = _sample(one, column), _sample(other, column)
+    named = all(not isinstance(name, int) for name in a.values)
+    paired = named and a.values.keys() == b.values.keys()
+    x, y = list(a.values.values()), [b.values[name] for name in a.values] if paired else list(b.values.values())
+    corrected = bool(a.ratio or b.ratio)
+    name = f"paired t-test by {'fold' if corrected else 'seed'}" if paired else "Welch's t-test"
+    name = f"{name}, corrected for overlapping training rows (Nadeau and Bengio)" if corrected else name
     if paired:
         gaps = [p - q for p, q in zip(x, y, strict=True)]
-        variance, freedom = statistics.variance(gaps) / len(gaps), float(len(gaps) - 1)
+        variance, freedom = statistics.variance(gaps) * a.factor, float(len(gaps) - 1)
         no_noise = len(set(gaps)) == 1
     else:
-        u, v = statistics.variance(x) / len(x), statistics.variance(y) / len(y)
+        u, v = statistics.variance(x) * a.factor, statistics.variance(y) * b.factor
         variance = u + v
         freedom = variance**2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1)) if variance else math.nan
         no_noise = len({*x, *y}) == 1

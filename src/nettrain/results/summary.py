@@ -11,6 +11,7 @@ from nettrain.training.checkpoint_schema import STATUSES
 _COUNTS = (
     *("epochs", "updates", "updates_per_epoch", "function_evaluations", "gradient_evaluations"),
     *("hessian_vector_products", "parameters", "best_epoch", "skipped_updates", "lr_halvings"),
+    *("fold", "split_seed"),
 )
 _NUMBERS = ("train_", "val_", "test_", "best_", "baseline_")  # how the names of measured numbers begin
 
@@ -44,6 +45,8 @@ def best_monitored(summary: dict[str, Any]) -> float | None:
 def _fits(name: str, value: Any) -> bool:
     if name == "exit_code":
         return type(value) is int and 0 < value < 256
+    if name in ("rows_train", "rows_val"):
+        return type(value) is int and value > 0
     if name in ("reason", "message"):
         return value is None or isinstance(value, str)
     if name == "monitor":

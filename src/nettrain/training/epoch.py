@@ -12,7 +12,7 @@ from nettrain.optimizers.solvers import REASONS
 from nettrain.profile import stage
 from nettrain.training.counters import Counters
 from nettrain.training.engines.protocol import Engine
-from nettrain.training.stack.rows import Tensors
+from nettrain.training.stack.rows import Tensors, take
 from nettrain.training.stack.stack import Stack
 
 
@@ -80,8 +80,25 @@ def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor) -> Tensors:
         return {}
     with stage("evaluation"):
         batches = stack.batches
-        values = stack.objective.measure(engine.forward(split, w), batches.targets(split), batches.weights_of(split))
+        values = _measured(stack, split, engine.forward(split, w), batches.targets(split), batches.weights_of(split))
     return {f"{split}_{name}": value for name, value in values.items()}
+
+
+def _measured(stack: Stack, split: str, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
+    """The loss and metrics of logits z (..., n, outputs) of a split, each (...), rows of one size together.
+
+    A row is measured on as many samples as the same run alone: with a mask sums would be rounded in another way.
+    """
+    by_size = stack.batches.by_size(split)
+    if len(by_size) == 1:
+        return stack.objective.measure(z, y, weights)
+    of_rows: Tensors = {}
+    for size, numbers in by_size.items():
+        alike = [take(t, numbers)[:, :size].contiguous() for t in (z, y, weights) if t is not None]
+        measured = stack.objective.of_rows(numbers).measure(*alike)
+        for name, value in measured.items():
+            of_rows.setdefault(name, value.new_zeros(len(stack.runs)))[numbers] = value
+    return of_rows
 
 
 def evaluate_best(stack: Stack, engine: Engine, split: str) -> Tensors:

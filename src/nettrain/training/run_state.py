@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from nettrain.data.splitting import Fold
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.training.counters import Counters
 from nettrain.training.logging.run_log import RunLog
@@ -125,6 +126,7 @@ class RunState:
             "parameters": self.run.parameters,
             "seconds": counters.row_seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
+            **self._fold(),
             **self._recoveries(),
             **{name: value for name, value in self.last.items() if name.startswith(("train_", "val_"))},
             **{f"best_{name}": value for name, value in self.best.items() if name.startswith(monitored)},
@@ -133,6 +135,15 @@ class RunState:
             **({"monitor": config.monitor, "monitor_sign": self.run.monitor.sign} if config.monitor else {}),
         }
         self.log.end(self.summary, test)
+
+    def _fold(self) -> dict[str, int]:
+        """Which fold validated, where one did, and what a comparison needs to know of it."""
+        config, splits = self.run.config, self.run.data.splits
+        if not isinstance(config.split, Fold):
+            return {}
+        seed = config.seed if config.data.split_seed is None else config.data.split_seed
+        sizes = {f"rows_{name}": len(splits[name]) for name in ("train", "val")}
+        return {"fold": config.split.fold, "split_seed": seed, **sizes}
 
     def _recoveries(self) -> dict[str, int]:
         """How often the run had to do what `on_divergence` asks for."""

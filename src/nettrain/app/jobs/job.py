@@ -131,7 +131,7 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     resumed = job.resumed or (match.begun and any((job.folder / "checkpoints").glob("*.pt")))
     if resumed or match.ended:
         dataset, trained = job.config.data, recorded_environment(job.folder).get("file_hash")
-        require_same_data(job.folder, dataset.source, trained, dataset.file_hash())
+        require_same_data(job.folder, dataset.source, trained, dataset.file_hash(job.config.split))
     if match.ended:
         summary = RunFolder(job.folder).summary
         loss = best_monitored(summary)
@@ -273,7 +273,8 @@ def train(
         present = environment(device)
 
         def record(start: Start) -> None:
-            entries = {**present, "stack": stack, "file_hash": start.run.config.data.file_hash()}
+            config = start.run.config
+            entries = {**present, "stack": stack, "file_hash": config.data.file_hash(config.split)}
             warning = record_environment(start.run.folder, entries, resumed=start.checkpoint is not None)
             if warning:
                 warn(warning)

@@ -13,6 +13,7 @@ from nettrain.app.jobs.folder_match import match_folder
 from nettrain.app.jobs.job import Job, Outcome, Start, align, draw, ready, record_start, take_up, train, train_alone
 from nettrain.app.sweep.sweep import add_failure
 from nettrain.config.scopes import shared_by_rows
+from nettrain.data.splitting import Fold
 from nettrain.errors import Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
 from nettrain.preparation.prepare import prepare
@@ -33,16 +34,23 @@ class Cache:
 
     def __init__(self) -> None:
         self.tables: dict[str, data.Table] = {}
-        self.encoded: dict[tuple[str, int], data.Data] = {}
+        self.encoded: dict[tuple[str, str, int], data.Data] = {}
 
-    def load(self, dataset: Any, seed: int) -> data.Data:
+    @staticmethod
+    def key(dataset: Any, seed: int, split: Any) -> tuple[str, str, int]:
+        """What runs have in common that share their data."""
+        return repr(dataset), repr(split), seed if dataset.split_seed is None else dataset.split_seed
+
+    def load(self, dataset: Any, seed: int, split: Any) -> data.Data:
         """As `nettrain.data.load`."""
-        key = (repr(dataset), seed if dataset.split_seed is None else dataset.split_seed)
+        key = self.key(dataset, seed, split)
         if key not in self.encoded:
-            name = repr(replace(dataset, split_seed=None))
+            name = repr(
+                (replace(dataset, split_seed=None), replace(split, fold=0) if isinstance(split, Fold) else split)
+            )
             if name not in self.tables:
-                self.tables[name] = dataset.load()
-            self.encoded[key] = data.encode(dataset, self.tables[name], seed)
+                self.tables[name] = dataset.load_for(split)
+            self.encoded[key] = data.encode(dataset, self.tables[name], seed, split)
         return self.encoded[key]
 
 
@@ -135,7 +143,9 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
         plan = StackPlan(_groups(jobs, members[position:]), compatibility.refusal(run))
         if not plan.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
-            fitting = memory // compatibility.row_bytes(run)
+            configs = (jobs[i].config for i in plan.jobs)
+            copies = len({cache.key(config.data, config.seed, config.split) for config in configs})
+            fitting = compatibility.rows_that_fit(run, memory, copies)
             plan.rows = int(max(1, min(can_be_opened(MOST), fitting, compatibility.fast_rows(run, device))))
         return plan
     return StackPlan([])

@@ -19,7 +19,7 @@ class TensorBoardLog:
 
     def __init__(self, run: PreparedRun) -> None:
         self.events = EventFile(run.folder)
-        self.samples = run.n_train
+        self.samples = run.samples_per_epoch
         self.clock = (0, 0.0)  # epochs and seconds at the last row that was written
         self.names: list[str] = []  # of the curves that are laid out
         self.rows: list[tuple[float, dict[str, float]]] = []  # not written yet: when each was added, and its numbers

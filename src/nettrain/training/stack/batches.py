@@ -27,7 +27,7 @@ class Batches:
         position = {id(d): i for i, d in enumerate(data)}
         self.copies = np.array([position[id(run.data)] for run in runs])  # of the data, by row
         self.shared = len(data) == 1 and len(set(self.seeds)) == 1
-        self.size = {name: len(rows) for name, rows in first.data.splits.items()}
+        self.sizes = {name: np.array([len(d.splits[name]) for d in data]) for name in first.data.splits}  # of each copy
         self.bs, self.per_epoch, self.last = first.batch_size, first.updates_per_epoch, first.last_batch
         self.used = (self.per_epoch - 1) * self.bs + self.last  # samples of an epoch
         classes = torch.int64 if first.data.y.dtype.kind == "i" else dtype
@@ -41,17 +41,35 @@ class Batches:
             if weights:
                 self.weights[name] = torch.cat(weights).to(device)
 
+    @property
+    def size(self) -> dict[str, int]:
+        """The samples of each split; of the row that has most, where they are not equally many."""
+        return {name: int(sizes[self.copies].max()) for name, sizes in self.sizes.items()}
+
+    def by_size(self, split: str) -> dict[int, list[int]]:
+        """The rows by how many samples they have in a split."""
+        rows: dict[int, list[int]] = {}
+        for row, size in enumerate(self.sizes[split][self.copies].tolist()):
+            rows.setdefault(size, []).append(row)
+        return rows
+
     def order(self, split: str, epoch: int | None = None) -> Tensor:
-        """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch."""
-        n = self.size[split]
-        if epoch is None or self.bs == n:  # the order within a batch changes nothing but the rounding of sums
-            index = torch.arange(n)
-        elif self.shared:
-            index = random.permutation(self.seeds[0], epoch, n)[: self.used]
-        else:
-            orders = {seed: random.permutation(seed, epoch, n)[: self.used] for seed in set(self.seeds)}
-            index = torch.stack([orders[seed] for seed in self.seeds])
-        return (index if self.shared else index + self._starts(split)).to(self.device)
+        """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch.
+
+        Without an epoch the last sample of a row that has fewer than others is repeated.
+        """
+        keys = list(zip(self.seeds, self.sizes[split][self.copies].tolist(), strict=True))
+        orders = {key: self._order(*key, self.size[split], epoch) for key in set(keys)}
+        if self.shared:
+            return orders[keys[0]].to(self.device)
+        return (torch.stack([orders[key] for key in keys]) + self._starts(split)).to(self.device)
+
+    def _order(self, seed: int, n: int, most: int, epoch: int | None) -> Tensor:
+        if epoch is None:
+            return torch.arange(most).clamp(max=n - 1)
+        if self.bs == n:  # the order within a batch changes nothing but the rounding of sums
+            return torch.arange(n)
+        return random.permutation(seed, epoch, n)[: self.used]
 
     def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y of every batch, the training split in the order of this epoch."""
@@ -85,13 +103,13 @@ class Batches:
             x, y = self.splits[split]
             yield from zip(x.split(size), y.split(size), strict=True)
         else:
-            starts = self._starts(split)
-            for numbers in torch.arange(self.size[split]).split(size):
-                yield self._gather(split, (starts + numbers).to(self.device))
+            for numbers in self.order(split).split(size, dim=-1):
+                yield self._gather(split, numbers)
 
     def _starts(self, split: str) -> Tensor:
         """Where each row's samples begin in the split, (K, 1)."""
-        return torch.as_tensor(self.copies[:, None] * self.size[split])
+        sizes = self.sizes[split]
+        return torch.as_tensor((np.cumsum(sizes) - sizes)[self.copies, None])
 
     def _gather(self, split: str, index: Tensor) -> tuple[Tensor, Tensor]:
         x, y = self.splits[split]
@@ -102,10 +120,11 @@ class Batches:
         self.seeds = [self.seeds[row] for row in rows]
         used, self.copies = np.unique(self.copies[rows], return_inverse=True)
         for name, (x, y) in self.splits.items():
-            index = torch.as_tensor(used).to(self.device)
-            blocks = [tensor.unflatten(0, (-1, self.size[name])) for tensor in (x, y)] if self.size[name] else []
-            if blocks and len(used) < len(blocks[0]):
-                self.splits[name] = blocks[0].index_select(0, index).flatten(0, 1), blocks[1][index].flatten()
+            if len(used) < len(self.sizes[name]):
+                kept = np.isin(np.arange(len(self.sizes[name])), used).repeat(self.sizes[name])
+                index = torch.as_tensor(np.flatnonzero(kept)).to(self.device)
+                self.splits[name] = x.index_select(0, index), y[index]
                 if self.weights:
-                    self.weights[name] = self.weights[name].unflatten(0, (-1, self.size[name]))[index].flatten()
+                    self.weights[name] = self.weights[name][index]
+                self.sizes[name] = self.sizes[name][used]
         self.shared = len(used) == 1 and len(set(self.seeds)) == 1

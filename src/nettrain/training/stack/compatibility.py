@@ -26,17 +26,29 @@ def shared_shapes(run: PreparedRun) -> Hashable:
         Layout.of(run.model),
         run.head.name,
         (encoder.task, len(encoder.classes), data.x.shape[1]),
-        tuple(len(rows) for rows in data.splits.values()),
+        run.samples_per_epoch,
+        tuple(name for name, rows in data.splits.items() if len(rows)),
         run.batch_size,
         data.weights is None,
     )
 
 
+def rows_that_fit(run: PreparedRun, memory: float, copies: int) -> float:
+    """How many rows like this run fit into so many bytes, where all of them together have so many copies of data."""
+    own, of_data = row_bytes(run), data_bytes(run)
+    return (memory - copies * of_data) // own if memory >= copies * (own + of_data) else memory // (own + of_data)
+
+
+def data_bytes(run: PreparedRun) -> int:
+    """What a copy of the run's data takes, which rows with the same data share."""
+    return torch.finfo(run.config.dtype).bits // 8 * (run.data.x.size + 2 * len(run.data.y))
+
+
 def row_bytes(run: PreparedRun) -> int:
-    """An upper estimate of the memory that the run needs as a row of a stack."""
+    """An upper estimate of the memory that the run needs as a row of a stack, beside its data."""
     size = torch.finfo(run.config.dtype).bits // 8
     units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + run.data.x.shape[1]
-    epoch = run.data.x.size + len(run.data.y) * (run.outputs + 3)  # its data, and z and y of an epoch's batches
+    epoch = len(run.data.y) * (run.outputs + 3)  # z, y and the order of an epoch's batches
     return size * (VECTORS * run.parameters + 4 * run.batch_size * units + epoch)
 
 

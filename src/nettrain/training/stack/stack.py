@@ -54,7 +54,7 @@ class Stack:
         self.updates = max(run.updates for run in self.runs)
         skips = [run.config.on_divergence == "skip_step" for run in self.runs]
         self.skips = self.mask(skips) if any(skips) else None
-        x, _ = next(self.batches.parts("train", min(64, max(16, self.batches.size["train"] // 16))))
+        x, _ = next(self.batches.parts("train", min(64, max(16, self.runs[0].samples_per_epoch // 16))))
         self.first_samples = x.contiguous()
 
     def _rules(self) -> list[Rule]:
@@ -99,9 +99,8 @@ class Stack:
         self.rule_groups = select(self.rule_groups, self._rules(), numbers)
         objective = self.objective
         objective.buffers = {name: rows.take(tensor, numbers) for name, tensor in objective.buffers.items()}
-        if objective.target_mean is not None and objective.target_scale is not None:
-            objective.target_mean = rows.take(objective.target_mean, numbers)
-            objective.target_scale = rows.take(objective.target_scale, numbers)
+        scaled = objective.of_rows(numbers)
+        objective.target_mean, objective.target_scale = scaled.target_mean, scaled.target_scale
         self._look_at_runs()
 
 

@@ -1,0 +1,254 @@
+"""How rows are divided into training, validation and test splits; each class is the schema of `configs/split/<name>`.
+
+A new one is a subclass of `Split` with a field `name` and a method `partition`, and its yaml.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Optional
+
+import numpy as np
+from omegaconf import MISSING
+
+from nettrain.data.columns import is_none
+from nettrain.data.partitions import folds, split_groups, split_times
+from nettrain.data.splits import check_fractions, split
+from nettrain.data.table import Table
+from nettrain.data.wording import place, quoted
+from nettrain.errors import ConfigError, DataError
+from nettrain.registry import option
+from nettrain.wording import listed
+
+NAMES = ("train", "val", "test")
+_WORDS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+
+Fractions = dict[str, float]
+"""The shares of the rows that the validation and the test split are to have, by their names "val" and "test"."""
+
+
+class Partition(NamedTuple):
+    """The rows of each split, ascending int64 indices by its name; no row is in two.
+
+    `given` are the splits whose sizes are not those of data.val_fraction and data.test_fraction. An epoch visits
+    `samples_per_epoch` of the training rows, drawn anew each time; None: all.
+    """
+
+    rows: dict[str, np.ndarray]
+    given: tuple[str, ...] = ()
+    samples_per_epoch: int | None = None
+
+
+@dataclass
+class Split(ABC):
+    """What all ways to divide rows have in common.
+
+    Where a part has a key `column`, the values of that column are the table's `split_values`, moments as numbers with
+    `by_time`; without it the column is no feature.
+    """
+
+    by_time: ClassVar[bool] = False
+
+    name: str = ""
+
+    @abstractmethod
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        """The rows of the splits "train", "val" and "test", a pure function of the arguments."""
+
+    def rows_per_class(self, fractions: Fractions) -> int:
+        """How many rows each class must have."""
+        return 1
+
+    @property
+    def decides(self) -> str | None:
+        """The column whose values decide; None where none does."""
+        return getattr(self, "column", None)
+
+    @property
+    def described(self) -> str:
+        """What the plan says of it."""
+        return f"{self.name}: "
+
+
+@dataclass
+class Random(Split):
+    """Rows are drawn at random."""
+
+    name: str = "random"
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        return Partition(split(_target(table), "regression", fractions["val"], fractions["test"], seed))
+
+
+@dataclass
+class Stratified(Split):
+    """Rows are drawn at random, of each class its share; of a target of numbers just at random."""
+
+    name: str = "stratified"
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        return Partition(split(_target(table), table.task, fractions["val"], fractions["test"], seed))
+
+    def rows_per_class(self, fractions: Fractions) -> int:
+        return 1 + sum(fraction > 0 for fraction in fractions.values())
+
+    @property
+    def described(self) -> str:
+        return ""
+
+
+@dataclass
+class Group(Split):
+    """All rows with one value of a column, such as those of a patient, are in one split."""
+
+    name: str = "group"
+    column: str = option(MISSING, "column whose values are the groups; it is no feature")
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        return Partition(split_groups(_groups(table, self.column), fractions["val"], fractions["test"], seed))
+
+
+@dataclass
+class Time(Split):
+    """The earliest rows train, the latest ones test, those between validate; rows of one time stay together."""
+
+    by_time: ClassVar[bool] = True
+
+    name: str = "time"
+    column: str = option(MISSING, "column of dates, times or numbers; it stays a feature unless data.drop names it")
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        values = _values(table, self.column)
+        if values.dtype == object:
+            raise DataError(f"{place(table.source, column=self.column)}: split=time needs times or numbers.")
+        return Partition(split_times(values, fractions["val"], fractions["test"]))
+
+
+@dataclass
+class ByColumn(Split):
+    """A column says for each row whether it trains (train), validates (val) or tests (test)."""
+
+    name: str = "column"
+    column: str = option(MISSING, "column with the words train, val (or validation) and test; it is no feature")
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        values = _values(table, self.column)
+        for row, value in enumerate(values):
+            if str(value).lower() not in _WORDS:
+                raise DataError(
+                    f"{place(table.source, table.row_number(row), self.column)}: found {quoted(str(value))}; "
+                    f"split=column needs {listed(_WORDS)}."
+                )
+        words = np.array([_WORDS[str(value).lower()] for value in values])
+        return _completed({name: np.flatnonzero(words == name) for name in NAMES}, self, table, fractions, seed)
+
+
+@dataclass
+class Files(Split):
+    """The rows of each split lie in a file of their own."""
+
+    name: str = "files"
+    train: Optional[str] = option(None, "file with the training rows; null: data.path", is_path=True)  # noqa: UP045
+    val: Optional[str] = option(  # noqa: UP045
+        None, "file with the validation rows; null: data.val_fraction of the training rows", is_path=True
+    )
+    test: Optional[str] = option(  # noqa: UP045
+        None, "file with the test rows; null: data.test_fraction of the training rows", is_path=True
+    )
+
+    def paths(self, path: str) -> dict[str, str]:
+        """The file of each split that has one; `path` is data.path."""
+        if self.train is not None and self.train != path:
+            raise ConfigError(
+                f"split.train={self.train}: data.path={path} names another training file; leave out one of the two."
+            )
+        files = {"train": path, "val": self.val, "test": self.test}
+        return {name: file for name, file in files.items() if file is not None}
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        if table.split_values is None:
+            raise ConfigError("split=files: only data=csv is read from files.")
+        rows = {name: np.flatnonzero(table.split_values == name) for name in NAMES}
+        return _completed(rows, self, table, fractions, seed)
+
+
+@dataclass
+class Fold(Split):
+    """One of k folds validates, the others train; the test rows are set aside before."""
+
+    name: str = "fold"
+    folds: int = option(5, "number of folds (k)", minimum=2)
+    fold: int = option(
+        0,
+        "which fold validates, from 0; split.fold=range(k) trains all, as repetitions",
+        "chance",
+        per_row=True,
+        minimum=0,
+    )
+    stratify: bool = option(True, "let each fold have its share of every class; for numbers it does nothing")
+    column: Optional[str] = option(  # noqa: UP045
+        None, "column whose values are groups, none of which is cut; it is no feature; null: no groups"
+    )
+
+    def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
+        if self.fold >= self.folds:
+            raise ConfigError(
+                f"split.fold={self.fold}: with split.folds={self.folds} the folds are numbered from 0 to "
+                f"{self.folds - 1}."
+            )
+        target = _target(table)
+        strata = target if self.stratify and table.classes else None
+        groups = None if self.column is None else _groups(table, self.column)
+        if groups is None:
+            test = split(target, "regression" if strata is None else table.task, 0, fractions["test"], seed)["test"]
+        else:
+            test = split_groups(groups, 0, fractions["test"], seed)["test"]
+        rest = np.setdiff1d(np.arange(len(target)), test)
+        of_rest = None if strata is None else np.unique(strata[rest], return_inverse=True)[1]
+        in_rest = None if groups is None else np.unique(groups[rest], return_inverse=True)[1]
+        fold = folds(len(rest), self.folds, seed, of_rest, in_rest)
+        rows = {"train": rest[fold != self.fold], "val": rest[fold == self.fold], "test": test}
+        return Partition(rows, ("val",), len(rest) - int(np.bincount(fold).max()))
+
+    @property
+    def described(self) -> str:
+        return f"fold {self.fold} of 0 to {self.folds - 1}: "
+
+
+def _target(table: Table) -> np.ndarray:
+    assert table.target is not None
+    return table.target
+
+
+def _values(table: Table, column: str) -> np.ndarray:
+    """The values of the column that decides, (n,), none of which may be missing."""
+    values = table.columns.get(column) if table.split_values is None else table.split_values
+    if values is None:
+        raise DataError(
+            f"{table.source}: there is no column {quoted(column)}, which split.column names; the columns are "
+            f"{listed(table.columns, 20)}."
+        )
+    missing = is_none(values) if values.dtype == object else np.isnan(values)
+    if missing.any():
+        row = int(missing.argmax())
+        raise DataError(
+            f"{place(table.source, table.row_number(row), column)}: the cell is missing (in {missing.sum()} of "
+            f"{len(values)} rows), and split.column needs it; fill it in."
+        )
+    return values
+
+
+def _groups(table: Table, column: str) -> np.ndarray:
+    """The number of each row's group, from 0, (n,)."""
+    return np.unique(_values(table, column).astype(str), return_inverse=True)[1]
+
+
+def _completed(rows: dict[str, np.ndarray], by: Split, table: Table, fractions: Fractions, seed: int) -> Partition:
+    """With the splits that have no rows drawn from the training rows, as the fractions say."""
+    train = rows["train"]
+    if not len(train):
+        raise DataError(f"{table.source}: split={by.name} leaves no row for training.")
+    given = tuple(name for name in fractions if len(rows[name]))
+    left = {name: 0.0 if name in given else fraction for name, fraction in fractions.items()}
+    check_fractions(left["val"], left["test"], len(train))
+    drawn = split(_target(table)[train], table.task, left["val"], left["test"], seed)
+    return Partition({name: rows[name] if name in given else train[drawn[name]] for name in NAMES}, given)
