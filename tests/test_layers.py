@@ -23,7 +23,15 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
     ["nettrain.minimization", "nettrain.optim", "nettrain.testing"],
     ["nettrain.objective"],
     ["nettrain.data", "nettrain.parts", "nettrain.optimizers", "nettrain.storage"],
-    ["nettrain.problem", "nettrain.registry", "nettrain.random", "nettrain.vector", "nettrain.compiler"],
+    [
+        "nettrain.problem",
+        "nettrain.registry",
+        "nettrain.random",
+        "nettrain.vector",
+        "nettrain.samples",
+        "nettrain.compiler",
+    ],
+    ["nettrain.inputs"],
     ["nettrain.figures", "nettrain.profile", "nettrain.terminal", "nettrain.wording"],
     ["nettrain.errors"],
 ]

@@ -137,9 +137,10 @@ def train(
     `config`. `config_dir` is a folder of your own configs, and of a parts.py.
     `folder` is where the run writes; by default a new folder in `outputs`.
     `data` is what is learnt, in the place of a data set's name: a DataFrame of pandas or polars or a data set of
-    Hugging Face's, of which `data.target` names the target; arrays or tensors `(x, y)` of shapes (n, D) and (n,), or a
-    `torch.utils.data.Dataset` of such samples; or a dictionary of these with the splits train, val and test.
-    `model` is a module that gives (n, outputs) for features (n, D); a copy of it is trained, `Run.model`.
+    Hugging Face's, of which `data.target` names the target; arrays or tensors `(x, y)` of shapes (n, *shape) and (n,),
+    of which x may be a dictionary of such arrays, or a `torch.utils.data.Dataset` of such samples; or a dictionary of
+    these with the splits train, val and test.
+    `model` is a module that gives (n, outputs) for x, a tensor or a dictionary; a copy of it is trained, `Run.model`.
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
@@ -198,7 +199,8 @@ class _Load:
             )
         if self.data.splits and split != Stratified():
             raise ConfigError(f"split={split.name}: the splits were handed over in Python; leave out split.")
-        self.loaded = encode(dataset, dataset.read(self.data.frame, split), seed, split, self.data.splits)
+        table = dataset.read(self.data.table(bool(dataset.ids)), split)
+        self.loaded = encode(dataset, table, seed, split, self.data.splits)
         return self.loaded
 
 

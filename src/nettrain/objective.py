@@ -1,30 +1,34 @@
 """The objective: model + head + data as a function of the flat parameter vector, for one run or for K.
 
-Shapes: w (..., P), x (..., n, D), y (..., n), logits z (..., n, outputs), where `...` is nothing for one run and
-K for a stack of runs. Everything that optimizes sees only this.
+Shapes: w (..., P), x (..., n, *shape) or a dictionary of such tensors, y (..., n), logits z (..., n, outputs), where
+`...` is nothing for one run and K for a stack of runs. Everything that optimizes sees only this.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from nettrain.inputs import Input, Inputs, each, is_vector, one_of, total_size
 from nettrain.parts.heads import Head
 from nettrain.parts.metrics import mean
 from nettrain.parts.models import RowModule
 from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
+from nettrain.samples import X, ready, sample_dim, split
 from nettrain.vector import Layout
 
 Tensors = dict[str, Tensor]
 
 EVALUATION_ROWS = 16_384  # samples per forward pass without autograd: many enough to be fast, few enough for memory
+EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors: layers may hold many times as many
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Objective:
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
     `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
+    `inputs` say which shape a sample of x has, by default a vector's.
     """
 
     model: nn.Module
@@ -47,36 +52,37 @@ class Objective:
     accumulate: int = 1
     autocast: torch.dtype | None = None
     named_metrics: Sequence[NamedMetric] = ()
+    inputs: Inputs = field(default_factory=lambda: Input((1,)))
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
         self._views: _Views | None = None
 
-    def logits(self, w: Tensor, x: Tensor, noise: Noise | None = None) -> Tensor:
+    def logits(self, w: Tensor, x: X, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
         return self._forward(self.layout.views(w), w.dim() > 1, x, noise)
 
-    def _forward(self, parameters: Tensors, stacked: bool, x: Tensor, noise: Noise | None) -> Tensor:
+    def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
+            assert isinstance(x, Tensor)
             return self.model.logits(parameters, x, noise)
         self.model.train(noise is not None)
         if stacked:  # it draws no noise: vmap refuses that
-            return vmap(self._call, (0, 0, 0 if x.dim() == 3 else None))(parameters, self.buffers, x)
+            x_dim = 0 if sample_dim(x, self.inputs) else None
+            return vmap(self._call, (0, 0, x_dim))(parameters, self.buffers, x)
         if noise is not None:
             torch.manual_seed(
                 int(noise.key) + noise.first
             )  # so that a foreign module's dropout, too, depends on the step alone
         return self._call(parameters, self.buffers, x)
 
-    def _call(self, parameters: Tensors, buffers: Tensors, x: Tensor) -> Tensor:
+    def _call(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
         """z (n, outputs) of a foreign module."""
         z: Tensor = functional_call(self.model, (parameters, buffers), (x,))
-        return z.unsqueeze(-1) if z.dim() == x.dim() - 1 else z  # a module with one output may give (n,)
+        return z.unsqueeze(-1) if z.dim() == 1 else z  # a module with one output may give (n,)
 
-    def value(
-        self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
-    ) -> Tensor:
-        """The mean over the batch of the losses, times their weights, (...); rows of w may share x (n, D), y (n,)."""
+    def value(self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None) -> Tensor:
+        """The mean over the batch of the losses, times their weights, (...); rows of w may share x and y (n,)."""
         losses = self.losses(self.logits(w, x, noise), y)
         return losses.mean(-1) if weights is None else (losses * weights).mean(-1)
 
@@ -85,7 +91,7 @@ class Objective:
         return self.head.loss(z, y.expand(z.shape[:-1]))
 
     def gradient(
-        self, w: Tensor, x: Tensor, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
+        self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
@@ -98,7 +104,7 @@ class Objective:
         if self.accumulate == 1:
             return self._backward(views, x, y, noise, weights), views.g
         total, zs = torch.zeros_like(w), []
-        for i, (part_x, part_y) in enumerate(zip(x.split(size, -2), y.split(size, -1), strict=True)):
+        for i, (part_x, part_y) in enumerate(zip(split(x, size, y.dim() - 1), y.split(size, -1), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
             part = None if weights is None else weights[..., i * size : i * size + part_y.shape[-1]]
             zs.append(self._backward(views, part_x, part_y, part_noise, part))
@@ -109,10 +115,11 @@ class Objective:
     def _by_formulas(self) -> bool:
         return isinstance(self.model, RowModule) and self.autocast is None
 
-    def _backward(self, views: "_Views", x: Tensor, y: Tensor, noise: Noise | None, weights: Tensor | None) -> Tensor:
+    def _backward(self, views: "_Views", x: X, y: Tensor, noise: Noise | None, weights: Tensor | None) -> Tensor:
         """Write the gradient of the mean loss into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
+            assert isinstance(x, Tensor)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights)
                 return self.model.backpropagate(views.parameters, x, noise, derivative, views.gradients)
@@ -184,14 +191,30 @@ class Objective:
         return values.double() * self.target_scale + self.target_mean
 
     @torch.no_grad()
-    def evaluate(self, w: Tensor, x: Tensor, y: Tensor) -> Tensors:
+    def evaluate(self, w: Tensor, x: X, y: Tensor) -> Tensors:
         """The mean loss and the metrics over a whole split, each (...)."""
         return self.measure(self.predict_logits(w, x), y)
 
     @torch.no_grad()
-    def predict_logits(self, w: Tensor, x: Tensor) -> Tensor:
+    def logits_of_samples(self, w: Tensor, samples: Any, inputs: Inputs) -> Tensor:
+        """The logits (n, outputs) of samples as they lie in memory, such as bytes, with the weights w (P,).
+
+        `inputs` say how they are scaled.
+        """
+        count, size = len(one_of(samples)), samples_at_once(w, inputs)
+        parts = (each(partial(_slice, first, first + size), samples) for first in range(0, max(1, count), size))
+        x = (each(lambda part: part.to(w.device), ready(part, inputs, w.dtype)) for part in parts)
+        return torch.cat([self.logits(w, part) for part in x], dim=-2)
+
+    @torch.no_grad()
+    def predict_logits(self, w: Tensor, x: X) -> Tensor:
         """The logits of a whole split, in as few forward passes as memory allows."""
-        return torch.cat([self.logits(w, part) for part in x.split(samples_at_once(w), dim=-2)], dim=-2)
+        parts = split(x, samples_at_once(w, self.inputs), sample_dim(x, self.inputs))
+        return torch.cat([self.logits(w, part) for part in parts], dim=-2)
+
+
+def _slice(first: int, last: int, values: Any) -> Any:
+    return values[first:last]
 
 
 class _Views:
@@ -204,6 +227,9 @@ class _Views:
             self.parameters = {name: view.detach().requires_grad_() for name, view in self.parameters.items()}
 
 
-def samples_at_once(w: Tensor) -> int:
+def samples_at_once(w: Tensor, inputs: Inputs) -> int:
     """Samples per forward pass without autograd, for all rows of w."""
-    return max(1, EVALUATION_ROWS // w.shape[:-1].numel())
+    most = (
+        EVALUATION_ROWS if is_vector(inputs) else min(EVALUATION_ROWS, EVALUATION_NUMBERS // max(1, total_size(inputs)))
+    )
+    return max(1, most // w.shape[:-1].numel())

@@ -63,6 +63,8 @@ def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
     given = {
         "csv": ["data.path=a.csv", "data.target=y"],
         "frame": ["data.target=y"],
+        "npz": ["data.path=a.npz"],
+        "images": ["data.path=pictures"],
         "module": ["model._target_=torch.nn.Linear"],
         **{name: ["split.column=y"] for name in ("group", "time", "column")},
     }

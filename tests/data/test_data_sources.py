@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn import datasets
 
-from nettrain.data import load, sources
+from nettrain.data import load, sources, tensor_sources
 from nettrain.errors import ConfigError
 from nettrain.registry import check, named_parts, subclasses
 
@@ -23,6 +23,10 @@ ALL = [
     sources.Spirals,
     sources.Csv,
     sources.Frame,
+    tensor_sources.DigitsImages,
+    tensor_sources.DigitsRows,
+    tensor_sources.Npz,
+    tensor_sources.Images,
 ]
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 
@@ -105,6 +109,7 @@ def test_a_data_set_is_a_config_schema(source):
     assert config.name == source.name
     config.split_seed = 3
     needed = {sources.Csv: {"path": "p", "target": "t"}, sources.Frame: {"target": "t"}}
+    needed |= {tensor_sources.Npz: {"path": "p"}, tensor_sources.Images: {"path": "p"}}
     assert OmegaConf.to_object(OmegaConf.merge(config, needed.get(source, {})))
 
 

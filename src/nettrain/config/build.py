@@ -16,11 +16,13 @@ from nettrain.config.own_parts import load_parts, part_of_target
 from nettrain.config.schema import BEFORE, GROUPS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
+from nettrain.inputs import Inputs, described, is_vector, one_of
 from nettrain.parts import models
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import RowModule
 from nettrain.registry import check, check_range, subclasses, values_of
+from nettrain.samples import example
 from nettrain.vector import trainable
 
 
@@ -60,6 +62,8 @@ def _objects(composed: DictConfig) -> Config:
     _check_keys(config, "")
     config.batch_size(1)
     check(config)
+    if getattr(config.data, "ids", False) is None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, ids=type(config.model).takes_ids))
     for group in ("optimizer", "activation"):  # the parts whose numbers meet tensors
         check_range(getattr(config, group), config.dtype, f"{group}.")
     return config
@@ -181,13 +185,14 @@ def build_activation(chosen: Any) -> Activation:
 
 def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module | None = None) -> nn.Module:
     """The model for these features and this head, or a copy of `module`; a foreign one is tried on a few rows."""
-    inputs, outputs = len(encoder.feature_names), head.outputs(len(encoder.classes))
+    inputs, outputs = encoder.inputs, head.outputs(len(encoder.classes))
     model: nn.Module
     try:
         if module is not None:
             model = copy.deepcopy(module)
         else:
-            model = config.model.build(inputs, outputs, build_activation(config.activation))
+            sizes = one_of(inputs).size if is_vector(inputs) else inputs
+            model = config.model.build(sizes, outputs, build_activation(config.activation))
     except (MemoryError, RuntimeError) as error:
         if "alloc" not in str(error):
             raise
@@ -210,17 +215,18 @@ def _refuse_hooks(model: nn.Module, config: Config) -> None:
             )
 
 
-def _try(model: nn.Module, inputs: int, outputs: int, config: Config) -> None:
+def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None:
     target = config.model._target_
     if not trainable(model):
         raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
     model.eval()
     try:
         with torch.no_grad():
-            z = model(torch.zeros(2, inputs, dtype=config.dtype))
+            z = model(example(inputs, 2, config.dtype))
     except Exception as error:
+        rows = f"{one_of(inputs).size} features" if is_vector(inputs) else described(inputs)
         raise ConfigError(
-            f"model._target_={target}: it fails on a batch of 2 rows with {inputs} features: {first_line(error)}."
+            f"model._target_={target}: it fails on a batch of 2 rows with {rows}: {first_line(error)}."
         ) from error
     fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
     if not isinstance(z, Tensor) or z.shape not in fits:

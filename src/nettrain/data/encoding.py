@@ -5,26 +5,34 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nettrain.data.arrays import is_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
 from nettrain.data.encoded_dates import Dates
 from nettrain.data.encoded_words import HashedWords
+from nettrain.data.images import ImageFormat, image_table, is_images
+from nettrain.data.in_python import new_table
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike, open_table
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
+from nettrain.data.tensor_columns import TensorColumn
 from nettrain.data.values import normalized
 from nettrain.data.weights import read_weights
 from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
+from nettrain.inputs import FEATURES, Input, Inputs, described
+from nettrain.wording import counted
 
-EncodedColumn = Numeric | Categorical | Dates | HashedWords
+Scalars = Numeric | Categorical | Dates | HashedWords
+EncodedColumn = Scalars | TensorColumn
 
 
 @dataclass
@@ -51,9 +59,9 @@ class Encoder:
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
-        values = {name: column[rows] for name, column in table.columns.items()}
+        values = {name: column[rows] for name, column in table.columns.items() if column.ndim == 1}
         numeric = [n for n, column in values.items() if column.dtype != object and n not in table.kinds]
-        columns = {
+        columns: dict[str, EncodedColumn] = {
             name: _fit_column(table, name, column, standardize)
             for name, column in values.items()
             if name not in numeric
@@ -61,11 +69,15 @@ class Encoder:
         if numeric:
             fitted = Numeric.fit(numeric, np.stack([values[name] for name in numeric]).astype(float), standardize)
             columns |= {column.name: column for column in fitted}
+        for name, column in table.columns.items():
+            if column.ndim > 1:
+                columns[name] = tensor = TensorColumn.fit(name, column, rows, standardize, table.vocabulary)
+                tensor.image = table.images.get(name)
         mean, scale = 0.0, 1.0
         if table.task == "regression" and standardize and table.target is not None:
             means, scales = means_and_scales(table.target[None, rows])
             mean, scale = float(means[0]), float(scales[0])
-        ordered = [columns[name] for name in values]
+        ordered = [columns[name] for name in table.columns]
         encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
         encoder.weight_name = table.weight_name
         if table.options is not None:
@@ -75,7 +87,7 @@ class Encoder:
     def _learn_from_file(self, table: Table, options: ReadOptions) -> None:
         """How the file was read; and that no column of somebody's own that was constant in training rules later."""
         self.options, self.target_unit = options, table.units.get(self.target_name, "")
-        for column in self.columns:
+        for column in self.scalars:
             if isinstance(column, Numeric):
                 column.unit = table.units.get(column.name, "")
             column.constant = column.has_one_value
@@ -85,7 +97,7 @@ class Encoder:
         """A sentence on each column from whose values nothing could be learnt."""
         return [
             f"column {quoted(column.name)} has one value in all training rows: any other will count as that one"
-            for column in self.columns
+            for column in self.scalars
             if column.constant
         ]
 
@@ -97,16 +109,50 @@ class Encoder:
         return f"{len(self.classes)} classes" if self.classes else "numbers"
 
     @property
+    def scalars(self) -> list[Scalars]:
+        """The columns of numbers, categories, dates and words, which are one vector of features."""
+        return [column for column in self.columns if not isinstance(column, TensorColumn)]
+
+    @property
+    def tensors(self) -> list[TensorColumn]:
+        """The columns that are a tensor of x each."""
+        return [column for column in self.columns if isinstance(column, TensorColumn)]
+
+    @property
     def feature_names(self) -> list[str]:
         """The names of the D features: the column's, `column=category` and `column missing`."""
-        return [name for column in self.columns for name in column.feature_names]
+        return [name for column in self.scalars for name in column.feature_names]
 
-    def features(self, table: Table) -> np.ndarray:
-        """The features of each row, float64 of shape (n, D); `DataError` where a column is not in `table`."""
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What a model is told of x: of its only tensor, or of each by name, the vector of features as `features`."""
+        inputs = {column.name: column.input for column in self.tensors}
+        if self.scalars:
+            inputs[FEATURES] = Input((len(self.feature_names),))
+        return inputs if len(inputs) > 1 else next(iter(inputs.values()))
+
+    @property
+    def inputs_text(self) -> str:
+        """Such as `64 features` or `x of 1 x 8 x 8 bytes`."""
+        if not self.tensors:
+            return counted(len(self.feature_names), "feature")
+        return (
+            described(self.inputs) if len(self.columns) > 1 else f"{self.columns[0].name} of {described(self.inputs)}"
+        )
+
+    def features(self, table: Table) -> Any:
+        """x of each row: the features, float64 of shape (n, D); or tensors as they are in the table, see `inputs`.
+
+        Raises `DataError` where a column is not in `table`.
+        """
         for column in self.columns:
             if column.name not in table.columns:
                 raise DataError(f"{place(table.source, column=column.name)}: the model needs it, and it is not there.")
-        return np.concatenate([column.features(table.columns[column.name]) for column in self.columns], axis=1)
+        x = {column.name: table.columns[column.name] for column in self.tensors}
+        if self.scalars:
+            vectors = [column.features(table.columns[column.name]) for column in self.scalars]
+            x[FEATURES] = np.concatenate(vectors, axis=1)
+        return x if len(x) > 1 else next(iter(x.values()))
 
     def encode_target(self, target: np.ndarray) -> np.ndarray:
         """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
@@ -122,12 +168,12 @@ class Encoder:
 
     def read(
         self,
-        table: TableLike,
+        table: "TableLike | Any",
         with_target: bool = False,
         options: ReadOptions | None = None,
         copied: Sequence[str] = (),
     ) -> Table:
-        """A new table (a path or a pandas DataFrame) as the kind of table that the model was trained on.
+        """A new table as the kind of table that the model was trained on: a path, a pandas DataFrame, or arrays.
 
         It is read with the `options` of the training table unless there are others. Columns are found by name; others
         are ignored, unless they are to be `copied`. The target is read only `with_target`, and must be there then. What
@@ -135,7 +181,7 @@ class Encoder:
         missing column, a text where a number is needed, and a missing or unknown label.
         """
         with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
-            raw = open_table(table, options or self.options)
+            raw = self._open(table, with_target, options or self.options)
             target = weights = None
             if with_target:
                 raw, target = self._read_target(raw)
@@ -143,7 +189,7 @@ class Encoder:
             columns, unfamiliar = {}, []
             for column in self.columns:
                 name = normalized(column.name)
-                if column.constant and name not in raw.columns:
+                if not isinstance(column, TensorColumn) and column.constant and name not in raw.columns:
                     columns[column.name] = column.stand_in(raw.rows)
                     continue
                 raw.need(name, "which the model was trained with")
@@ -165,6 +211,20 @@ class Encoder:
             weights=weights,
         )
 
+    def _open(self, table: Any, with_target: bool, options: ReadOptions) -> RawTable:
+        """The columns of a table, of arrays, or of a folder of images."""
+        if not isinstance(table, str | os.PathLike):
+            tensors = {column.name for column in self.tensors}
+            return open_table(new_table(table, tensors, self.target_name), options)
+        path, target = Path(table).expanduser(), self.target_name if with_target else None
+        image = next((column.name for column in self.tensors if column.image), None)
+        if image and is_images(path):
+            return image_table(path, str(table), image, target)[0]
+        if is_arrays(path):
+            names = {column.name for column in self.tensors}
+            return raw_table(read_arrays(path, str(table)), str(table), self.target_name, lambda name, _: name in names)
+        return open_table(table, options)
+
     def _read_weights(self, raw: RawTable) -> np.ndarray | None:
         if not self.weight_name:
             return None
@@ -184,8 +244,9 @@ class Encoder:
     @cached_property
     def state(self) -> str:
         """Everything, as JSON, which keeps it exactly."""
-        columns = [vars(column) for column in self.columns]
-        return json.dumps({**vars(self), "columns": columns, "options": vars(self.options)})
+        columns = [{k: v for k, v in vars(column).items() if k != "input"} for column in self.columns]
+        values = {k: v for k, v in vars(self).items() if k != "inputs"}
+        return json.dumps({**values, "columns": columns, "options": vars(self.options)}, default=vars)
 
     @classmethod
     def from_state(cls, state: str) -> "Encoder":
@@ -208,6 +269,8 @@ def _fit_column(table: Table, name: str, values: np.ndarray, standardize: bool) 
 
 def _column_of(state: dict[str, Any]) -> EncodedColumn:
     """The column whose fields these were."""
+    if "shape" in state:
+        return TensorColumn(**{**state, "image": state["image"] and ImageFormat(**state["image"])})
     marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
     kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
     column: EncodedColumn = kind(**state)

@@ -1,18 +1,21 @@
-"""Data that somebody has in Python, as a table: frames, arrays, tensors, data sets of torch or Hugging Face."""
+"""Data that somebody has in Python: frames, arrays, tensors, data sets of torch or Hugging Face."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nettrain.data.arrays import Arrays, as_array, joined_splits, named, raw_table, samples, stacked
+from nettrain.data.opening import TableLike
+from nettrain.data.raw_table import SPLITS
 from nettrain.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TARGET = "y"  # the column of a target that is given as an array
-SPLITS = ("train", "val", "test")
+X, TARGET = "x", "y"  # the columns of samples and of a target that are given as arrays
+SOURCE = "data"  # what messages call arrays
 _WHAT_WOULD_DO = (
     "it must be a DataFrame (pandas, polars), a data set (torch, Hugging Face), a pair (x, y) of arrays or tensors, "
     "or a dictionary of these with train, val and test"
@@ -21,37 +24,80 @@ _WHAT_WOULD_DO = (
 
 @dataclass
 class InPython:
-    """A pandas table; the rows of each split where they are given, and the target's name where arrays had none."""
+    """A pandas table, or arrays by name; the rows of each split where they are given; the target's name of arrays."""
 
-    frame: "pd.DataFrame"
+    data: "pd.DataFrame | Arrays"
     splits: dict[str, np.ndarray] | None = None
     target: str | None = None
 
+    def table(self, ids: bool) -> TableLike:
+        """As a table; arrays x (n, D) are columns x0, x1, ..., unless they hold whole numbers that are `ids`."""
+        if not isinstance(self.data, dict):
+            return self.data
+        return _as_table(self.data, self.target, lambda _, array: ids and array.dtype.kind in "iu")
+
 
 def from_python(data: Any) -> InPython:
-    """The data as a table; of arrays x (n, D) and y (n,) the columns are x0, x1, ... and y.
+    """The data as a table, or as arrays: x (n, *shape), or several by name, and y (n,).
 
     Raises `DataError` for what is none of the kinds of data that `nettrain.train` takes.
     """
     import pandas as pd
 
     if not isinstance(data, Mapping) or hasattr(data, "to_pandas"):
-        return _table(data)
+        return _one(data)
     unknown = [name for name in data if name not in SPLITS]
     if unknown or "train" not in data:
         what = f"found a split {unknown[0]!r}" if unknown else "there is no train"
         raise DataError(f"data: {what}; its splits are train, and val and test if there are any.")
-    tables = {name: _table(data[name]) for name in SPLITS if name in data}
-    for name, table in tables.items():
-        if list(table.frame.columns) != list(tables["train"].frame.columns):
+    parts = {name: _one(data[name]) for name in SPLITS if name in data}
+    target = parts["train"].target
+    if all(isinstance(part.data, dict) for part in parts.values()):
+        arrays, splits = joined_splits({name: part.data for name, part in parts.items()}, SOURCE)  # type: ignore[misc]
+        return InPython(arrays, splits, target)
+    frames = {name: _frame(part) for name, part in parts.items()}
+    for name, frame in frames.items():
+        if list(frame.columns) != list(frames["train"].columns):
             raise DataError(f"data: the columns of {name} are not those of train; they must be the same, in one order.")
-    ends = np.cumsum([len(table.frame) for table in tables.values()])
-    rows = dict(zip(tables, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    frame = pd.concat([table.frame for table in tables.values()], ignore_index=True)
-    return InPython(frame, {name: rows.get(name, np.arange(0)) for name in SPLITS}, tables["train"].target)
+    ends = np.cumsum([len(frame) for frame in frames.values()])
+    rows = dict(zip(frames, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+    whole = pd.concat(frames.values(), ignore_index=True)
+    return InPython(whole, {name: rows.get(name, np.arange(0)) for name in SPLITS}, target)
 
 
-def _table(data: Any) -> InPython:
+def new_table(data: Any, tensors: Collection[str], target: str) -> Any:
+    """New rows as `Encoder.read` takes them: a path or a DataFrame as it is, arrays as columns.
+
+    Arrays are x (n, *shape), several by name, a pair (x, y), or a `torch.utils.data.Dataset`. Those called as one of
+    the `tensors` are one column, also of shape (n, D), and a single x is called as the only one of them. y becomes the
+    `target`.
+    """
+    name = next(iter(tensors)) if len(tensors) == 1 else X
+    is_x = isinstance(data, np.ndarray) or hasattr(data, "detach")
+    if is_x or (isinstance(data, Mapping) and not hasattr(data, "to_pandas")):
+        arrays = named(data, name)
+    elif isinstance(data, tuple) or _is_torch_dataset(data):
+        found = _one(data)
+        if not isinstance(found.data, dict):
+            return found.data
+        arrays = {{X: name, TARGET: target}.get(key, key): array for key, array in found.data.items()}
+    else:
+        return data
+    return _as_table(arrays, target, lambda name, _: name in tensors)
+
+
+def _as_table(arrays: Arrays, target: str | None, is_tensor: Callable[[str, np.ndarray], bool]) -> TableLike:
+    import pandas as pd
+
+    x = arrays.get(X)
+    if x is not None and x.ndim == 2 and arrays.keys() <= {X, target} and not is_tensor(X, x):
+        samples(arrays, SOURCE)
+        frame = pd.DataFrame({f"{X}{i}": x[:, i] for i in range(x.shape[1])})
+        return frame.assign(**{target: arrays[target]}) if target and target in arrays else frame
+    return raw_table(arrays, SOURCE, target, is_tensor)
+
+
+def _one(data: Any) -> InPython:
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
@@ -61,30 +107,49 @@ def _table(data: Any) -> InPython:
         if isinstance(converted, pd.DataFrame):
             return InPython(converted)
     if isinstance(data, tuple) and len(data) == 2:
-        return _of_arrays(*map(_array, data))
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | list | tuple):
-        first = data[0] if len(data) else None
-        if isinstance(first, tuple) and len(first) == 2:  # a map-style torch.utils.data.Dataset
-            samples = [data[i] for i in range(len(data))]
-            x, y = (np.stack([_array(sample[i]) for sample in samples]) for i in (0, 1))
-            return _of_arrays(x, y)
+        return _of_arrays(*data)
+    if _is_torch_dataset(data):
+        pairs = [data[i] for i in range(len(data))]
+        try:
+            return _of_arrays(stacked(x for x, _ in pairs), stacked(y for _, y in pairs))
+        except ValueError:
+            raise DataError("data: the samples of the data set differ in shape; all must have one.") from None
     raise DataError(f"data: found a value of type {type(data).__name__}; {_WHAT_WOULD_DO}.")
 
 
-def _of_arrays(x: np.ndarray, y: np.ndarray) -> InPython:
+def _is_torch_dataset(data: Any) -> bool:
+    """Whether it has samples (x, y) by number, as a map-style torch.utils.data.Dataset."""
+    if isinstance(data, str | list | tuple | Mapping) or hasattr(data, "columns"):
+        return False
+    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        return False
+    first = data[0] if len(data) else None
+    return isinstance(first, tuple) and len(first) == 2
+
+
+def _frame(part: InPython) -> "pd.DataFrame":
     import pandas as pd
 
-    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
+    table = part.table(ids=False)
+    if not isinstance(table, pd.DataFrame):
+        raise DataError("data: some splits are tables, and others are arrays of samples; all must be of one kind.")
+    return table
+
+
+def _of_arrays(x: Any, y: Any) -> InPython:
+    try:
+        arrays, target = named(x, X), as_array(y)
+    except ValueError:  # lists of different lengths
+        raise DataError("data: the samples of x differ in shape; all must have one.") from None
+    if TARGET in arrays:
+        raise DataError(f"data: an array of x is called {TARGET}, as the target is; rename it.")
+    if isinstance(x, Mapping):
+        if not arrays:
+            raise DataError("data: x is an empty dictionary; it must hold an array for each input.")
+    elif arrays[X].ndim < 2 or target.ndim != 1 or len(arrays[X]) != len(target):
         raise DataError(
-            f"data: x has the shape {x.shape} and y {y.shape}; they must be (n, D) and (n,), with a row for each "
-            "sample."
+            f"data: x has the shape {arrays[X].shape} and y {target.shape}; they must be (n, D), or (n, *shape), and "
+            f"(n,), with a row for each sample."
         )
-    frame = pd.DataFrame({f"x{i}": x[:, i] for i in range(x.shape[1])})
-    frame[TARGET] = y
-    return InPython(frame, target=TARGET)
-
-
-def _array(values: Any) -> np.ndarray:
-    """An array, a tensor on any device, or a list of numbers as an array."""
-    detached = values.detach().cpu() if hasattr(values, "detach") else values
-    return np.asarray(detached)
+    samples({**arrays, TARGET: target}, SOURCE)
+    return InPython({**arrays, TARGET: target}, target=TARGET)

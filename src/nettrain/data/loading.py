@@ -18,24 +18,42 @@ from nettrain.data.target import with_order, with_positive
 from nettrain.data.weights import class_weights, require_weight
 from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError
+from nettrain.inputs import Inputs, each
 from nettrain.wording import listed
 
 
 @dataclass
 class Data:
-    """`x` of shape (n, D) float64; `y` of shape (n,), int64 classes or standardised float64; the rows of each split.
+    """`x` as `Encoder.features` gives it: (n, D) float64, or tensors (n, *shape) of `inputs`.
 
-    `splits` has the index arrays "train", "val" and "test", the last two empty where no rows are set aside.
-    `encoder` is fitted on the training rows; `table` is what was loaded. An epoch visits `samples_per_epoch` of the
-    training rows, None: all.
+    `y` of shape (n,) holds int64 classes or standardised float64; `splits` has the index arrays "train", "val" and
+    "test", the last two empty where no rows are set aside. `encoder` is fitted on the training rows; `table` is what
+    was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all.
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
     splits: dict[str, np.ndarray]
     encoder: Encoder
     table: Table
     samples_per_epoch: int | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a model is told of x."""
+        return self.encoder.inputs
+
+    def rows(self, rows: np.ndarray) -> Any:
+        """x of some rows (indices)."""
+        return each(lambda values: values[rows], self.x)
+
+    @property
+    def floats(self) -> int:
+        """How many floats a run holds of x: those of each number, and the number of each sample of bytes and ids."""
+        held = each(
+            lambda values, input: values.size if input.kind == "numbers" else 2 * len(values), self.x, self.inputs
+        )
+        return sum(held.values()) if isinstance(held, dict) else int(held)
 
     @cached_property
     def weights(self) -> np.ndarray | None:
@@ -96,7 +114,9 @@ class Data:
     @cached_property
     def digest(self) -> str:
         """A hash of the encoded data and their splits."""
-        hashed = hashlib.sha256(self.x.tobytes() + self.y.tobytes())
+        hashed = hashlib.sha256()
+        for values in [*(self.x.values() if isinstance(self.x, dict) else [self.x]), self.y]:
+            hashed.update(np.ascontiguousarray(values).data)
         for rows in self.splits.values():
             hashed.update(rows.tobytes())
         if self.weights is not None:
@@ -120,7 +140,10 @@ def encode(
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     with enough_memory(table.source):
-        partition = Partition(splits) if splits else split.partition(table, dataset.fractions, split_seed)
+        given = splits or table.splits
+        if table.splits and split != Stratified():
+            raise ConfigError(f"split={split.name}: the data of {table.source} are split already; leave out split.")
+        partition = Partition(given) if given else split.partition(table, dataset.fractions, split_seed)
         _refuse_unused(dataset, split, partition)
         splits = partition.rows
         table = with_positive(with_order(table, dataset.order), dataset.positive)

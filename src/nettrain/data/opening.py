@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nettrain.data import csv_text, excel, files
+from nettrain.data.list_cells import arrays_of_cells, tensor_cells
 from nettrain.data.raw_table import RawTable, count_from_1
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.values import exact_number, normalized
@@ -21,22 +22,26 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame"
+TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | RawTable"
 
 
 def table_name(table: "TableLike | dict[str, str]") -> str:
     """What messages call a table, or the tables of several files."""
     if isinstance(table, dict):
         return ", ".join(dict.fromkeys(table.values()))
+    if isinstance(table, RawTable):
+        return table.source
     return str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"
 
 
 def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable:
-    """The columns of a file or of a pandas DataFrame.
+    """The columns of a file or of a pandas DataFrame; a table that has been opened already as it is.
 
     Raises `DataError` where the file cannot be found, read or cut into columns, `ConfigError` for an option that cannot
     be.
     """
+    if isinstance(table, RawTable):
+        return table
     options = options or ReadOptions()
     separator, codec = options.separator_mark, options.codec
     row_number: Callable[[int], int] = count_from_1
@@ -72,7 +77,8 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
         )
     doubt = "" if typed_names else _doubt(kept)
     index_names = frozenset(index) | {name for name in kept if re.fullmatch(r"__index_level_\d+__", name)}
-    return RawTable(source, kept, row_number, options, index_names, repeated, doubt, notes)
+    folder = Path(os.path.expanduser(table)).parent if isinstance(table, str | os.PathLike) else Path()
+    return RawTable(source, kept, row_number, options, index_names, repeated, doubt, notes, folder)
 
 
 def _parquet(data: bytes, source: str) -> tuple[list[str], list["pa.ChunkedArray"], list[str]]:
@@ -112,6 +118,8 @@ def _dataframe(frame: Any) -> tuple[list[str], list["pa.ChunkedArray"], list[str
         try:
             array = pa.array(values, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError):
+            if (arrays := arrays_of_cells(values)) is not None:
+                return tensor_cells(arrays)
             known = pd.notna(values)
             array = pa.array([str(value) if there else None for value, there in zip(values, known, strict=True)])
         return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,9 @@ from nettrain.wording import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SPLITS = ("train", "val", "test")
 
 
 def count_from_1(row: int) -> int:
@@ -28,7 +32,7 @@ class RawTable:
     or `i + 1` where there are no lines, with the file's name where there are several. Columns in `index` are pandas'
     index: no features unless somebody names them. `repeated` are names that stood above several columns, which are told
     apart by a number now. `doubt` says why the row of column names may be a row of data; it is empty where there is no
-    doubt.
+    doubt. Paths in cells start in `folder`.
     """
 
     source: str
@@ -39,6 +43,7 @@ class RawTable:
     repeated: frozenset[str] = frozenset()
     doubt: str = ""
     notes: list[str] = field(default_factory=list)
+    folder: Path = Path()
 
     @property
     def rows(self) -> int:

@@ -1,8 +1,11 @@
 """`read_table`: a file of somebody's own as a `Table`."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from nettrain.data.columns import Column
+from nettrain.data.images import ImageFormat, load_images
 from nettrain.data.inference import (
     infer,
     note_on_missing_words,
@@ -21,6 +24,7 @@ from nettrain.data.screening import leaks, nearly_constant
 from nettrain.data.splitting import Split
 from nettrain.data.table import ColumnSummary, Table
 from nettrain.data.target import read_target, rows_with_target
+from nettrain.data.tensor_columns import TensorOptions, note_on_channels, tensor_values
 from nettrain.data.values import normalized
 from nettrain.data.weights import read_weights
 from nettrain.data.wording import override, quoted
@@ -40,6 +44,8 @@ def read_table(
     weight: str | None = None,
     split: Split | None = None,
     kinds: dict[str, str] | None = None,
+    tensors: TensorOptions | None = None,
+    images: Mapping[str, ImageFormat] | None = None,
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
@@ -52,6 +58,7 @@ def read_table(
     with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise. `kinds`, some of
     `KINDS`, decide for the columns that they name.
     For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each row counts.
+    A column of arrays or lists is a tensor of x (see `TensorOptions`), and so is one of paths that `images` names.
     Raises `DataError` for whatever cannot be used.
     """
     target = normalized(target)
@@ -109,8 +116,18 @@ def read_table(
     read, columns = [target_column], dict[str, np.ndarray]()
     overview, found_kinds, date_orders = list[ColumnSummary](), dict[str, str](), dict[str, str]()
     units = {target: target_column.numbers.unit} if found_task == "regression" else {}
+    tensors, images = tensors or TensorOptions(), images or {}
+    for name in images:
+        raw.need(name, "which data.image names")
     for name in raw.columns:
         if name in (target, weight):
+            continue
+        if name in images:
+            columns[name], _ = load_images(Column(raw, name), images[name])
+            continue
+        if name not in categorical and (arrays := tensor_values(Column(raw, name), tensors)) is not None:
+            columns[name] = arrays
+            notes += note_on_channels(name, arrays.shape[1:], str(arrays.dtype))
             continue
         column, keep = Column(raw, name), override("categorical", name)
         if name in raw.index and name not in kinds:
@@ -143,5 +160,6 @@ def read_table(
     )
     read_in.kinds, read_in.date_orders, read_in.overview = found_kinds, date_orders, overview
     read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
+    read_in.vocabulary, read_in.images = tensors.vocabulary, dict(images)
     notes += [*note_on_missing_words(read), *nearly_constant(read_in), *leaks(read_in)]
     return read_in

@@ -18,6 +18,8 @@ def nearly_constant(table: Table) -> list[str]:
     """A note on the columns that have the same value in all but a few rows."""
     found = []
     for name, values in table.columns.items():
+        if values.ndim > 1:
+            continue
         if values.dtype == object:
             ((_, same),) = Counter(values.tolist()).most_common(1)
         else:
@@ -40,7 +42,8 @@ def leaks(table: Table) -> list[str]:
         return []
     rows = np.arange(0, len(target), max(1, len(target) // MOST_ROWS))
     tells = _tells_number if table.task == "regression" else _tells_class
-    found = [name for name, values in table.columns.items() if tells(values[rows], target[rows])]
+    columns = {name: values for name, values in table.columns.items() if values.ndim == 1}
+    found = [name for name, values in columns.items() if tells(values[rows], target[rows])]
     if not found:
         return []
     drop = override("drop", found[0])

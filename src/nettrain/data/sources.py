@@ -4,6 +4,7 @@ A new one is a subclass of `Dataset` with a field `name` and a method `load`, an
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Optional
 
@@ -13,6 +14,7 @@ from omegaconf import MISSING
 from nettrain.data import toys
 from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
+from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike
 from nettrain.data.read_options import ReadOptions
@@ -20,6 +22,7 @@ from nettrain.data.reading import KINDS, read_table
 from nettrain.data.splitting import Files, Fractions, Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
+from nettrain.data.tensor_columns import TensorOptions
 from nettrain.errors import DataError
 from nettrain.registry import option
 
@@ -178,7 +181,7 @@ class Spirals(Dataset):
 
 
 @dataclass
-class Tabular(ReadOptions, Dataset):
+class Tabular(TensorOptions, ReadOptions, Dataset):
     """A table of your own: which column is the target, and how the others are read."""
 
     target: str = option(MISSING, "column to predict")
@@ -193,13 +196,32 @@ class Tabular(ReadOptions, Dataset):
     drop: list[str] = option([], "columns to ignore")
     weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
 
-    def read(self, table: "TableLike | dict[str, str]", split: Split | None = None) -> Table:
-        """The table in a file, in files by the split to which their rows belong, or a pandas table, as the keys say."""
+    def read(
+        self,
+        table: "TableLike | dict[str, str]",
+        split: Split | None = None,
+        images: Mapping[str, ImageFormat] | None = None,
+    ) -> Table:
+        """The table in a file, in files by the split to which their rows belong, or a pandas table, as the keys say.
+
+        `images` names its columns of paths of images.
+        """
         split = split or Stratified()
         with enough_memory(self.source):
-            of_columns = self.target, self.task, self.categorical, self.drop
-            least = split.rows_per_class(self.fractions)
-            read = read_table(table, *of_columns, least, self.read_options, self.weight, split, self.columns)
+            read = read_table(
+                table,
+                self.target,
+                self.task,
+                self.categorical,
+                self.drop,
+                split.rows_per_class(self.fractions),
+                self.read_options,
+                self.weight,
+                split,
+                self.columns,
+                self,
+                images,
+            )
         read.hash_features = self.hash_features
         return read
 
@@ -244,9 +266,15 @@ class Csv(Tabular, File):
 
 @dataclass
 class Frame(Tabular):
-    """A table that is handed over in Python, `nettrain.train(..., data=table)`."""
+    """A table that is handed over in Python, `nettrain.train(..., data=table)`; also arrays."""
 
     name: str = "frame"
+    ids: Optional[bool] = option(  # noqa: UP045
+        None,
+        "whether whole numbers in arrays and lists, other than bytes, are ids, such as those of words, which stay as "
+        "they are; false: numbers like any other; null: for a module of one's own they are, and x of shape (n, D) has "
+        "numbers for nettrain's models",
+    )
 
     def load(self) -> Table:
         raise DataError(

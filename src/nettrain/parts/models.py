@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nettrain.errors import ConfigError, first_line
+from nettrain.inputs import Inputs, described
 from nettrain.parts.activations import gain, identity
 from nettrain.profile import stage
 from nettrain.random import Noise
@@ -30,28 +31,63 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Model(ABC):
-    """A model's config."""
+    """A model's config.
+
+    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`).
+    """
 
     name: str = ""
 
+    takes_ids: ClassVar[bool] = False
+
     @abstractmethod
-    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
-        """The module with its initial weights, from x (..., n, inputs) to logits z (..., n, outputs)."""
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        """The module with its initial weights, from x to logits z (..., n, outputs).
+
+        `inputs` is the number of features, where x is a vector of numbers for each sample, (..., n, inputs). Otherwise
+        it is an `Input`, which says shape and kind of a sample's tensor, and of ids how many there are; or a dictionary
+        of them by name, where x is a dictionary of tensors. Raises `ConfigError` for inputs that the model cannot take.
+        """
+
+    def vector(self, inputs: int | Inputs) -> tuple[int, int]:
+        """How many numbers a sample has for a model that takes them as one vector, and how many dimensions they have.
+
+        Raises `ConfigError` for a dictionary and for ids.
+        """
+        if isinstance(inputs, int):
+            return inputs, 1
+        if isinstance(inputs, dict):
+            what, remedy = f"x holds several tensors ({described(inputs)})", ""
+        elif inputs.kind == "ids":
+            what, remedy = f"x holds ids ({inputs.text})", ", or make numbers of them with data.ids=false"
+        else:
+            return inputs.size, len(inputs.shape)
+        raise ConfigError(
+            f"model={self.name}: {what}, and this model takes numbers; use a module that takes them, "
+            f"model._target_=...{remedy}."
+        )
 
 
 @dataclass
 class Linear(Model):
-    """One affine map: linear regression, or logistic or softmax regression with a classifier's head."""
+    """One affine map: linear regression, or logistic or softmax regression with a classifier's head.
+
+    All numbers of a sample are one vector, whatever its shape.
+    """
 
     name: str = "linear"
 
-    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
-        return DenseNetwork([inputs, outputs], identity)
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        size, dims = self.vector(inputs)
+        return DenseNetwork([size, outputs], identity, sample_dims=dims)
 
 
 @dataclass
 class MLP(Model):
-    """Fully connected layers, the activation between them, and dropout behind each activation."""
+    """Fully connected layers, the activation between them, and dropout behind each activation.
+
+    All numbers of a sample are one vector, whatever its shape.
+    """
 
     name: str = "mlp"
     hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
@@ -59,8 +95,9 @@ class MLP(Model):
         0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
     )
 
-    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
-        return DenseNetwork([inputs, *self.hidden, outputs], activation, self.dropout)
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        size, dims = self.vector(inputs)
+        return DenseNetwork([size, *self.hidden, outputs], activation, self.dropout, dims)
 
 
 @dataclass
@@ -70,10 +107,11 @@ class Polynomial(Model):
     name: str = "polynomial"
     degree: int = option(2, "highest power of the input", minimum=0)
 
-    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
-        if inputs != 1:
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        size, dims = self.vector(inputs)
+        if (size, dims) != (1, 1):
             raise ConfigError(
-                f"model=polynomial: it takes one input, but the data have {inputs} features; use model=linear or "
+                f"model=polynomial: it takes one input, but the data have {size} features; use model=linear or "
                 "model=mlp."
             )
         return PolynomialModel(self.degree, outputs)
@@ -83,26 +121,30 @@ class Polynomial(Model):
 class Module(Model):
     """Any `torch.nn.Module`: what `_target_` names, called with the other keys of this node by Hydra's `instantiate`.
 
-    They may be nested nodes with a `_target_` of their own. Where the constructor has parameters called `in_features`
-    and `out_features` that the config does not set, it is given the number of features of the data and the number of
-    outputs of the head.
+    They may be nested nodes with a `_target_` of their own. Parameters of the constructor that the config does not set
+    are filled in by their names: `in_features` (how many numbers a sample has), `out_features` (the outputs of the
+    head), `in_channels` (the first dimension of images) and `num_embeddings` (how many ids there are). The module is
+    called with x as it is: a tensor (n, *shape), or one dictionary of such tensors.
     """
 
     name: str = "module"
     _target_: str = option(
-        "???", "class or function that makes the module; in_features and out_features are filled in if it takes them"
+        "???",
+        "class or function that makes the module; in_features, out_features, in_channels and num_embeddings are filled "
+        "in if it takes them",
     )
 
     takes_any_key: ClassVar[bool] = True
+    takes_ids: ClassVar[bool] = True
 
-    def build(self, inputs: int, outputs: int, activation: Activation) -> nn.Module:
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         from hydra.errors import InstantiationException
         from hydra.utils import instantiate
 
         arguments: dict[str, Any] = {key: value for key, value in vars(self).items() if key != "name"}
         try:
             accepted = inspect.signature(_located(self._target_)).parameters
-            sizes = {"in_features": inputs, "out_features": outputs}
+            sizes = {**_sizes(inputs), "out_features": outputs}
             fitting = {key: value for key, value in sizes.items() if key in accepted}
             module = instantiate({"_convert_": "all", **fitting, **arguments})
         except Exception as error:
@@ -121,6 +163,17 @@ class Module(Model):
     def foreign(self) -> list[str]:
         """What it names beside torch's own layers, classes of `torch.nn`, which run nobody else's code."""
         return [str(target) for target in _targets(vars(self)) if not _is_layer(target)]
+
+
+def _sizes(inputs: int | Inputs) -> dict[str, int]:
+    """What is known of x, by the names that torch's layers have for it."""
+    if isinstance(inputs, int):
+        return {"in_features": inputs}
+    if isinstance(inputs, dict):
+        return {}
+    if inputs.kind == "ids":
+        return {"num_embeddings": inputs.vocabulary}
+    return {"in_features": inputs.size, **({"in_channels": inputs.shape[0]} if len(inputs.shape) == 3 else {})}
 
 
 def _located(target: str) -> Any:
@@ -163,7 +216,7 @@ class RowModule(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """z (..., n, outputs) of x (..., n, inputs); with `noise`, units are dropped as in training."""
+        """z (..., n, outputs) of x (..., n, *shape); with `noise`, units are dropped as in training."""
 
     @abstractmethod
     def backpropagate(
@@ -175,16 +228,19 @@ class RowModule(nn.Module, ABC):
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits (n, outputs) of x (n, inputs), as in evaluation."""
+        """The logits (n, outputs) of x (n, *shape), as in evaluation."""
         return self.logits(dict(self.named_parameters()), x)
 
 
 class DenseNetwork(RowModule):
-    """Affine layers of the given widths, `activation` between them; dropout behind every activation."""
+    """Affine layers of the given widths, `activation` between them; dropout behind every activation.
 
-    def __init__(self, widths: list[int], activation: Activation, dropout: float = 0.0) -> None:
+    The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer.
+    """
+
+    def __init__(self, widths: list[int], activation: Activation, dropout: float = 0.0, sample_dims: int = 1) -> None:
         super().__init__()
-        self.activation, self.dropout = activation, dropout
+        self.activation, self.dropout, self.sample_dims = activation, dropout, sample_dims
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
@@ -201,6 +257,7 @@ class DenseNetwork(RowModule):
 
     def affine_outputs(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Iterator[Tensor]:
         """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
+        x = self._vectors(x)
         for depth, (weight, bias) in enumerate(self._affine_maps(parameters)):
             if depth > 0:
                 x = self.activation(x)
@@ -212,7 +269,7 @@ class DenseNetwork(RowModule):
     def backpropagate(
         self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
-        layers, passed = self._affine_maps(parameters), []
+        layers, passed, x = self._affine_maps(parameters), [], self._vectors(x)
         with stage("forward"):
             for depth, (weight, bias) in enumerate(layers[:-1]):
                 z = _affine(x, weight, bias)
@@ -231,6 +288,9 @@ class DenseNetwork(RowModule):
                     x, z, f = passed.pop()
                     d = _through(self.activation, d, z, f)
         return z_last
+
+    def _vectors(self, x: Tensor) -> Tensor:
+        return x if self.sample_dims == 1 else x.flatten(-self.sample_dims)
 
     def _affine_maps(self, parameters: Tensors) -> list[tuple[Tensor, Tensor]]:
         return [

@@ -14,6 +14,7 @@ from nettrain.compiler.library import compiler
 from nettrain.config.build import build_activation, build_model, choose_head
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, first_line
+from nettrain.inputs import one_of
 from nettrain.optimizers.curvature import LBFGS, Newton
 from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import DenseNetwork, RowModule
@@ -23,6 +24,7 @@ from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
 from nettrain.registry import is_ours
+from nettrain.samples import example
 from nettrain.wording import duration
 
 Load = Callable[[Any, int, Any], data.Data]
@@ -78,6 +80,8 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
         why = f"optimizer={run.optimizer.name} evaluates the loss as it goes along; only gradient rules can be compiled"
     elif whole and not isinstance(run.model, RowModule):
         why = "only nettrain's own models can be compiled"
+    elif whole and one_of(run.data.inputs).kind != "numbers":
+        why = f"compiled programs read floats, and x holds {one_of(run.data.inputs).kind}"
     elif whole and config.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot do"
     elif whole and (config.accumulate > 1 or config.autocast):
@@ -111,7 +115,7 @@ def _check_solver(config: Config) -> None:
 
 def _try_last_batch(run: PreparedRun) -> None:
     """Raise `ConfigError` if a foreign module cannot be trained on the last, perhaps smaller batch."""
-    x = torch.zeros(run.last_batch, run.data.x.shape[1], dtype=run.config.dtype)
+    x = example(run.data.inputs, run.last_batch, run.config.dtype)
     try:
         copy.deepcopy(run.model).train()(x)
     except Exception as error:

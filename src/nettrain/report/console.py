@@ -10,6 +10,7 @@ import torch
 from nettrain.data.encoding import Encoder
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import brief
+from nettrain.inputs import total_size
 from nettrain.parts.models import PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
@@ -26,14 +27,14 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     """What a run will do: data, model, head, optimizer, and the count of its updates."""
     config, encoder = run.config, run.data.encoder
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in run.data.splits.items())
-    rows, features = counted(len(run.data.y), "row"), counted(len(encoder.feature_names), "feature")
+    rows, inputs = counted(len(run.data.y), "row"), encoder.inputs_text
     target = f"{encoder.target_name} ({encoder.target_text})"
     chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
     per_epoch = f"{run.samples_per_epoch} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is skipped)" if config.drop_last else ""
     lines = [
-        ("data", f"{run.data.table.source}: {rows}, {features}, {target}"),
+        ("data", f"{run.data.table.source}: {rows}, {inputs}, {target}"),
         *zip(["columns", *[""] * MOST_COLUMNS], _columns(run.data.table.overview), strict=False),
         ("splits", config.split.described + sizes),
         ("model", _model(run)),
@@ -64,7 +65,7 @@ def _columns(overview: Sequence[ColumnSummary]) -> list[str]:
 
 
 def _model(run: PreparedRun) -> str:
-    model, inputs = run.container["model"], len(run.data.encoder.feature_names)
+    model, inputs = run.container["model"], total_size(run.data.inputs)
     parameters = f"{run.parameters:,} parameters"
     if "hidden" in model:
         widths = "-".join(map(str, [inputs, *model["hidden"], run.outputs]))

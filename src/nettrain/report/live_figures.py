@@ -1,9 +1,8 @@
 """The pictures of a run while it trains, for TensorBoard."""
 
 import time
+from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from nettrain.errors import unexpected
@@ -56,7 +55,6 @@ class LiveFigures:
             events.image(step, f"while training/{picture.name}", png())
         events.flush()
 
-    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of encoded features (n, D), with the present weights."""
-        x = torch.as_tensor(features, dtype=self.w.dtype).to(self.w.device)
-        return self.objective.predict_logits(self.w if w is None else w, x).cpu()
+    def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of samples as in `data.x`, with the present weights."""
+        return self.objective.logits_of_samples(self.w if w is None else w, features, self.data.inputs).cpu()

@@ -27,14 +27,14 @@ class Predictor(Protocol):
     def head(self) -> Head:
         """The output head."""
 
-    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or the present ones."""
+    def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or the present ones."""
 
 
 def predictions(model: Predictor, split: str) -> list[Picture]:
     """How good the predictions for a split are."""
     rows, encoder = model.data.splits[split], model.data.encoder
-    z, y = model.logits(model.data.x[rows]), model.data.y[rows]
+    z, y = model.logits(model.data.rows(rows)), model.data.y[rows]
     on = f"on the {len(rows)} samples of the {split} split"
     if encoder.classes:
         classes = encoder.classes
@@ -84,7 +84,7 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
     names, train = [c.name for c in numeric], model.data.splits["train"]
     rows = train[_some(len(train), POINTS)]
-    x, y = model.data.x[rows] * scale + mean, model.data.y[rows]
+    x, y = model.data.rows(rows) * scale + mean, model.data.y[rows]
 
     def boundary(w: Tensor | None = None, title: str = "Decision boundary") -> tuple[Any, ...]:
         grid = over_two_inputs(x, len(encoder.classes))

@@ -13,6 +13,7 @@ from nettrain.parts.models import RowModule
 from nettrain.report.pictures import Arguments, Picture
 from nettrain.report.prediction_figures import function_over_inputs, function_pictures, predictions
 from nettrain.results.run_folder import RunFolder
+from nettrain.samples import ready
 
 Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
@@ -114,7 +115,7 @@ def _surfaces(run: RunFolder) -> list[Picture]:
     few = size <= 3
     rows = run.data.splits["train"][: 4096 if few else 256]
     grid = 41 if few else 25 if isinstance(run.model, RowModule) else 13
-    x, y = torch.as_tensor(run.data.x[rows], dtype=w.dtype), torch.as_tensor(run.data.y[rows])
+    x, y = ready(run.data.rows(rows), run.data.inputs, w.dtype), torch.as_tensor(run.data.y[rows])
     y = y if run.encoder.classes else y.to(w.dtype)
     weights = None if run.data.weights is None else torch.as_tensor(run.data.weights[rows], dtype=w.dtype)
 

@@ -133,8 +133,7 @@ def _about_data(run: RunFolder) -> list[str]:
     """Sentences on the data of a run, and on their splits."""
     table, encoder = run.data.table, run.data.encoder
     sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in run.data.splits.items())
-    features = counted(len(encoder.feature_names), "feature")
-    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {features}"
+    about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {encoder.inputs_text}"
     return [f"{about}; the target is {table.target_name}, {encoder.target_text}.", *run.data.notes]
 
 

@@ -96,7 +96,7 @@ class RunFolder(SavedRun):
         rows = data.splits[next(name for name in ("test", "val", "train") if len(data.splits[name]))]
         weights = self.encoder.weights(data.table)
         counts = None if weights is None else torch.as_tensor(weights[rows])
-        predicted = self.head.predict(self.logits(data.x[rows]))
+        predicted = self.head.predict(self.logits(data.rows(rows)))
         columns = of_each_class(confusion_matrix(predicted, torch.as_tensor(data.y[rows]), len(names), counts))
         return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
 

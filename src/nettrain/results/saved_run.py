@@ -106,7 +106,7 @@ class SavedRun:
     @cached_property
     @usual_torch()
     def model(self) -> nn.Module:
-        """The module with the weights of the best epoch; it gives logits (n, outputs) of features (n, D)."""
+        """The module with the weights of the best epoch; it gives logits (n, outputs) of x as it was trained with."""
         self._require_trusted_model()
         with seeded(self._parts.seed):  # its first weights are drawn, and of no use
             model = build_model(self._parts, self.encoder, self.head, self._module)
@@ -148,16 +148,16 @@ class SavedRun:
     @cached_property
     def objective(self) -> Objective:
         """The head's loss of the model, as a function of its weights."""
-        objective = Objective(self.model, self.head, buffers=dict(self.model.named_buffers()))
+        buffers = dict(self.model.named_buffers())
+        objective = Objective(self.model, self.head, buffers=buffers, inputs=self.encoder.inputs)
         if not self.encoder.classes:
             objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
             objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
         return objective
 
-    def logits(self, features: np.ndarray, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of encoded features (n, D), with the weights w (P,) or those of the best epoch."""
-        w = flatten(self.model) if w is None else w
-        return self.objective.predict_logits(w, torch.as_tensor(features, dtype=w.dtype))
+    def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
+        """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or those of the best epoch."""
+        return self.objective.logits_of_samples(flatten(self.model) if w is None else w, features, self.encoder.inputs)
 
     @cached_property
     def _parts(self) -> Config:

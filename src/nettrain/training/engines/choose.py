@@ -7,6 +7,7 @@ import torch
 from nettrain.compiler.library import BuildError, compiler
 from nettrain.compiler.recording import CannotCompile
 from nettrain.errors import ConfigError
+from nettrain.inputs import one_of
 from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import RowModule
 from nettrain.training.engines.compiled import Compiled
@@ -95,5 +96,5 @@ def can_compile(stack: Stack) -> bool:
     """Whether the stack's update is of a kind that can be compiled."""
     config = stack.runs[0].config
     plain = config.accumulate == 1 and config.autocast is None
-    our_model = isinstance(stack.objective.model, RowModule)
+    our_model = isinstance(stack.objective.model, RowModule) and one_of(stack.objective.inputs).kind == "numbers"
     return our_model and plain and stack.skips is None and stack.device.type == "cpu"

@@ -18,6 +18,7 @@ from torch import Tensor
 from nettrain.compiler.library import library
 from nettrain.errors import Abandoned
 from nettrain.profile import stage
+from nettrain.samples import sample_dim
 from nettrain.terminal import warn
 from nettrain.training.engines.program import program_text, statistics_names
 from nettrain.training.engines.protocol import Updates, gradient_costs
@@ -111,7 +112,7 @@ class Compiled:
         assert gradient is not None
         stack, program, x = self.stack, next(iter(self.programs.values())), self.stack.first_samples
         values = torch.empty(len(stack.runs), len(self.statistics), dtype=torch.float64)
-        x_row = x[0].numel() if x.dim() > 2 else 0
+        x_row = x[0].numel() if sample_dim(x, stack.objective.inputs) else 0
         arguments = _pointer(stack.w), _pointer(gradient), _pointer(change), _pointer(x), x_row, _pointer(values)
         shares = self._shares(len(values))
         self._run([partial(_call, program.statistics, program, *arguments, *share) for share in shares])

@@ -11,6 +11,7 @@ from nettrain.objective import samples_at_once
 from nettrain.optimizers.rules import Coefficients, State
 from nettrain.profile import stage
 from nettrain.random import Noise
+from nettrain.samples import X
 from nettrain.training.engines.layer_statistics import layer_statistics
 from nettrain.training.engines.protocol import Updates, gradient_costs
 from nettrain.training.stack.going_back import leave_out, snapshot
@@ -53,7 +54,7 @@ class Eager:
         return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, gradient_costs(number))
 
     def _update(
-        self, x: Tensor, y: Tensor, weights: Tensor | None, scalars: Sequence[Coefficients], noise: Noise | None
+        self, x: X, y: Tensor, weights: Tensor | None, scalars: Sequence[Coefficients], noise: Noise | None
     ) -> tuple[Tensor, Tensor]:
         """z and g of a batch, by which the rules have made one update."""
         stack = self.stack
@@ -75,5 +76,5 @@ class Eager:
 
 def forward(stack: Stack, split: str, w: Tensor) -> Tensor:
     """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows."""
-    parts = stack.batches.parts(split, samples_at_once(w))
+    parts = stack.batches.parts(split, samples_at_once(w, stack.objective.inputs))
     return torch.cat([stack.objective.logits(w, x) for x, _ in parts], -2)

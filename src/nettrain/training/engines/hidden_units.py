@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.slopes import Activation, can_die, can_saturate, steep
+from nettrain.samples import X, sample_dim
 from nettrain.training.stack.stack import Stack
 
 SATURATED = 0.1  # of the greatest slope; a unit whose slope is less is saturated
@@ -40,13 +41,14 @@ def module_shares(stack: Stack) -> dict[str, Tensor]:
     for f in _FUNCTIONS.values():
         _steep_parts(f)  # by autograd, which vmap would not let in
 
-    def of_row(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    def of_row(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: X) -> dict[str, Tensor]:
         with _Activations({**parameters, **buffers}) as seen:
             functional_call(model, (parameters, buffers), (x,))
         return seen.shares
 
     if stack.stacked:
-        return vmap(of_row, (0, 0, 0 if x.dim() == 3 else None))(parameters, objective.buffers, x)
+        x_dim = 0 if sample_dim(x, objective.inputs) else None
+        return vmap(of_row, (0, 0, x_dim))(parameters, objective.buffers, x)
     return of_row(parameters, objective.buffers, x)
 
 

@@ -13,6 +13,7 @@ from nettrain.compiler.source import KERNELS, function
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
 from nettrain.random import Noise
+from nettrain.samples import sample_dim
 from nettrain.training.engines.layer_statistics import row_module_statistics
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
@@ -90,7 +91,8 @@ def statistics_names(stack: Stack) -> list[str]:
 def _example(stack: Stack) -> dict[str, Tensor]:
     """What the statistics of one row are computed from."""
     w, x = torch.zeros(stack.objective.layout.size, dtype=stack.dtype), stack.first_samples
-    return {"w": w, "gradient": w.clone(), "change": w.clone(), "x": torch.zeros(x.shape[-2:], dtype=stack.dtype)}
+    samples = x.shape[sample_dim(x, stack.objective.inputs) :]
+    return {"w": w, "gradient": w.clone(), "change": w.clone(), "x": torch.zeros(samples, dtype=stack.dtype)}
 
 
 def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
@@ -100,7 +102,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
     x, y = batches.splits["train"]
     w = torch.zeros_like(stack.w[0] if stack.stacked else stack.w)
     state = rule.init(w)
-    objective = Objective(stack.objective.model, stack.runs[0].head)
+    objective = Objective(stack.objective.model, stack.runs[0].head, inputs=stack.objective.inputs)
 
     def update(w: Tensor, g: Tensor, x: Tensor, y: Tensor, c: Tensor, z: Tensor, **more: Tensor) -> None:
         noise = Noise(more["key"], more["rate"]) if noisy else None
@@ -133,7 +135,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
     )
     with torch.no_grad():
         some = {
-            "x": torch.zeros(SOME, x.shape[1], dtype=w.dtype),
+            "x": torch.zeros(SOME, *x.shape[1:], dtype=w.dtype),
             "z": torch.zeros(SOME, outputs, dtype=w.dtype),
         }
         evaluation = function("forward", forward, {"w": w, **some})
@@ -144,7 +146,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
         target=c_type(y.dtype),
         bs=batches.bs,
         last=batches.last,
-        inputs=x.shape[1],
+        inputs=x[0].numel(),
         outputs=outputs,
         weight="weight," if batches.weights else "",
         tensors=2 + len(state),

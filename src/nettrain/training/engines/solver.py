@@ -12,6 +12,7 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import RowModule
 from nettrain.problem import Problem
 from nettrain.profile import stage
+from nettrain.samples import X
 from nettrain.storage.checkpoint_files import require_alike
 from nettrain.training.engines.eager import forward
 from nettrain.training.engines.layer_statistics import layer_statistics
@@ -60,8 +61,8 @@ class SolverEngine:
             z = objective.logits(w, x)
         return Updates(z, state.get("gradient"), change, problem.counts)
 
-    def _problem(self) -> tuple[Problem, Tensor]:
-        """The loss of the next batch as a function of w, and its x (n, D)."""
+    def _problem(self) -> tuple[Problem, X]:
+        """The loss of the next batch as a function of w, and its x."""
         (x, y), weights = next(self.left)
         value, chunk = partial(self.stack.objective.value, x=x, y=y, weights=weights), max(1, SAMPLES // len(y))
         return Problem(value, isinstance(self.stack.objective.model, RowModule), chunk, self.abandon, len(y)), x

@@ -2,21 +2,27 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain import random
+from nettrain.inputs import Input, each
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
+from nettrain.samples import X, ready_tensor, split
+from nettrain.training.stack.resident import Resident
 
 
 class Batches:
-    """The splits of the runs, and the batches of their epochs: x (..., n, D), y (..., n).
+    """The splits of the runs, and the batches of their epochs: x (..., n, *shape) or a dictionary of such, y (..., n).
 
     `...` is nothing where all runs see the same samples in the same order, and K, one for each row, otherwise. Rows
-    with the same data share one copy of them, from which each batch is gathered.
+    with the same data share one copy of them, from which each batch is gathered. Of a tensor that is `resident`, bytes
+    or ids, `splits` hold no more than the numbers of the samples, so that rows with different splits share it, too.
     """
 
     def __init__(self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype) -> None:
@@ -31,12 +37,14 @@ class Batches:
         self.bs, self.per_epoch, self.last = first.batch_size, first.updates_per_epoch, first.last_batch
         self.used = (self.per_epoch - 1) * self.bs + self.last  # samples of an epoch
         classes = torch.int64 if first.data.y.dtype.kind == "i" else dtype
-        self.splits: dict[str, tuple[Tensor, Tensor]] = {}
+        arrays, inputs = (each(_listed, *values) for values in ([d.x for d in data], [d.inputs for d in data]))
+        self.resident = each(partial(_resident, device, dtype), arrays, inputs)
+        self.splits: dict[str, tuple[Any, Tensor]] = {}  # x and y
         self.weights: dict[str, Tensor] = {}  # of the samples of each split, where they have some
         for name in first.data.splits:
-            x = torch.cat([torch.as_tensor(d.x[d.splits[name]], dtype=dtype) for d in data])
+            x = each(partial(_joined, [d.splits[name] for d in data], dtype), arrays, inputs, self.resident)
             y = torch.cat([torch.as_tensor(d.y[d.splits[name]], dtype=classes) for d in data])
-            self.splits[name] = x.to(device), y.to(device)
+            self.splits[name] = each(lambda tensor: tensor.to(device), x), y.to(device)
             weights = [torch.as_tensor(d.weights[d.splits[name]], dtype=dtype) for d in data if d.weights is not None]
             if weights:
                 self.weights[name] = torch.cat(weights).to(device)
@@ -71,18 +79,19 @@ class Batches:
             return torch.arange(n)
         return random.permutation(seed, epoch, n)[: self.used]
 
-    def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def of_epoch(self, epoch: int) -> Iterator[tuple[X, Tensor]]:
         """x and y of every batch, the training split in the order of this epoch."""
         index = self.order("train", epoch)
         if self.shared:  # one permuted copy, of which the batches are views
             with stage("batch"):
                 x, y = self._gather("train", index)
-            yield from zip(x.split(self.bs), y.split(self.bs), strict=True)
+            yield from self._batches(x, y, self.bs)
         else:
             for numbers in index.split(self.bs, dim=-1):
                 with stage("batch"):
-                    batch = self._gather("train", numbers)
-                yield batch
+                    x, y = self._gather("train", numbers)
+                    x = self._ready(x)
+                yield x, y
 
     def targets(self, split: str, epoch: int | None = None) -> Tensor:
         """y (..., n) of a split, in the order of `order`."""
@@ -97,34 +106,73 @@ class Batches:
         weights = self.weights_of("train", epoch)
         yield from itertools.repeat(None, self.per_epoch) if weights is None else weights.split(self.bs, dim=-1)
 
-    def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def parts(self, split: str, size: int) -> Iterator[tuple[X, Tensor]]:
         """A whole split in its own order, `size` samples at a time."""
         if self.shared:
-            x, y = self.splits[split]
-            yield from zip(x.split(size), y.split(size), strict=True)
+            yield from self._batches(*self.splits[split], size)
         else:
             for numbers in self.order(split).split(size, dim=-1):
-                yield self._gather(split, numbers)
+                x, y = self._gather(split, numbers)
+                yield self._ready(x), y
+
+    def _batches(self, x: X, y: Tensor, size: int) -> Iterator[tuple[X, Tensor]]:
+        """Samples that all rows share, `size` at a time."""
+        for part_x, part_y in zip(split(x, size, 0), y.split(size), strict=True):
+            yield self._ready(part_x), part_y
+
+    def _ready(self, x: X) -> X:
+        """Samples as a model takes them, where x holds no more than their numbers."""
+        if self.resident is None:
+            return x
+        copies = torch.as_tensor(self.copies[0] if self.shared else self.copies).to(self.device)
+        return each(lambda part, resident: part if resident is None else resident.batch(part, copies), x, self.resident)
 
     def _starts(self, split: str) -> Tensor:
         """Where each row's samples begin in the split, (K, 1)."""
         sizes = self.sizes[split]
         return torch.as_tensor((np.cumsum(sizes) - sizes)[self.copies, None])
 
-    def _gather(self, split: str, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather(self, split: str, index: Tensor) -> tuple[X, Tensor]:
         x, y = self.splits[split]
-        return x.index_select(0, index.flatten()).unflatten(0, index.shape), y.take(index)
+        return each(lambda part: part.index_select(0, index.flatten()).unflatten(0, index.shape), x), y.take(index)
 
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone; data that none of them uses are dropped."""
         self.seeds = [self.seeds[row] for row in rows]
         used, self.copies = np.unique(self.copies[rows], return_inverse=True)
+        copies = torch.as_tensor(used).to(self.device)
         for name, (x, y) in self.splits.items():
             if len(used) < len(self.sizes[name]):
                 kept = np.isin(np.arange(len(self.sizes[name])), used).repeat(self.sizes[name])
                 index = torch.as_tensor(np.flatnonzero(kept)).to(self.device)
-                self.splits[name] = x.index_select(0, index), y[index]
+                self.splits[name] = each(lambda part, i=index: part.index_select(0, i), x), y[index]
                 if self.weights:
                     self.weights[name] = self.weights[name][index]
                 self.sizes[name] = self.sizes[name][used]
+        each(lambda resident: resident and resident.select(copies), self.resident)
         self.shared = len(used) == 1 and len(set(self.seeds)) == 1
+
+
+def _listed(*values: Any) -> list[Any]:
+    return list(values)
+
+
+def _resident(
+    device: torch.device, dtype: torch.dtype, arrays: list[np.ndarray], inputs: list[Input]
+) -> Resident | None:
+    return None if inputs[0].kind == "numbers" else Resident(arrays, inputs, device, dtype)
+
+
+def _joined(
+    rows: list[np.ndarray],
+    dtype: torch.dtype,
+    arrays: list[np.ndarray],
+    inputs: list[Input],
+    resident: Resident | None,
+) -> Tensor:
+    """A split of all data, one after another: the samples, or the numbers of those in what is resident."""
+    if resident is not None:
+        return torch.cat([resident.samples(i, some) for i, some in enumerate(rows)])
+    return torch.cat(
+        [ready_tensor(dtype, array[r], input) for r, array, input in zip(rows, arrays, inputs, strict=True)]
+    )

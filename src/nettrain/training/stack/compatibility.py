@@ -1,16 +1,19 @@
 """Which runs can train together as one stack, and how many of them fit into memory."""
 
+import copy
 from collections.abc import Hashable, Sequence
 
 import torch
 
 from nettrain.compiler.library import compiler
 from nettrain.errors import first_line
+from nettrain.inputs import each, is_vector, total_size, unscaled
 from nettrain.objective import Objective
 from nettrain.optimizers.rules import Rule
 from nettrain.parts.models import RowModule
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import Noise, seeded
+from nettrain.samples import example, ready
 from nettrain.training.stack.rule_groups import kind
 from nettrain.vector import Layout, constants, flatten
 
@@ -25,7 +28,7 @@ def shared_shapes(run: PreparedRun) -> Hashable:
     return (
         Layout.of(run.model),
         run.head.name,
-        (encoder.task, len(encoder.classes), data.x.shape[1]),
+        (encoder.task, len(encoder.classes), str(unscaled(data.inputs))),
         run.samples_per_epoch,
         tuple(name for name, rows in data.splits.items() if len(rows)),
         run.batch_size,
@@ -41,15 +44,30 @@ def rows_that_fit(run: PreparedRun, memory: float, copies: int) -> float:
 
 def data_bytes(run: PreparedRun) -> int:
     """What a copy of the run's data takes, which rows with the same data share."""
-    return torch.finfo(run.config.dtype).bits // 8 * (run.data.x.size + 2 * len(run.data.y))
+    return torch.finfo(run.config.dtype).bits // 8 * (run.data.floats + 2 * len(run.data.y))
 
 
 def row_bytes(run: PreparedRun) -> int:
     """An upper estimate of the memory that the run needs as a row of a stack, beside its data."""
-    size = torch.finfo(run.config.dtype).bits // 8
-    units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + run.data.x.shape[1]
+    size, inputs = torch.finfo(run.config.dtype).bits // 8, run.data.inputs
+    units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + total_size(inputs)
+    if not isinstance(run.model, RowModule) and not is_vector(inputs):
+        units = max(units, _saved_numbers(run))
     epoch = len(run.data.y) * (run.outputs + 3)  # z, y and the order of an epoch's batches
     return size * (VECTORS * run.parameters + 4 * run.batch_size * units + epoch)
+
+
+def _saved_numbers(run: PreparedRun) -> int:
+    """How many numbers a module of somebody else's keeps of a sample for its backward pass: its layers' outputs."""
+    seen: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        seen[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with seeded(0), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        copy.deepcopy(run.model).train()(example(run.data.inputs, 2, run.config.dtype))
+    return sum(seen.values()) // 2
 
 
 def by_kind(runs: Sequence[PreparedRun]) -> list[int]:
@@ -81,13 +99,13 @@ def refusal(run: PreparedRun) -> str | None:
 
 def _rows_agree(run: PreparedRun) -> bool:
     """Whether values, gradients and buffers of two rows are those of each row alone, in training and evaluation."""
-    model, dtype, size = run.model, run.config.dtype, min(4, run.batch_size)
-    x, y = (torch.as_tensor(array[:size]) for array in (run.data.x, run.data.y))
-    x, y = x.to(dtype), y if y.dtype == torch.int64 else y.to(dtype)
+    model, dtype, size, inputs = run.model, run.config.dtype, min(4, run.batch_size), run.data.inputs
+    x, y = ready(each(lambda array: array[:size], run.data.x), inputs, dtype), torch.as_tensor(run.data.y[:size])
+    y = y if y.dtype == torch.int64 else y.to(dtype)
     w = torch.stack([flatten(model), flatten(model) * 0.5])
     results = []
     for rows in (w, w[0], w[1]):
-        objective = Objective(model, run.head)
+        objective = Objective(model, run.head, inputs=inputs)
         objective.buffers = {k: t.expand(rows.shape[:-1] + t.shape).clone() for k, t in constants(model).items()}
         z, g = objective.gradient(rows, x, y, Noise(0, 0.0))
         results.append([z, g, *objective.buffers.values(), objective.logits(rows, x).detach()])

@@ -1,6 +1,7 @@
 """The device's side of training: the tensors of one run, or of K runs as rows.
 
-Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P), x (..., n, D), y (..., n).
+Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P), x (..., n, *shape)
+or a dictionary of such tensors, y (..., n).
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from nettrain.inputs import each
 from nettrain.objective import Objective
 from nettrain.optimizers.rules import Rule
 from nettrain.parts.models import RowModule
@@ -49,13 +51,13 @@ class Stack:
         """Set what depends on which runs there are.
 
         `updates` is the number of the longest run; `skips`, (...), says which runs leave out updates, None if none
-        does; `first_samples`, (..., n, D), are some training samples by which hidden units are watched.
+        does; `first_samples` are some training samples, x, by which hidden units are watched.
         """
         self.updates = max(run.updates for run in self.runs)
         skips = [run.config.on_divergence == "skip_step" for run in self.runs]
         self.skips = self.mask(skips) if any(skips) else None
         x, _ = next(self.batches.parts("train", min(64, max(16, self.runs[0].samples_per_epoch // 16))))
-        self.first_samples = x.contiguous()
+        self.first_samples = each(torch.Tensor.contiguous, x)
 
     def _rules(self) -> list[Rule]:
         return [run.optimizer for run in self.runs if isinstance(run.optimizer, Rule)]
@@ -79,7 +81,7 @@ class Stack:
 
     def _objective(self) -> Objective:
         first = self.runs[0]
-        objective = Objective(first.model.to(self.device, self.dtype), first.head)
+        objective = Objective(first.model.to(self.device, self.dtype), first.head, inputs=first.data.inputs)
         objective.named_metrics = first.named_metrics
         objective.accumulate, objective.autocast = first.config.accumulate, first.config.autocast
         buffers = [constants(run.model) for run in self.runs]

@@ -1,0 +1,197 @@
+"""Arrays as the columns of a table: those in a file of NumPy's, or of somebody's in Python."""
+
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nettrain.data.list_cells import check_sample, plain, tensor_cells
+from nettrain.data.raw_table import SPLITS, RawTable
+from nettrain.data.wording import nearest, place, quoted
+from nettrain.errors import DataError
+from nettrain.wording import joined, listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Arrays = dict[str, np.ndarray]
+SUFFIXES = (".npz", ".npy")
+
+
+def is_arrays(path: Path) -> bool:
+    """Whether arrays lie at a path: a file of NumPy's, or a folder of such."""
+    return path.suffix.lower() in SUFFIXES or (path.is_dir() and any(path.glob("*.npy")))
+
+
+def read_arrays(path: Path, source: str) -> Arrays:
+    """The arrays of an .npz file, or those of a folder of .npy files, by name.
+
+    Raises `DataError` where there is no such file, for a damaged one, and for an array of Python's objects.
+    """
+    if path.is_dir():
+        files = {file.stem: file for file in sorted(path.glob("*.npy"))}
+        if not files:
+            raise DataError(f"{source}: there is no .npy file in this folder; write arrays as x.npy and y.npy.")
+        return {name: _load(file, str(file)) for name, file in files.items()}
+    if not path.is_file():
+        raise DataError(f"{source}: there is no such file; correct the path.")
+    if path.suffix.lower() != ".npz":
+        raise DataError(
+            f"{source}: arrays are read from an .npz file, or from a folder with x.npy and y.npy; name one of these."
+        )
+    loaded = _load(path, source)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise DataError(f"{source}: the file is no .npz file, or a damaged one; write it again with numpy.savez.")
+    with loaded:
+        return {name: _checked(loaded, name, source) for name in loaded.files}
+
+
+def _load(file: Path, source: str) -> Any:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(source, error) from None
+
+
+def _checked(loaded: Any, name: str, source: str) -> np.ndarray:
+    try:
+        array: np.ndarray = loaded[name]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(f"{source}, {name}", error) from None
+    return array
+
+
+def _unreadable(source: str, error: Exception) -> DataError:
+    if "Object arrays" in str(error):
+        return DataError(
+            f"{source}: the array holds Python's objects, which are not read; make numbers or texts of it."
+        )
+    return DataError(f"{source}: the file is no NumPy file, or a damaged one; write it again.")
+
+
+def with_splits(arrays: Arrays, source: str) -> tuple[Arrays, dict[str, np.ndarray] | None]:
+    """Arrays x_train, y_train, x_test, ... as one x and y, and the rows of each split; None without such names."""
+    found = {name: match.groups() for name in arrays if (match := re.fullmatch(r"(.+)_(train|val|test)", name))}
+    if not any(split == "train" for _, split in found.values()):
+        return arrays, None
+    if rest := [name for name in arrays if name not in found]:
+        raise DataError(
+            f"{source}: beside arrays of splits, such as {next(iter(found))}, there is {rest[0]}; rename it."
+        )
+    names = list(dict.fromkeys(name for name, _ in found.values()))
+    present = [split for split in SPLITS if split in {split for _, split in found.values()}]
+    parts: list[Arrays] = []
+    for split in present:
+        for name in names:
+            if f"{name}_{split}" not in arrays:
+                there = listed(key for key, (_, of) in found.items() if of == split)
+                raise DataError(f"{source}: there is {there}, and no {name}_{split}; each split needs all arrays.")
+        parts.append({name: arrays[f"{name}_{split}"] for name in names})
+    return joined_splits(dict(zip(present, parts, strict=True)), source)
+
+
+def joined_splits(parts: Mapping[str, Arrays], source: str) -> tuple[Arrays, dict[str, np.ndarray]]:
+    """The arrays of several splits one after another, and the rows of each."""
+    one = parts["train"]
+    for split, arrays in parts.items():
+        samples(arrays, f"{source}, {split}")
+        for name, array in arrays.items():
+            if name not in one or array.shape[1:] != one[name].shape[1:]:
+                raise DataError(
+                    f"{source}: {name} of {split} has samples of shape {array.shape[1:]}, and that of train of "
+                    f"{one[name].shape[1:] if name in one else 'nothing'}; they must be alike."
+                )
+    ends = np.cumsum([len(next(iter(arrays.values()))) for arrays in parts.values()])
+    rows = dict(zip(parts, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+    whole = {name: np.concatenate([arrays[name] for arrays in parts.values()]) for name in one}
+    return whole, {name: rows.get(name, np.arange(0)) for name in SPLITS}
+
+
+def samples(arrays: Arrays, source: str) -> int:
+    """How many samples arrays have; `DataError` for those that differ in that, and for one that is a number."""
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise DataError(f"{source}: {name} is a single number, not an array of samples; leave it out.")
+    sizes = {name: len(array) for name, array in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        found = joined([f"{name} has {size}" for name, size in sizes.items()])
+        raise DataError(f"{source}: {found} samples; all arrays must have as many.")
+    if not sizes or not next(iter(sizes.values())):
+        raise DataError(f"{source}: there are no samples.")
+    return next(iter(sizes.values()))
+
+
+def raw_table(
+    arrays: Arrays, source: str, target: str | None, is_tensor: Callable[[str, np.ndarray], bool]
+) -> RawTable:
+    """Arrays as columns: x (n, *shape) as one, x (n, D) of plain numbers as x0, x1, ..., and (n,) as it is.
+
+    `is_tensor(name, array)` says which arrays of shape (n, D) are one column, too.
+    """
+    import pyarrow as pa
+
+    samples(arrays, source)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name, array in arrays.items():
+        if name == target or array.ndim == 1:
+            columns[name] = _column(array, place(source, column=name), name == target)
+        elif array.ndim > 2 or is_tensor(name, array):
+            where = place(source, column=name)
+            check_sample(array.shape[1:], where)
+            columns[name] = tensor_cells(plain(array, where))
+        else:
+            where = place(source, column=name)
+            columns |= {f"{name}{i}": _column(array[:, i], where) for i in range(array.shape[1])}
+    return RawTable(source, columns)
+
+
+def need_target(arrays: Arrays, target: str, source: str) -> None:
+    """Raise `DataError` where there is no array of the target, or nothing else."""
+    if target not in arrays:
+        raise DataError(
+            f"{source}: there is no array {quoted(target)}{nearest(target, arrays)}, which data.target names; there "
+            f"{'are' if len(arrays) > 1 else 'is'} {listed(arrays) or 'none'}."
+        )
+    if len(arrays) == 1:
+        raise DataError(f"{source}: beside the target {quoted(target)} there is no array to predict it from.")
+
+
+def _column(array: np.ndarray, where: str, is_target: bool = False) -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    if array.ndim > 1 and math.prod(array.shape[1:]) == 1:
+        array = array.reshape(len(array))
+    if array.ndim > 1:
+        remedy = "; argmax(1) makes class numbers of one-hot rows" if is_target and array.ndim == 2 else ""
+        raise DataError(f"{where}: the target has the shape {array.shape}; it must be ({len(array)},){remedy}.")
+    if array.dtype.kind in "SU":
+        array = array.astype(str)
+    elif array.dtype.kind not in "biuf":
+        raise DataError(f"{where}: found values of type {array.dtype}; numbers and texts are read.")
+    elif array.dtype.itemsize > 8 or not array.dtype.isnative:
+        array = array.astype(np.float64)
+    return pa.chunked_array([pa.array(array, from_pandas=True)])
+
+
+def named(values: Any, name: str = "x") -> Arrays:
+    """A dictionary of arrays, or a single one under a name."""
+    return {str(k): as_array(v) for k, v in values.items()} if isinstance(values, Mapping) else {name: as_array(values)}
+
+
+def as_array(values: Any) -> np.ndarray:
+    """An array, a tensor on any device, or a list of numbers as an array."""
+    detached = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(detached)
+
+
+def stacked(samples: Iterable[Any]) -> Any:
+    """The x of many samples as one array, or as a dictionary of arrays."""
+    samples = list(samples)
+    if isinstance(samples[0], Mapping):
+        return {name: np.stack([as_array(sample[name]) for sample in samples]) for name in samples[0]}
+    return np.stack([as_array(sample) for sample in samples])
