@@ -13,10 +13,13 @@ from torch import Tensor
 from nettrain.errors import ConfigError
 from nettrain.optimizers import cma_es, curvature, rules, search  # noqa: F401 -- so that all of them are known
 from nettrain.optimizers.numerics import as_in
+from nettrain.optimizers.parameter_groups import Factors
+from nettrain.optimizers.pieces import Pieces
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import CHANGE, DIVERGED, GRADIENT, REASONS, RUNNING, Solver, State
 from nettrain.problem import Function, Problem
 from nettrain.registry import check, check_range, named_parts, subclasses
+from nettrain.vector import Layout
 
 Optimizer = Rule | Solver
 
@@ -58,7 +61,9 @@ class Descent(Solver):
     def step(self, problem: Problem, state: State, w: Tensor, t: int, seed: int) -> None:
         scalars = self.rule.all_coefficients(t, self.rule.lr)
         numbers = as_in(w.dtype, np.array(list(scalars.values()), dtype=float)).tolist()
-        self.rule.step(state, w, state["gradient"], dict(zip(scalars, numbers, strict=True)))
+        pieces = Pieces(Layout(("w",), (tuple(w.shape),)), [Factors()], self.rule.by_layer)
+        of_rule = {name: tensor for name, tensor in state.items() if name not in ("value", "gradient", "converged")}
+        pieces.step(self.rule, of_rule, w, state["gradient"], dict(zip(scalars, numbers, strict=True)))
         self.renew(problem, state, w)
         largest = state["gradient"].abs().max()
         finite = state["value"].isfinite() & largest.isfinite()

@@ -40,8 +40,8 @@ class Objective:
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
-    `buffers` are what a foreign module keeps beside its parameters (running means); training changes them in place.
-    `inputs` say which shape a sample of x has, by default a vector's.
+    `buffers` are what a module computes with beside its parameters: frozen ones, and what a foreign module keeps
+    (running means), which training changes in place. `inputs` say which shape a sample of x has, by default a vector's.
     """
 
     model: nn.Module
@@ -65,7 +65,7 @@ class Objective:
     def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
             assert isinstance(x, Tensor)
-            return self.model.logits(parameters, x, noise)
+            return self.model.logits({**parameters, **self.buffers}, x, noise)
         self.model.train(noise is not None)
         if stacked:  # it draws no noise: vmap refuses that
             x_dim = 0 if sample_dim(x, self.inputs) else None
@@ -83,7 +83,11 @@ class Objective:
 
     def value(self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None) -> Tensor:
         """The mean over the batch of the losses, times their weights, (...); rows of w may share x and y (n,)."""
-        losses = self.losses(self.logits(w, x, noise), y)
+        return self.mean_loss(self.logits(w, x, noise), y, weights)
+
+    def mean_loss(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean of the losses of given logits, times their weights, (...)."""
+        losses = self.losses(z, y)
         return losses.mean(-1) if weights is None else (losses * weights).mean(-1)
 
     def losses(self, z: Tensor, y: Tensor) -> Tensor:
@@ -122,7 +126,8 @@ class Objective:
             assert isinstance(x, Tensor)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights)
-                return self.model.backpropagate(views.parameters, x, noise, derivative, views.gradients)
+                parameters = {**views.parameters, **self.buffers}
+                return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:
             z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)

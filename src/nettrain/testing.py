@@ -14,11 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nettrain.optimizers.parameter_groups import Factors
+from nettrain.optimizers.pieces import Pieces
 from nettrain.optimizers.rules import Coefficients, Rule
 from nettrain.parts.heads import Head
 from nettrain.parts.schedules import Schedule
+from nettrain.vector import Layout
 
 ROWS, WEIGHTS, UPDATES = 3, 7, 20
+_LAYOUT = Layout(("layer.weight", "layer.bias"), ((2, 3), (1,)))
 
 
 def check_activation(function: Callable[..., Tensor], **arguments: Any) -> None:
@@ -45,7 +49,8 @@ def check_activation(function: Callable[..., Tensor], **arguments: Any) -> None:
 def check_rule(rule: Rule) -> None:
     """Check an update rule: rows of a stack do not mix, and each is what it is alone; nothing is drawn or remembered.
 
-    Without `clip_norm` it has to work number by number, too: only so can it be split for the cache and compiled.
+    Without `clip_norm` it has to work number by number, too: only so can it be split for the cache and compiled. A rule
+    with `by_layer` is given parameters of the shapes (2, 3) and (1,) instead.
     """
     w, gradients = _normal(0, ROWS, WEIGHTS), _normal(1, UPDATES, ROWS, WEIGHTS)
     rates = np.array([1.0, 0.5, 0.1])[:ROWS] * (rule.lr or 0.1)
@@ -56,11 +61,12 @@ def check_rule(rule: Rule) -> None:
         "the same start gives the same weights",
     )
     _require_close(_descend(rule, w, gradients, rates), alone, "rows of a stack are what each is alone", 1e-12)
-    order = torch.randperm(WEIGHTS, generator=torch.Generator().manual_seed(2))
-    plain = replace(rule, clip_norm=None)
-    ordered = _descend(plain, w[0][order], gradients[:, 0][:, order], float(rates[0]))
-    straight = _descend(plain, w[0], gradients[:, 0], float(rates[0]))
-    _require_close(ordered, straight[order], "the update works on each number by itself", 1e-12)
+    if not rule.by_layer:
+        order = torch.randperm(WEIGHTS, generator=torch.Generator().manual_seed(2))
+        plain = replace(rule, clip_norm=None)
+        ordered = _descend(plain, w[0][order], gradients[:, 0][:, order], float(rates[0]))
+        straight = _descend(plain, w[0], gradients[:, 0], float(rates[0]))
+        _require_close(ordered, straight[order], "the update works on each number by itself", 1e-12)
     single = _descend(rule, w.float(), gradients.float(), rates)
     _require(single.dtype == torch.float32, "weights keep their type")
     _require_close(single.double(), alone, "the rule is the same in float32", 1e-2)
@@ -72,7 +78,7 @@ def _descend(rule: Rule, w: Tensor, gradients: Tensor, lr: float | np.ndarray) -
     state = rule.init(w)
     for name, tensor in state.items():
         _require(isinstance(tensor, Tensor) and tensor.shape == w.shape, f"the state {name} is a tensor of w's shape")
-    names = set(state)
+    names, pieces = set(state), Pieces(_LAYOUT, [Factors()] * len(_LAYOUT.names), rule.by_layer)
     for t, g in enumerate(gradients, 1):
         scalars = rule.all_coefficients(t if isinstance(lr, float) else np.full(len(lr), float(t)), lr)
         c: Coefficients = {
@@ -81,7 +87,7 @@ def _descend(rule: Rule, w: Tensor, gradients: Tensor, lr: float | np.ndarray) -
             else torch.tensor(np.broadcast_to(np.asarray(value, dtype=float), lr.shape), dtype=w.dtype)[:, None]
             for name, value in scalars.items()
         }
-        rule.step(state, w, g.clone(), c)
+        pieces.step(rule, state, w, g.clone(), c)
         _require(set(state) == names, "update makes no new state: init does")
     return w
 

@@ -67,6 +67,7 @@ def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
         "images": ["data.path=pictures"],
         "module": ["model._target_=torch.nn.Linear"],
         **{name: ["split.column=y"] for name in ("group", "time", "column")},
+        "torch": [f"{group}._target_=torch.optim.SGD"],
     }
     config = to_config(composed(*with_module([f"{group}={name}", *given.get(name, [])])))
     part = getattr(config, group)

@@ -248,5 +248,5 @@ def test_a_part_by_target(command, tmp_path, monkeypatch):
         assert (config.optimizer.name, config.optimizer.share) == ("sign_by_target", 0.25)
         assert set(config.parts) == {"parts_by_target"}
         assert command(f"resume={folder}", "epochs=2", "trust=true").code == 0
-    ended = command(*QUIET, "optimizer._target_=torch.optim.NAdam")
-    assert ended.err.startswith("nettrain: optimizer._target_=torch.optim.NAdam: it is no part; optimizer takes a data")
+    ended = command(*QUIET, "data._target_=torch.optim.NAdam")
+    assert ended.err.startswith("nettrain: data._target_=torch.optim.NAdam: it is no part; data takes a data")

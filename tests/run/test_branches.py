@@ -10,7 +10,8 @@ from nettrain.optimizers.rules import Rule
 from nettrain.storage.checkpoint_files import load_checkpoint
 
 COUNTS = ("updates", "function_evaluations", "gradient_evaluations", "hessian_vector_products")
-SOLVERS = [name for name, part in parts("optimizer").items() if not issubclass(part, Rule)]
+NAMES = [name for name in parts("optimizer") if name != "torch"]  # that needs a class
+SOLVERS = [name for name in NAMES if not issubclass(parts("optimizer")[name], Rule)]
 SMALL = ["data=iris", "model.hidden=[4]", "quiet=true"]
 
 
@@ -18,7 +19,7 @@ def train(*overrides):
     return nettrain.train([*SMALL, *overrides])
 
 
-@pytest.mark.parametrize("optimizer", parts("optimizer"))
+@pytest.mark.parametrize("optimizer", NAMES)
 def test_the_books_agree_in_the_summary_the_table_and_tensorboard(here, optimizer):
     run = train(f"optimizer={optimizer}", "epochs=4")
     last = run.metrics.iloc[-1]
@@ -42,7 +43,7 @@ def test_what_one_update_costs(here):
     assert spent["hill_climb"] == [16, 0, 0]
 
 
-@pytest.mark.parametrize("optimizer", parts("optimizer"))
+@pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("budget", ["updates=3", "function_evaluations=20", "seconds=0.02"])
 def test_a_budget_ends_any_optimizer(here, optimizer, budget):
     run = train(f"optimizer={optimizer}", "epochs=100000", f"budget.{budget}", "tensorboard=false")

@@ -228,7 +228,7 @@ def extremes(group):
     """The largest value that each number of each part of a group may have, as overrides."""
     for name, part in parts(group).items():
         for key, field in options(part).items():
-            of_rule = group == "schedule" or issubclass(part, rules.Rule)
+            of_rule = (group == "schedule" and name != "torch") or issubclass(part, rules.Rule)
             if of_rule and isinstance(field.default, float | None) and not {"below", "maximum"} & field.metadata.keys():
                 yield f"{group}={name} {group}.{key}={LARGEST[group]:g}"
 

@@ -210,14 +210,14 @@ def test_the_parabola_is_found(here):
     assert last.numpy() == pytest.approx(closed_form, abs=0.05)
 
 
-@pytest.mark.parametrize("optimizer", parts("optimizer"))
+@pytest.mark.parametrize("optimizer", [name for name in parts("optimizer") if name != "torch"])
 def test_every_optimizer_lowers_the_loss(here, optimizer):
     budget = ["bs=8", "epochs=15"] if issubclass(parts("optimizer")[optimizer], Rule) else ["epochs=60"]
     run = train("data=breast_cancer", f"optimizer={optimizer}", "model.hidden=[4]", *budget)
     assert run.metrics["train_loss"].iloc[-1] < 0.5 * math.log(2)  # of a network that knows nothing
 
 
-@pytest.mark.parametrize("schedule", parts("schedule"))
+@pytest.mark.parametrize("schedule", [name for name in parts("schedule") if name != "torch"])
 def test_every_schedule_is_recorded_as_it_is_used(here, schedule):
     run = train("data=iris", f"schedule={schedule}", "schedule.warmup=2", "epochs=12", "optimizer.lr=0.01")
     lr = run.metrics["lr"]

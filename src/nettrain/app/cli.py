@@ -151,7 +151,7 @@ def _job(composed: DictConfig) -> float | None:
 def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool) -> Outcome:
     if not sweeping or composed.resume is not None:
         return train_run(composed, folder, hydra)
-    job = Job(to_config(composed), folder, hydra)
+    job = Job(to_config(composed, hydra["overrides"]["task"]), folder, hydra)
     match = match_folder(job.config, folder, 0)
     if holds_run(folder) and not match.begun:
         raise ConfigError(

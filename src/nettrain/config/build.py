@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from inspect import isabstract
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from nettrain.config.explain import unknown_key
+from nettrain.config.lightning import take_apart
 from nettrain.config.own_parts import load_parts, part_of_target
-from nettrain.config.schema import BEFORE, GROUPS, Config, known_options, name_keys, parts
+from nettrain.config.schema import BEFORE, GROUPS, OF_ANY_CLASS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import Inputs, described, is_vector, one_of
-from nettrain.parts import models
+from nettrain.optimizers.parameter_groups import check_groups, freeze
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head
 from nettrain.parts.models import RowModule
@@ -26,26 +28,32 @@ from nettrain.samples import example
 from nettrain.vector import trainable
 
 
-def to_config(composed: DictConfig) -> Config:
-    """A composed config as checked objects; parts of the user's own are imported.
+def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
+    """A composed config, made with these overrides, as checked objects; parts of the user's own are imported.
 
     Raises `ConfigError` for a value that is missing or out of range, and `UserCodeError` for a part that cannot be
     imported.
     """
     load_parts(composed.get("parts") or [])
+    note = take_apart(composed, overrides)
     _name_targets(composed)
     for key in name_keys():
         if names := OmegaConf.select(composed, key):  # in overrides they stood as Hydra takes them
             OmegaConf.update(composed, key, {unquote(name): value for name, value in names.items()}, merge=False)
-    return _objects(composed)
+    config = _objects(composed)
+    if note:
+        config.model.say(note)
+    return config
 
 
 def _name_targets(composed: DictConfig) -> None:
-    """Give the nodes of groups that name a part by `_target_` its name; any module can be a model, and needs none."""
+    """Give the nodes of groups that name a part by `_target_` its name; any class of torch's kind needs none."""
     for group in GROUPS:
         node = composed._get_node(group)
-        if group != "model" and isinstance(node, DictConfig) and "_target_" in node and "name" not in node:
-            module, name = part_of_target(group, node["_target_"])
+        if not isinstance(node, DictConfig) or "_target_" not in node or "name" in node:
+            continue
+        if (part := part_of_target(group, node["_target_"])) is not None:
+            module, name = part
             with open_dict(composed):
                 composed[group] = {"name": name, **{key: value for key, value in node.items() if key != "_target_"}}
                 composed.parts = [*composed.parts, module]
@@ -62,6 +70,7 @@ def _objects(composed: DictConfig) -> Config:
     _check_keys(config, "")
     config.batch_size(1)
     check(config)
+    check_groups(config.groups)
     if getattr(config.data, "ids", False) is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, ids=type(config.model).takes_ids))
     for group in ("optimizer", "activation"):  # the parts whose numbers meet tensors
@@ -102,7 +111,8 @@ def _give_schemas(composed: DictConfig) -> None:
             continue
         if not isinstance(node, DictConfig) or node._metadata.object_type not in (dict, None):
             continue
-        name, known = node.get("name", "module" if group == "model" and "_target_" in node else None), parts(group)
+        of_any_class = OF_ANY_CLASS[group].name if group in OF_ANY_CLASS and "_target_" in node else None
+        name, known = node.get("name", of_any_class), parts(group)
         if name is None:
             raise ConfigError(
                 f"{group}.name: the file of this {group} does not say which it is; add a line such as 'name: "
@@ -151,7 +161,7 @@ def _check_keys(part: Any, path: str) -> None:
     """Raise `ConfigError` for a key that was added to a node whose part does not know it, and for a changed name."""
     names = [field.name for field in dataclasses.fields(part)]
     for name, value in values_of(part).items():
-        if name not in names and not isinstance(part, models.Module):
+        if name not in names and not getattr(part, "takes_any_key", False):
             raise unknown_key(path + name)
         if name == "name" and value != type(part).name:
             raise ConfigError(f"{path}name={value}: parts are chosen by their group, {path.rstrip('.')}={value}.")
@@ -200,6 +210,10 @@ def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module 
         raise ConfigError(sentence) from error
     _refuse_hooks(module or model, config)
     model.to(config.dtype)
+    freeze(model, config.groups)
+    if not trainable(model):
+        what = "groups" if config.groups else f"model._target_={config.model._target_}"
+        raise ConfigError(f"{what}: the module has no parameters to train.")
     if not isinstance(model, RowModule):
         _try(model, inputs, outputs, config)
     return model
@@ -217,8 +231,6 @@ def _refuse_hooks(model: nn.Module, config: Config) -> None:
 
 def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None:
     target = config.model._target_
-    if not trainable(model):
-        raise ConfigError(f"model._target_={target}: the module has no parameters to train.")
     model.eval()
     try:
         with torch.no_grad():

@@ -10,7 +10,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nettrain.config.explain import nearest_key
 from nettrain.config.own_parts import in_folder, load_parts, part_of_target
-from nettrain.config.schema import GROUPS, config_folder, known_keys, known_options, name_keys, text_keys
+from nettrain.config.schema import (
+    GROUPS,
+    OF_ANY_CLASS,
+    config_folder,
+    known_keys,
+    known_options,
+    name_keys,
+    text_keys,
+)
 from nettrain.errors import ConfigError
 
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
@@ -149,23 +157,24 @@ def with_own_parts(arguments: Sequence[str]) -> list[str]:
     load_parts(sources)
     rest = [argument for argument in arguments if argument not in typed]
     for i, argument in enumerate(rest):
-        if match := re.fullmatch(rf"\+*({'|'.join(GROUPS)})\._target_=([\w.]+)", argument):
-            if match[1] == "model":  # any module can be one
-                continue
-            module, name = part_of_target(match[1], match[2])
-            rest[i] = f"{match[1]}={name}"
-            sources.append(module)
+        match = re.fullmatch(rf"\+*({'|'.join(GROUPS)})\._target_=([\w.]+)", argument)
+        if match and (part := part_of_target(match[1], match[2])) is not None:
+            rest[i] = f"{match[1]}={part[1]}"
+            sources.append(part[0])
     return [*rest, f"parts={_text(sources)}"] if sources else rest
 
 
 def with_module(overrides: list[str]) -> list[str]:
-    """With `model._target_=...` among them, the overrides with model=module, of which it is a key."""
-    if not any(override.startswith("model._target_=") for override in overrides):
-        return overrides
-    if any(override.startswith("model=") for override in overrides):
-        return overrides
-    first = next(i for i, override in enumerate(overrides) if override.startswith("model."))
-    return [*overrides[:first], "model=module", *overrides[first:]]  # not at the very start: there may be options
+    """With `model._target_=...` among them, the overrides with model=module, of which it is a key.
+
+    The same for optimizers and schedules, whose `_target_` is a key of the part called torch.
+    """
+    for group, part in OF_ANY_CLASS.items():
+        named = any(re.match(rf"\+*{group}\._target_=", override) for override in overrides)
+        if named and not any(override.startswith(f"{group}=") for override in overrides):
+            first = next(i for i, o in enumerate(overrides) if re.match(rf"\+*{group}\.", o))
+            overrides = [*overrides[:first], f"{group}={part.name}", *overrides[first:]]  # options may come first
+    return overrides
 
 
 def config_options(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
@@ -181,9 +190,9 @@ def overrides_of(config: Mapping[str, Any]) -> list[str]:
     """A config as overrides: `{"optimizer": {"name": "adam", "lr": 0.1}}` is optimizer=adam and optimizer.lr=0.1."""
     overrides = []
     for key, value in config.items():
-        if isinstance(value, Mapping) and key in known_options():  # its keys are of a person's choice
+        if isinstance(value, Mapping) and key in name_keys():
             overrides.append(f"{key}={{{','.join(f'{coded(str(k))}:{_text(v)}' for k, v in value.items())}}}")
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and key not in known_options():  # a group, or keys inside of one
             rest = {f"{key}.{name}": inner for name, inner in value.items() if name != "name"}
             overrides += [f"{key}={value['name']}"] if "name" in value else []
             overrides += overrides_of(rest)
@@ -199,4 +208,11 @@ def _text(value: Any) -> str:
         # Hydra takes a backslash for itself, unless it stands before a quote.
         escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
         return f"'{escaped}'"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_key_text(key)}:{_text(inner)}" for key, inner in value.items()) + "}"
     return "[" + ",".join(map(_text, value)) + "]" if isinstance(value, list | tuple) else str(value)
+
+
+def _key_text(key: Any) -> str:
+    """A key inside of braces, where Hydra takes no quotes."""
+    return re.sub(r"([\\()\[\]{}:=,\s])", r"\\\1", str(key))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from nettrain.config.schema import GROUPS, parts, register
+from nettrain.config.schema import GROUPS, OF_ANY_CLASS, parts, register
 from nettrain.errors import ConfigError, UserCodeError
 from nettrain.parts.activations import ACTIVATIONS
 
@@ -35,11 +35,14 @@ def load_parts(sources: Sequence[str]) -> None:
         register()
 
 
-def part_of_target(group: str, target: str) -> tuple[str, str]:
+def part_of_target(group: str, target: str) -> tuple[str, str] | None:
     """The module of a part that is given as `module.Class` or `module.function`, imported, and the part's name.
 
-    Raises `ConfigError` for what is no part of the group.
+    None for what is no part of a group that takes any class of torch's kind; that is built when the run is prepared.
+    Raises `ConfigError` for what is no part of the others.
     """
+    if group == "model":  # any module can be one
+        return None
     module, _, attribute = target.rpartition(".")
     load_parts([module])
     made = getattr(sys.modules[module], attribute, None)
@@ -47,6 +50,8 @@ def part_of_target(group: str, target: str) -> tuple[str, str]:
     for name, part in parts(group).items():
         if made is not None and (part is made or ACTIVATIONS.get(name) is made):
             return module, name
+    if group in OF_ANY_CLASS:
+        return None
     bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in GROUPS[group])
     what = f"a dataclass derived from {bases}" if GROUPS[group] else "a function with @activation above it"
     raise ConfigError(f"{group}._target_={target}: it is no part; {group} takes {what}.")

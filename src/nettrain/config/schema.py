@@ -18,10 +18,12 @@ from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Split
 from nettrain.minimization import Rule, Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.activations import ACTIVATIONS
 from nettrain.parts.heads import Auto, Head
-from nettrain.parts.models import Model
+from nettrain.parts.models import Model, Module
 from nettrain.parts.schedules import Schedule
+from nettrain.parts.torch_scheduler import TorchScheduler
 from nettrain.registry import is_ours, named_parts, option, options, subclasses
 
 GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
@@ -30,9 +32,11 @@ GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an act
     "model": (Model,),
     "activation": (),
     "head": (Auto, Head),
-    "optimizer": (Rule, Solver),
+    "optimizer": (Rule, Solver, TorchOptimizer),
     "schedule": (Schedule,),
 }
+OF_ANY_CLASS: dict[str, Any] = {"model": Module, "optimizer": TorchOptimizer, "schedule": TorchScheduler}
+"""The parts that are built of whatever class their `_target_` names."""
 
 BEFORE = {"split": "stratified"}  # what configs stand for that do not name a part of a group that is newer than they
 

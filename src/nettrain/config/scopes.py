@@ -73,6 +73,8 @@ def _shared(part: Any) -> dict[str, Any]:
         each_has_its_own = name in fields and fields[name].metadata.get("per_row", False)
         if not each_has_its_own and not getattr(value, "per_row", False):
             common[name] = _shared(value) if dataclasses.is_dataclass(value) else value
+        elif hasattr(value, "stack_key"):
+            common[name] = value.stack_key
     return common
 
 

@@ -82,6 +82,11 @@ class Settings:
         "weights of the classes in loss and metrics: balanced, with which all weigh the same, or some of them, such as "
         "{yes: 5}; null: 1 each",
     )
+    groups: Any = option(
+        None,
+        "groups of parameters by patterns of their names, such as {*.bias: {weight_decay: 0}, layers.0.*: {freeze: "
+        "true}}: factors of the optimizer's lr and weight_decay, multiplied where several patterns match, and freeze",
+    )
     device: str = option(
         "auto", "where to compute; auto: cuda if there is one, else cpu", "speed", choices=("auto", "cpu", "cuda")
     )

@@ -47,6 +47,11 @@ class Rule(ABC):
     )
 
     decays_gradient: ClassVar[bool] = True
+    by_layer: ClassVar[bool] = False
+    """Whether `update` is called for each parameter by itself, with tensors (K, *shape) and scalars (K, 1, ...).
+
+    K is 1 for a run alone. Such a rule may reduce over all axes but the first one, multiply matrices, and so on.
+    """
     per_row: ClassVar[bool] = True  # each row of a stack may have a rule of its own
 
     def init(self, w: Tensor) -> State:

@@ -4,7 +4,6 @@ Nettrain's own modules are `RowModule`s: their forward and backward passes are p
 compute one run, or K runs by the same batched products.
 """
 
-import importlib
 import inspect
 import itertools
 import math
@@ -17,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nettrain.errors import ConfigError, first_line
+from nettrain.errors import ConfigError
 from nettrain.inputs import Inputs, described
 from nettrain.parts.activations import gain, identity
 from nettrain.profile import stage
 from nettrain.random import Noise
-from nettrain.registry import option
+from nettrain.registry import option, values_of
+from nettrain.targets import building, instantiated, located
 
 Activation = Callable[[Tensor], Tensor]
 Derivative = Callable[[Tensor], Tensor]
@@ -137,32 +137,29 @@ class Module(Model):
     takes_any_key: ClassVar[bool] = True
     takes_ids: ClassVar[bool] = True
 
-    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
-        from hydra.errors import InstantiationException
-        from hydra.utils import instantiate
+    def __post_init__(self) -> None:
+        self._notes: list[str] = []
 
-        arguments: dict[str, Any] = {key: value for key, value in vars(self).items() if key != "name"}
-        try:
-            accepted = inspect.signature(_located(self._target_)).parameters
+    @property
+    def notes(self) -> list[str]:
+        """What is said of the model when a run starts."""
+        return self._notes
+
+    def say(self, note: str) -> None:
+        """Let a sentence be said when a run starts."""
+        self._notes.append(note)
+
+    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        arguments: dict[str, Any] = {key: value for key, value in values_of(self).items() if key != "name"}
+        with building("model", self._target_):
+            accepted = inspect.signature(located(self._target_)).parameters
             sizes = {**_sizes(inputs), "out_features": outputs}
             fitting = {key: value for key, value in sizes.items() if key in accepted}
-            module = instantiate({"_convert_": "all", **fitting, **arguments})
-        except Exception as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None and isinstance(cause, InstantiationException | ImportError):
-                cause = cause.__cause__  # Hydra's own say where they come from
-            raise ConfigError(
-                f"model._target_={self._target_}: it cannot be built: {type(cause).__name__}: {first_line(cause)}."
-            ) from error
+            module = instantiated({**fitting, **arguments})
         if not isinstance(module, nn.Module):
             kind = "function still to be called (_partial_)" if arguments.get("_partial_") else type(module).__name__
             raise ConfigError(f"model._target_={self._target_}: it is a {kind}, and no torch.nn.Module.")
         return module
-
-    @property
-    def foreign(self) -> list[str]:
-        """What it names beside torch's own layers, classes of `torch.nn`, which run nobody else's code."""
-        return [str(target) for target in _targets(vars(self)) if not _is_layer(target)]
 
 
 def _sizes(inputs: int | Inputs) -> dict[str, int]:
@@ -174,39 +171,6 @@ def _sizes(inputs: int | Inputs) -> dict[str, int]:
     if inputs.kind == "ids":
         return {"num_embeddings": inputs.vocabulary}
     return {"in_features": inputs.size, **({"in_channels": inputs.shape[0]} if len(inputs.shape) == 3 else {})}
-
-
-def _located(target: str) -> Any:
-    """What is named by `module.Class`; Hydra itself would print what it does not find."""
-    package, *attributes = target.split(".")
-    named = importlib.import_module(package)
-    for attribute in attributes:
-        package = f"{package}.{attribute}"
-        named = getattr(named, attribute) if hasattr(named, attribute) else importlib.import_module(package)
-    return named
-
-
-def _targets(node: Any) -> Iterator[Any]:
-    """What is named by `_target_` in a node and in those inside it."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from [value] if key == "_target_" else _targets(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _targets(value)
-
-
-def _is_layer(target: Any) -> bool:
-    """Whether a class of `torch.nn` is named."""
-    package, _, name = str(target).rpartition(".")
-    if package.split(".")[:2] != ["torch", "nn"]:
-        return False
-    try:
-        named = getattr(importlib.import_module(package), name, None)
-    except ImportError:
-        return False
-    # A module of torch.nn has names of other modules, too: torch.nn.functional.warnings.sys.
-    return isinstance(named, type) and issubclass(named, nn.Module) and named.__module__.startswith("torch.nn.")
 
 
 class RowModule(nn.Module, ABC):
@@ -224,7 +188,7 @@ class RowModule(nn.Module, ABC):
     ) -> Tensor:
         """z, as `logits` gives it; and the gradients of a loss, written into `gradients`, shaped like the parameters.
 
-        `derivative(z)` is the derivative of the loss by z, of z's shape.
+        `derivative(z)` is the derivative of the loss by z, of z's shape. Frozen parameters are not among `gradients`.
         """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -280,7 +244,7 @@ class DenseNetwork(RowModule):
         with stage("backward"):
             d = derivative(z_last)
             for depth in range(len(layers) - 1, -1, -1):
-                _affine_gradients(x, d, gradients[f"layers.{depth}.weight"], gradients[f"layers.{depth}.bias"])
+                _affine_gradients(x, d, gradients.get(f"layers.{depth}.weight"), gradients.get(f"layers.{depth}.bias"))
                 if depth:
                     d = torch.matmul(d, layers[depth][0])
                     if noise is not None:
@@ -332,13 +296,17 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
 
 
-def _affine_gradients(x: Tensor, d: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Write d^T x and the sum of d over the batch, for d (..., n, o), into the gradients of an affine map."""
-    if d.dim() == 2:
+def _affine_gradients(x: Tensor, d: Tensor, weight: Tensor | None, bias: Tensor | None) -> None:
+    """Write d^T x and the sum of d over the batch, for d (..., n, o), into the gradients of an affine map.
+
+    None stands for that of a parameter that is frozen.
+    """
+    if weight is not None and d.dim() == 2:
         torch.mm(d.T, x, out=weight)
-    else:
+    elif weight is not None:
         weight.copy_(torch.bmm(d.mT, x.expand(d.shape[0], -1, -1)))  # into rows that lie apart, bmm goes one by one
-    torch.sum(d, -2, out=bias)
+    if bias is not None:
+        torch.sum(d, -2, out=bias)
 
 
 def _through(activation: Activation, d: Tensor, x: Tensor, y: Tensor) -> Tensor:

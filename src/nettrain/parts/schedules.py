@@ -26,10 +26,18 @@ class Schedule(ABC):
 
     per_row: ClassVar[bool] = True  # each row of a stack may have a schedule of its own
 
+    def learning_rates(self, lr: float, t: Steps, per_epoch: int, updates: int) -> Steps:
+        """The learning rate of each update t, where the optimizer's is lr."""
+        return lr * self.lr_factors(t, per_epoch, updates)
+
     def lr_factors(self, t: Steps, per_epoch: int, updates: int) -> Steps:
         """The factor of each update t, warm-up included."""
         factor = np.broadcast_to(np.asarray(self.factor(t, per_epoch, updates), dtype=float), t.shape)
-        return factor * np.minimum(1.0, (t + 1) / (self.warmup * per_epoch)) if self.warmup else factor
+        return factor * self.warmup_factor(t, per_epoch)
+
+    def warmup_factor(self, t: Steps, per_epoch: int) -> Steps | float:
+        """The factor of the warm-up alone."""
+        return np.minimum(1.0, (t + 1) / (self.warmup * per_epoch)) if self.warmup else 1.0
 
     @abstractmethod
     def factor(self, t: Steps, per_epoch: int, updates: int) -> Steps | float:

@@ -16,12 +16,16 @@ from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import one_of
 from nettrain.optimizers.curvature import LBFGS, Newton
+from nettrain.optimizers.parameter_groups import Factors
 from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
+from nettrain.parts.torch_scheduler import TorchScheduler
 from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.prepared import PreparedRun
+from nettrain.preparation.torch_optimizers import try_torch_optimizer
 from nettrain.random import seeded
 from nettrain.registry import is_ours
 from nettrain.samples import example
@@ -48,7 +52,7 @@ def prepare(
     """
     loaded = (load or data.load)(config.data, config.seed, config.split)
     # The schedule is the run's own: it remembers what it has seen.
-    schedule = dataclasses.replace(config.schedule)
+    schedule = copy.deepcopy(config.schedule)
     head = choose_head(config.head, loaded.encoder, loaded.table.options is not None)
     check_support(head, loaded.table)
     if not is_ours(type(head)):
@@ -57,16 +61,23 @@ def prepare(
     config = dataclasses.replace(config, head=head, schedule=schedule)
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, config.head, module)
-    run = PreparedRun(folder, config, loaded, model, [*loaded.notes, *_notes(config, model)])
+    run = PreparedRun(
+        folder, config, loaded, model, [*loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
+    )
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(run)
+    if isinstance(config.optimizer, TorchOptimizer):
+        try_torch_optimizer(run, device)
+        run.notes += config.optimizer.notes
+    if isinstance(schedule, TorchScheduler):
+        schedule.require(run.lr, run.updates_per_epoch, run.updates)
     if config.engine in ("compiled", "fused"):
         _check_compiled(run, device)
     if isinstance(config.optimizer, Solver):
-        _check_solver(config)
+        _check_solver(run)
         config.optimizer.require(run.parameters, config.dtype, device)
         run.notes += _notes_on_solver(run)
     return run
@@ -78,6 +89,10 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
     whole = config.engine == "compiled"
     if isinstance(run.optimizer, Solver):
         why = f"optimizer={run.optimizer.name} evaluates the loss as it goes along; only gradient rules can be compiled"
+    elif isinstance(run.optimizer, TorchOptimizer):
+        why = f"{run.optimizer._target_} is code of its own; only nettrain's rules can be compiled"
+    elif not whole and (run.optimizer.by_layer or any(factors != Factors() for factors in run.factors)):
+        why = "it makes one pass over all weights, which are not alike for a rule that knows layers or groups"
     elif whole and not isinstance(run.model, RowModule):
         why = "only nettrain's own models can be compiled"
     elif whole and one_of(run.data.inputs).kind != "numbers":
@@ -95,8 +110,14 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
     raise ConfigError(f"engine={config.engine}: {why}; use engine=auto.")
 
 
-def _check_solver(config: Config) -> None:
+def _check_solver(run: PreparedRun) -> None:
     """Raise `ConfigError` for what only means something to a gradient rule."""
+    config = run.config
+    if any(factors != Factors() for factors in run.factors):
+        raise ConfigError(
+            f"groups: optimizer={config.optimizer.name} has neither a learning rate nor a weight decay; of groups it "
+            "knows freeze only."
+        )
     name = config.optimizer.name
     if getattr(config.model, "dropout", 0.0):
         raise ConfigError(

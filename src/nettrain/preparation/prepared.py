@@ -12,8 +12,10 @@ from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.data import Data
 from nettrain.errors import ConfigError
+from nettrain.optimizers.parameter_groups import Factors, factors
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.heads import Head
 from nettrain.parts.named_metrics import NamedMetric, named_metric
 from nettrain.preparation.baseline import baseline
@@ -88,14 +90,22 @@ class PreparedRun:
         return self.head.outputs(len(self.data.encoder.classes))
 
     @property
-    def optimizer(self) -> Rule | Solver:
-        optimizer: Rule | Solver = self.config.optimizer
+    def optimizer(self) -> Rule | Solver | TorchOptimizer:
+        optimizer: Rule | Solver | TorchOptimizer = self.config.optimizer
         return optimizer
 
     @property
     def lr(self) -> float:
         """The optimizer's learning rate; NaN for one that has none."""
-        return getattr(self.optimizer, "lr", math.nan)
+        optimizer = self.optimizer
+        if isinstance(optimizer, TorchOptimizer):
+            return float(optimizer.traits.defaults.get("lr", math.nan))
+        return getattr(optimizer, "lr", math.nan)
+
+    @cached_property
+    def factors(self) -> list[Factors]:
+        """The factors of the learning rate and of the weight decay of each parameter, in the order of the layout."""
+        return factors(self.model, self.config.groups)
 
     @property
     def n_train(self) -> int:

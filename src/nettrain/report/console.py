@@ -29,7 +29,8 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in run.data.splits.items())
     rows, inputs = counted(len(run.data.y), "row"), encoder.inputs_text
     target = f"{encoder.target_name} ({encoder.target_text})"
-    chosen = {k: v for k, v in run.container["optimizer"].items() if k != "name" and v not in (None, False)}
+    names = ("name", "_target_", "_partial_")
+    chosen = {k: v for k, v in run.container["optimizer"].items() if k not in names and v not in (None, False)}
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
     per_epoch = f"{run.samples_per_epoch} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is skipped)" if config.drop_last else ""
@@ -40,8 +41,9 @@ def plan(run: PreparedRun, device: torch.device) -> str:
         ("model", _model(run)),
         *(("", line) for line in _layers(run)),
         ("head", run.head.name),
-        ("optimizer", f"{run.optimizer.name}: {options}"),
-        ("schedule", config.schedule.name),
+        ("optimizer", f"{_named(run, 'optimizer')}: {options}" if options else _named(run, "optimizer")),
+        *(("groups", line) for line in _groups(run)),
+        ("schedule", _named(run, "schedule")),
         ("updates", f"{per_epoch} x {config.epochs} epochs = {run.updates} updates{drop}"),
         ("device", f"{device}, {config.precision}"),
         *(("note", note) for note in run.notes),
@@ -62,6 +64,21 @@ def _columns(overview: Sequence[ColumnSummary]) -> list[str]:
     ]
     widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _named(run: PreparedRun, group: str) -> str:
+    """The name of a part, or of the class that it is made of."""
+    part: dict[str, Any] = run.container[group]
+    return str(part.get("_target_", part["name"]))
+
+
+def _groups(run: PreparedRun) -> list[str]:
+    """What groups of parameters change, a line for each pattern."""
+    lines = []
+    for pattern, changes in (run.config.groups or {}).items():
+        factors = [f"{key} x {value:g}" for key, value in changes.items() if key != "freeze"]
+        lines.append(f"{pattern}: {', '.join([*factors, *(['frozen'] if changes.get('freeze') else [])])}")
+    return lines
 
 
 def _model(run: PreparedRun) -> str:

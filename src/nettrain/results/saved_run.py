@@ -17,17 +17,18 @@ from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
-from nettrain.parts import models
 from nettrain.parts.heads import Head
 from nettrain.parts.named_metrics import is_of_sklearn
 from nettrain.random import seeded
+from nettrain.registry import values_of
 from nettrain.results.metrics_table import read_columns, read_table
 from nettrain.results.saved_config import read_config
 from nettrain.results.summary import read_summary
 from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.targets import foreign
 from nettrain.training.checkpoint_schema import USABLE, require_checkpoint
 from nettrain.training.device import usual_torch
-from nettrain.vector import flatten
+from nettrain.vector import constants, flatten
 
 
 class SavedRun:
@@ -107,7 +108,7 @@ class SavedRun:
     @usual_torch()
     def model(self) -> nn.Module:
         """The module with the weights of the best epoch; it gives logits (n, outputs) of x as it was trained with."""
-        self._require_trusted_model()
+        self._require_trusted("model")
         with seeded(self._parts.seed):  # its first weights are drawn, and of no use
             model = build_model(self._parts, self.encoder, self.head, self._module)
         try:
@@ -127,17 +128,20 @@ class SavedRun:
     def require_trust(self) -> None:
         """Raise `ConfigError` if the run needs code of somebody else's, and it is not trusted.
 
-        The model's, or that of metrics. Parts of the user's own are imported.
+        The model's, the optimizer's, the schedule's, or that of metrics. Parts of the user's own are imported.
         """
-        self._require_trusted_model()
+        for group in ("model", "optimizer", "schedule"):
+            self._require_trusted(group)
         for path in self._parts.metrics:
             if not (is_of_sklearn(path) or self.trust):
                 raise self._distrust(f"it measures {path}")
 
-    def _require_trusted_model(self) -> None:
-        model = self._parts.model
-        if isinstance(model, models.Module) and model.foreign and not self.trust:
-            raise self._distrust(f"its model is {model.foreign[0]}")
+    def _require_trusted(self, group: str) -> None:
+        """Raise `ConfigError` where a part is built of code of somebody else's, which is not trusted."""
+        part = getattr(self._parts, group)
+        named = foreign(values_of(part)) if getattr(part, "takes_any_key", False) else []
+        if named and not self.trust:
+            raise self._distrust(f"its {group} is {named[0]}")
 
     def _distrust(self, what: str) -> ConfigError:
         return ConfigError(
@@ -148,8 +152,7 @@ class SavedRun:
     @cached_property
     def objective(self) -> Objective:
         """The head's loss of the model, as a function of its weights."""
-        buffers = dict(self.model.named_buffers())
-        objective = Objective(self.model, self.head, buffers=buffers, inputs=self.encoder.inputs)
+        objective = Objective(self.model, self.head, buffers=constants(self.model), inputs=self.encoder.inputs)
         if not self.encoder.classes:
             objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
             objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)

@@ -33,6 +33,12 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(name, str) and _is_number(n) for name, n in value.items())
 
 
+def _is_memory(value: Any) -> bool:
+    """What a schedule remembers: numbers, and lists of them."""
+    lists = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return lists and all(all(map(_is_number, n)) if isinstance(n, list) else _is_number(n) for n in value.values())
+
+
 def _is_epoch(value: Any) -> bool:
     """The numbers of an epoch; empty before the first one."""
     return _is_numbers(value) and (not value or all(_is_whole(value.get(name)) for name in ("epoch", "step")))
@@ -60,7 +66,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "buffers": _is_tensors,
     "best_model": _is_tensors,
     "best_buffers": _is_tensors,
-    "optimizer": _is_tensors,
+    "optimizer": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
     "data": lambda value: value is None or isinstance(value, str),
     "config": lambda value: isinstance(value, dict),
     "epoch": _is_count,
@@ -72,7 +78,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "skipped": _is_count,
     "halvings": lambda value: _is_count(value) and value < 64,
     "seconds": lambda value: _is_number(value) and 0 <= value < LARGEST,
-    "schedule": _is_numbers,
+    "schedule": _is_memory,
     "engine": lambda value: value in ENGINES,
     "last": _is_epoch,
     "best": _is_epoch,

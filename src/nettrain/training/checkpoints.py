@@ -14,6 +14,7 @@ from nettrain.storage.atomic import write_together
 from nettrain.storage.checkpoint_files import require_alike, save_checkpoint
 from nettrain.training.run_state import RunState
 from nettrain.training.stack.rows import Tensors
+from nettrain.training.stack.rule_groups import Group
 from nettrain.training.stack.stack import Stack
 from nettrain.vector import constants, join, state_dict
 
@@ -116,17 +117,11 @@ def _usable(row: RunState, model: Tensors, buffers: Tensors) -> dict[str, Any]:
     }
 
 
-def _optimizer_states(stack: Stack) -> list[Tensors]:
+def _optimizer_states(stack: Stack) -> list[dict[str, Any]]:
     """The state of every run's optimizer, on the host."""
     if not stack.rule_groups:
-        return stack.each_of(stack.solver_state)
-    states: list[Tensors] = [{} for _ in stack.runs]
-    for group in stack.rule_groups:
-        members = states[group.rows] if isinstance(group.rows, slice) else states
-        for name, tensor in group.state.items():
-            for state, part in zip(members, stack.each(tensor), strict=True):
-                state[name] = part
-    return states
+        return list(stack.each_of(stack.solver_state))
+    return [state for group in stack.rule_groups for state in group.states()]
 
 
 def restore_stack(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
@@ -145,17 +140,20 @@ def restore_stack(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
     if not stack.rule_groups:
         stack.solver_state = {name: tensor.to(stack.device) for name, tensor in checkpoints[0]["optimizer"].items()}
     for group in stack.rule_groups:
-        members = checkpoints[group.rows] if isinstance(group.rows, slice) else checkpoints
-        for name, tensor in group.state.items():
-            tensor.copy_(stack.join([c["optimizer"][name] for c in members]))
+        group.restore([checkpoint["optimizer"] for checkpoint in _members(checkpoints, group)])
 
 
 def _require_alike(stack: Stack, checkpoints: Sequence[dict[str, Any]]) -> None:
     """Raise `CheckpointError` where the buffers, or the state of a rule, have other names, shapes or types."""
-    expected = _optimizer_states(stack)
-    for run, state, checkpoint in zip(stack.runs, expected, checkpoints, strict=True):
-        path = run.folder / "checkpoints" / "last.pt"
+    paths = [run.folder / "checkpoints" / "last.pt" for run in stack.runs]
+    for run, checkpoint, path in zip(stack.runs, checkpoints, paths, strict=True):
         for name in ("buffers", "best_buffers"):
             require_alike(checkpoint[name], constants(run.model), path, name)
-        if stack.rule_groups:
-            require_alike(checkpoint["optimizer"], state, path, "optimizer")
+    for group in stack.rule_groups:
+        states = [checkpoint["optimizer"] for checkpoint in _members(checkpoints, group)]
+        group.require_alike(states, _members(paths, group))
+
+
+def _members(of_rows: Sequence[Any], group: Group) -> Sequence[Any]:
+    """Those of the group's rows."""
+    return of_rows[group.rows] if isinstance(group.rows, slice) else of_rows

@@ -17,11 +17,11 @@ def reason(row: RunState, epoch: int, finite_batches: int, largest_output: float
 
 
 def _advice(row: RunState) -> str:
-    optimizer = row.run.optimizer
+    run, optimizer = row.run, row.run.optimizer
     if isinstance(optimizer, Solver):
         return "another optimizer or seed may help"
     if row.lr_halvings == MOST_LR_HALVINGS:
         return f"optimizer.lr was halved {MOST_LR_HALVINGS} times"
     clip = "" if optimizer.clip_norm else ", optimizer.clip_norm=1"
-    other = ", or on_divergence=restore_and_halve_lr" if row.run.config.on_divergence == "stop" else ""
-    return f"an optimizer.lr below {optimizer.lr:g}{clip}{other} may help"
+    other = ", or on_divergence=restore_and_halve_lr" if run.config.on_divergence == "stop" else ""
+    return f"an optimizer.lr below {run.lr:g}{clip}{other} may help"

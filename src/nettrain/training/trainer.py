@@ -37,6 +37,7 @@ from nettrain.training.progress import Progress
 from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.signals import Signals
 from nettrain.training.stack import rates
+from nettrain.training.stack.evaluation import evaluation_weights
 from nettrain.training.stack.going_back import go_back_to_best
 from nettrain.training.stack.rows import fetch
 from nettrain.training.stack.stack import Stack
@@ -187,6 +188,12 @@ class Trainer:
 
         The epoch may be one that a budget has ended before its last batch.
         """
+        with evaluation_weights(self.stack, between_epochs=result.batches == self.stack.per_epoch):
+            self._measure_epoch(result, lr)
+        if any(row.status == "diverged" for row in self.rows):
+            self._explain_divergence(result)
+
+    def _measure_epoch(self, result: EpochResult, lr: np.ndarray) -> None:
         stack, spent = self.stack, self.counters.spent
         measured = fetch(measure(stack, self.engine, result))
         position = {"epoch": result.epoch + 1, "step": spent.pop("updates"), "seconds": self.counters.seconds}
@@ -199,8 +206,6 @@ class Trainer:
             better.append(row.observe({**position, **losses, "lr": rate, **numbers, **spent}, finite))
         if any(better):
             stack.best.keep(None if all(better) else stack.mask(better), stack.w, stack.objective.buffers)
-        if any(row.status == "diverged" for row in self.rows):
-            self._explain_divergence(result)
 
     def _explain_divergence(self, result: EpochResult) -> None:
         """Say why rows have diverged in this epoch, and let those go on that are to."""

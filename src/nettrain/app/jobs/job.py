@@ -117,7 +117,8 @@ def train_run(
     Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
     if composed.resume is None:
-        return train_alone(Job(to_config(composed), folder, hydra, single=True, load=load, module=module))
+        config = to_config(composed, hydra["overrides"]["task"])
+        return train_alone(Job(config, folder, hydra, single=True, load=load, module=module))
     config, folder = resumed_config(composed, hydra["overrides"]["task"])
     return train_alone(Job(config, folder, hydra, resumed=True, single=True, load=load, module=module))
 

@@ -117,7 +117,7 @@ def warn_of_schedule(run: PreparedRun, checkpoint: dict[str, Any]) -> None:
         return
     schedule, t = run.config.schedule, np.array([float(last)])
     before, now = (
-        run.lr * float(schedule.lr_factors(t, per_epoch, per_epoch * n)[0]) for n in (epochs, run.config.epochs)
+        float(schedule.learning_rates(run.lr, t, per_epoch, per_epoch * n)[0]) for n in (epochs, run.config.epochs)
     )
     if not math.isclose(before, now, rel_tol=0.01, abs_tol=1e-12):
         warn(

@@ -3,9 +3,10 @@
 import itertools
 from collections.abc import Sequence
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
+from nettrain.config.schema import OF_ANY_CLASS
 from nettrain.errors import ConfigError
 
 
@@ -39,4 +40,7 @@ def _values(override: Override) -> list[str]:
         raise HydraException(
             f"{key}: a grid needs a list of values; interval(...) is for a search (hydra/sweeper=tpe)."
         )
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    values = list(override.sweep_string_iterator())
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP and key in OF_ANY_CLASS:
+        values = [value for value in values if value != OF_ANY_CLASS[key].name]  # it is nothing without a class
+    return [f"{key}={value}" for value in values]

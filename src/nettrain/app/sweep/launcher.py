@@ -107,10 +107,10 @@ def _composed(
 def _config(composed: Composed, launcher: Any, overrides: Sequence[str], number: int) -> Config:
     """The checked config of a job; what it takes from Hydra's own settings needs those of this job."""
     if "${hydra" not in str(composed.task):
-        return to_config(composed.task)
+        return to_config(composed.task, overrides)
     HydraConfig.instance().set_config(job_config(launcher, overrides, number))
     try:
-        return to_config(composed.task)
+        return to_config(composed.task, overrides)
     finally:
         HydraConfig.instance().set_config(launcher.config)
 

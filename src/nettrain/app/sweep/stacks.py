@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nettrain import data
@@ -59,12 +59,13 @@ class StackPlan:
     """Jobs that can share their passes as far as their configs show, and how many of them fit into one stack.
 
     `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
-    the same.
+    the same; `notes` are sentences for the person who starts them.
     """
 
     groups: list[list[int]]
     alone: str | None = None
     rows: int = 1
+    notes: list[str] = field(default_factory=list)
 
     @property
     def jobs(self) -> list[int]:
@@ -119,7 +120,8 @@ def describe(plans: Sequence[StackPlan]) -> str:
     for plan in plans:
         if plan.alone:
             reasons[plan.alone] += len(plan.jobs)
-    return "\n".join([*lines, *(f"  {n} alone: {reason}" for reason, n in reasons.items())])
+    notes = dict.fromkeys(f"  {note}" for plan in plans for note in plan.notes)
+    return "\n".join([*lines, *(f"  {n} alone: {reason}" for reason, n in reasons.items()), *notes])
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[int]]:
@@ -141,6 +143,7 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
             _fail(job, error)
             continue
         plan = StackPlan(_groups(jobs, members[position:]), compatibility.refusal(run))
+        plan.notes = [note for part in (run.config.model, run.optimizer) for note in getattr(part, "notes", [])]
         if not plan.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
             configs = (jobs[i].config for i in plan.jobs)

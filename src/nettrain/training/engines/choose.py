@@ -9,6 +9,7 @@ from nettrain.compiler.recording import CannotCompile
 from nettrain.errors import ConfigError
 from nettrain.inputs import one_of
 from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import RowModule
 from nettrain.training.engines.compiled import Compiled
 from nettrain.training.engines.eager import Eager
@@ -16,6 +17,7 @@ from nettrain.training.engines.fused import Fused
 from nettrain.training.engines.program import scalar_names
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.engines.solver import SolverEngine
+from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
 BUILD_SECONDS = 0.9  # that it takes to compile a program
@@ -43,12 +45,15 @@ def choose_engine(
     optimizer = stack.runs[0].optimizer
     if isinstance(optimizer, Solver):
         return SolverEngine(stack, optimizer, abandon)
+    if isinstance(optimizer, TorchOptimizer):
+        return Eager(stack)
     auto = asked == "auto" and compiler() is not None
     try:
         if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays(stack, updates_left, say)):
             return Compiled(stack, threads, abandon)
         if asked == "fused" or (auto and can_fuse(stack) and _fusing_pays(stack, updates_left, say)):
             (group,) = stack.rule_groups
+            assert isinstance(group, RuleGroup)
             fused = Fused(group.rule, scalar_names(group), stack.dtype, torch.get_num_threads(), abandon)
             return Eager(stack, fused.step, "fused")
     except (CannotCompile, BuildError, OSError) as error:
@@ -88,8 +93,9 @@ def _fusing_pays(stack: Stack, updates_left: int, say: Say) -> bool:
 
 def can_fuse(stack: Stack) -> bool:
     """Whether the stack is a large run alone, the rule of which can be fused."""
+    whole = all(isinstance(group, RuleGroup) and group.pieces.whole for group in stack.rule_groups)
     alone = not stack.stacked and stack.dtype != torch.float64
-    return alone and stack.objective.layout.size >= LARGE and stack.device.type == "cpu"
+    return whole and alone and stack.objective.layout.size >= LARGE and stack.device.type == "cpu"
 
 
 def can_compile(stack: Stack) -> bool:

@@ -20,7 +20,7 @@ from nettrain.errors import Abandoned
 from nettrain.profile import stage
 from nettrain.samples import sample_dim
 from nettrain.terminal import warn
-from nettrain.training.engines.program import program_text, statistics_names
+from nettrain.training.engines.program import Frozen, program_text, statistics_names
 from nettrain.training.engines.protocol import Updates, gradient_costs
 from nettrain.training.stack.rates import noise_keys, update_numbers
 from nettrain.training.stack.rule_groups import RuleGroup
@@ -43,18 +43,26 @@ class Compiled:
         self.pool = ThreadPoolExecutor(threads)
         self.outputs, self.statistics = stack.runs[0].outputs, statistics_names(stack)
         noisy = noise_keys(stack, 0) is not None
+        self.of_model = Frozen(stack)
+        self.frozen = self.of_model.values
         self.programs: dict[Any, ctypes.CDLL] = {}
-        for group in stack.rule_groups:
+        for group in self.groups:
             program = library(program_text(stack, group, noisy), abandon, warn)
             if program is None:
                 raise Abandoned
             self.programs[group.kind] = program
 
+    @property
+    def groups(self) -> list[RuleGroup]:
+        """The groups of the stack; those of torch's optimizers cannot be compiled."""
+        return [group for group in self.stack.rule_groups if isinstance(group, RuleGroup)]
+
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         stack, self.next = self.stack, first
+        self.frozen = self.of_model.values  # of the rows that are left
         t, runs = update_numbers(stack, epoch), len(stack.runs)
         self.order = stack.batches.order("train", epoch).expand(runs, -1)
-        tables = [group.table(t, rates)[1] for group in stack.rule_groups]
+        tables = [group.table(t, rates)[1] for group in self.groups]
         self.tables = [torch.as_tensor(a.reshape(len(t), -1, a.shape[-1]), dtype=stack.dtype) for a in tables]
         keys, dropout = noise_keys(stack, epoch) or (np.zeros((len(t), runs), np.int64), np.zeros(runs))
         self.keys, self.dropout = torch.as_tensor(np.ascontiguousarray(keys.T)), torch.as_tensor(dropout)
@@ -67,7 +75,7 @@ class Compiled:
         before = torch.empty_like(stack.w) if last else None
         calls = [
             call
-            for group, table in zip(stack.rule_groups, self.tables, strict=True)
+            for group, table in zip(self.groups, self.tables, strict=True)
             for call in self._calls(group, table[self.next : self.next + number], order, z, g, before)
         ]
         with stage("compiled updates"):
@@ -84,6 +92,8 @@ class Compiled:
         stack, program = self.stack, self.programs[group.kind]
         rows = group.rows if isinstance(group.rows, slice) else slice(0, 1)
         tensors = [stack.w[group.rows], g[group.rows], *group.state.values()]
+        if self.frozen is not None:
+            tensors.append(self.frozen[group.rows])
         x, y = stack.batches.splits["train"]
         order, keys = order[rows], self.keys[rows, self.next :]
         arguments = [
@@ -104,7 +114,7 @@ class Compiled:
         stack, program, rows = self.stack, next(iter(self.programs.values())), len(self.stack.runs)
         x, order = stack.batches.splits[split][0], stack.batches.order(split).expand(rows, -1)
         z = torch.empty(*order.shape, self.outputs, dtype=stack.dtype)
-        arguments = _pointer(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
+        arguments = *self._weights(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
         self._run([partial(_call, program.logits, program, *arguments, *share) for share in self._shares(rows)])
         return z if stack.stacked else z[0]
 
@@ -113,10 +123,15 @@ class Compiled:
         stack, program, x = self.stack, next(iter(self.programs.values())), self.stack.first_samples
         values = torch.empty(len(stack.runs), len(self.statistics), dtype=torch.float64)
         x_row = x[0].numel() if sample_dim(x, stack.objective.inputs) else 0
-        arguments = _pointer(stack.w), _pointer(gradient), _pointer(change), _pointer(x), x_row, _pointer(values)
+        weights = self._weights(stack.w)
+        arguments = *weights, _pointer(gradient), _pointer(change), _pointer(x), x_row, _pointer(values)
         shares = self._shares(len(values))
         self._run([partial(_call, program.statistics, program, *arguments, *share) for share in shares])
         return dict(zip(self.statistics, (values if stack.stacked else values[0]).unbind(-1), strict=True))
+
+    def _weights(self, w: Tensor) -> list[ctypes.c_void_p]:
+        """w and the frozen parameters, where there are some."""
+        return [_pointer(w), *([] if self.frozen is None else [_pointer(self.frozen)])]
 
     def _shares(self, rows: int) -> list[tuple[int, int]]:
         """The first row and the number of rows for each thread."""

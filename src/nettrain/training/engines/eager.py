@@ -2,23 +2,25 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain.objective import samples_at_once
-from nettrain.optimizers.rules import Coefficients, State
+from nettrain.optimizers.pieces import Step
+from nettrain.problem import Counts
 from nettrain.profile import stage
-from nettrain.random import Noise
-from nettrain.samples import X
 from nettrain.training.engines.layer_statistics import layer_statistics
 from nettrain.training.engines.protocol import Updates, gradient_costs
 from nettrain.training.stack.going_back import leave_out, snapshot
 from nettrain.training.stack.rates import coefficients, noises
 from nettrain.training.stack.stack import Stack
+from nettrain.training.stack.torch_group import TorchGroup
 
-Step = Callable[[State, Tensor, Tensor, Coefficients], None]  # as `Rule.step`
+Evaluate = Callable[[], tuple[Tensor, Tensor]]  # the logits z of a batch, and the gradient g of its loss
 
 
 class Eager:
@@ -31,9 +33,12 @@ class Eager:
 
     def __init__(self, stack: Stack, step: Step | None = None, name: str = "eager") -> None:
         self.stack, self.step, self.name = stack, step, name
+        self.by_closure = any(isinstance(group, TorchGroup) and group.by_closure for group in stack.rule_groups)
 
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         stack = self.stack
+        for group in stack.rule_groups:
+            group.switch(stack.w[group.rows], training=True)
         batches = zip(
             stack.batches.of_epoch(epoch),
             stack.batches.weights_of_epoch(epoch),
@@ -44,27 +49,51 @@ class Eager:
         self.left = itertools.islice(batches, first, None)
 
     def advance(self, number: int, last: bool) -> Updates:
-        zs, w, before = [], self.stack.w, None
+        zs, w, before, counts = [], self.stack.w, None, Counts()
         for i, ((x, y), weights, scalars, noise) in enumerate(itertools.islice(self.left, number)):
             if last and i == number - 1:
                 before = w.clone()
-            z, g = self._update(x, y, weights, scalars, noise)
+            evaluate = partial(self.stack.objective.gradient, w, x, y, noise, weights)
+            if self.by_closure:
+                z, g = self._update_by_closure(evaluate, y, weights, scalars, counts)
+            else:
+                z, g = self._update(evaluate, y, scalars)
             zs.append(z)
         change = None if before is None else torch.sub(w, before, out=before)
-        return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, gradient_costs(number))
+        costs = counts if self.by_closure else gradient_costs(number)
+        return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, costs)
 
-    def _update(
-        self, x: X, y: Tensor, weights: Tensor | None, scalars: Sequence[Coefficients], noise: Noise | None
-    ) -> tuple[Tensor, Tensor]:
+    def _update(self, evaluate: Evaluate, y: Tensor, scalars: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """z and g of a batch, by which the rules have made one update."""
         stack = self.stack
         before = snapshot(stack) if stack.skips is not None else None
-        z, g = stack.objective.gradient(stack.w, x, y, noise, weights)
+        z, g = evaluate()
         with stage("update"):
             for group, c in zip(stack.rule_groups, scalars, strict=True):
-                (self.step or group.rule.step)(group.state, stack.w[group.rows], g[group.rows], c)
+                group.step(stack.w[group.rows], g[group.rows], c, self.step)
         if before is not None:
             leave_out(stack, before, z, y, g)
+        return z, g
+
+    def _update_by_closure(
+        self, evaluate: Evaluate, y: Tensor, weights: Tensor | None, scalars: Sequence[Any], counts: Counts
+    ) -> tuple[Tensor, Tensor]:
+        """z and g of a batch before an update for which the optimizer evaluates it as often as it likes."""
+        (group,), (c,) = self.stack.rule_groups, scalars
+        assert isinstance(group, TorchGroup)
+        first: list[Tensor] = []
+
+        def closure() -> tuple[Tensor, Tensor]:
+            z, g = evaluate()
+            if not first:
+                first.extend((z, g.clone()))
+            counts.function_evaluations += 1
+            counts.gradient_evaluations += 1
+            return self.stack.objective.mean_loss(z, y, weights), g
+
+        with stage("update"):
+            group.step_by_closure(self.stack.w, c, closure)
+        z, g = first
         return z, g
 
     def forward(self, split: str, w: Tensor) -> Tensor:

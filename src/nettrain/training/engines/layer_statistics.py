@@ -20,20 +20,24 @@ def layer_statistics(stack: Stack, gradient: Tensor | None, change: Tensor) -> d
     The norms of the whole network, and what `watch` asks for, as `<what>/<layer>`.
     """
     if isinstance(stack.objective.model, RowModule):
-        return row_module_statistics(stack, stack.w, gradient, change, stack.first_samples)
+        frozen = stack.objective.buffers
+        return row_module_statistics(stack, stack.w, gradient, change, stack.first_samples, frozen)
     watch = stack.runs[0].config.watch
     values = norms(stack.objective.layout, stack.w, gradient, change, watch.layers)
     return {**values, **module_shares(stack)} if watch.units else values
 
 
 def row_module_statistics(
-    stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor
+    stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor, frozen: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, D)."""
+    """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, D).
+
+    `frozen` are the parameters that are not in w.
+    """
     objective, watch = stack.objective, stack.runs[0].config.watch
     assert isinstance(objective.model, RowModule)
     values = norms(objective.layout, w, gradient, change, watch.layers)
-    shares = row_module_shares(objective.model, objective.layout.views(w), x) if watch.units else {}
+    shares = row_module_shares(objective.model, {**objective.layout.views(w), **frozen}, x) if watch.units else {}
     return {**values, **shares}
 
 

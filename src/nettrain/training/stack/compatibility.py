@@ -9,7 +9,8 @@ from nettrain.compiler.library import compiler
 from nettrain.errors import first_line
 from nettrain.inputs import each, is_vector, total_size, unscaled
 from nettrain.objective import Objective
-from nettrain.optimizers.rules import Rule
+from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import RowModule
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import Noise, seeded
@@ -72,7 +73,7 @@ def _saved_numbers(run: PreparedRun) -> int:
 
 def by_kind(runs: Sequence[PreparedRun]) -> list[int]:
     """The runs' positions in the order in which a stack holds them: rules of one kind are neighbours."""
-    kinds = [str(kind(run.optimizer)) for run in runs if isinstance(run.optimizer, Rule)]
+    kinds = [str(kind(run.optimizer)) for run in runs if not isinstance(run.optimizer, Solver)]
     return sorted(range(len(runs)), key=kinds.__getitem__)
 
 
@@ -82,8 +83,10 @@ def refusal(run: PreparedRun) -> str | None:
     A module that is not nettrain's own is tried: two rows of it have to compute under `torch.func.vmap` what they
     compute one by one. It cannot draw noise, as each run's noise is its own.
     """
-    if not isinstance(run.optimizer, Rule):
+    if isinstance(run.optimizer, Solver):
         return f"optimizer={run.optimizer.name} trains alone"
+    if isinstance(run.optimizer, TorchOptimizer) and run.optimizer.traits.by_closure:
+        return f"{run.optimizer._target_} evaluates the loss as it goes along, and trains alone"
     if run.config.engine == "fused":
         return "engine=fused is for one large network"
     if isinstance(run.model, RowModule):
@@ -123,7 +126,8 @@ def fast_rows(run: PreparedRun, device: torch.device) -> float:
 
     There is no such number where a program computes one row after another.
     """
-    compiled = run.config.engine != "eager" and isinstance(run.model, RowModule) and compiler() is not None
+    compilable = isinstance(run.model, RowModule) and not isinstance(run.optimizer, TorchOptimizer)
+    compiled = run.config.engine != "eager" and compilable and compiler() is not None
     if device.type != "cpu" or compiled:
         return float("inf")
     size = torch.finfo(run.config.dtype).bits // 8

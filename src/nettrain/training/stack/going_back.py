@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nettrain.training.stack.rows import where
+from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
 
@@ -37,8 +38,7 @@ def go_back_to_best(stack: Stack, rows: list[bool]) -> None:
     for name, tensor in stack.objective.buffers.items():
         tensor.copy_(where(mask, stack.best.buffers[name], tensor))
     for group in stack.rule_groups:
-        for name, new in group.rule.init(stack.w[group.rows]).items():
-            group.state[name].copy_(where(mask[group.rows], new, group.state[name]))
+        group.restart(mask[group.rows], stack.w[group.rows])
 
 
 def _changing(stack: Stack) -> Iterator[tuple[Tensor, slice | EllipsisType]]:
@@ -48,5 +48,6 @@ def _changing(stack: Stack) -> Iterator[tuple[Tensor, slice | EllipsisType]]:
     for tensor in stack.objective.buffers.values():
         yield tensor, ...
     for group in stack.rule_groups:
+        assert isinstance(group, RuleGroup)  # `prepare` lets no other skip updates
         for tensor in group.state.values():
             yield tensor, group.rows

@@ -1,10 +1,11 @@
 """The scalars of all updates of an epoch, computed beforehand: learning rates, coefficients of the rules, noise."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from nettrain import random
-from nettrain.optimizers.rules import Coefficients
 from nettrain.parts.models import RowModule
 from nettrain.random import Noise
 from nettrain.training.stack.stack import Stack
@@ -14,11 +15,11 @@ from nettrain.training.stack.stack import Stack
 def learning_rates(stack: Stack, epoch: int) -> np.ndarray:
     """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch, dtype=float)
-    rates = [run.lr * run.config.schedule.lr_factors(t, stack.per_epoch, run.updates) for run in stack.runs]
+    rates = [run.config.schedule.learning_rates(run.lr, t, stack.per_epoch, run.updates) for run in stack.runs]
     return np.stack(rates, axis=1)[..., None] if stack.stacked else rates[0]
 
 
-def coefficients(stack: Stack, epoch: int, lr: np.ndarray) -> list[list[Coefficients]]:
+def coefficients(stack: Stack, epoch: int, lr: np.ndarray) -> list[list[Any]]:
     """The rules' scalars for every update of the epoch: a list with those of each group."""
     t = update_numbers(stack, epoch)
     of_groups = [group.coefficients(t, lr, stack.device, stack.dtype) for group in stack.rule_groups]

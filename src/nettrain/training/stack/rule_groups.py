@@ -3,29 +3,38 @@
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain.optimizers.numerics import as_in
+from nettrain.optimizers.parameter_groups import Factors
+from nettrain.optimizers.pieces import Pieces, Step
 from nettrain.optimizers.rules import Coefficients, Rule, State
-from nettrain.training.stack.rows import take
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.storage.checkpoint_files import require_alike
+from nettrain.training.stack.rows import each_of, join, take, where
+from nettrain.training.stack.torch_group import TorchGroup
+from nettrain.vector import Layout
 
 
 @dataclasses.dataclass
 class RuleGroup:
     """Rows of w (K, P), all of them (`...`) where there is one run, and their rule with its state.
 
-    `rule` has the rows' numbers as arrays (K, 1); `first` is the rule of the first row as it is.
+    `rule` has the rows' numbers as arrays (K, 1); `first` is the rule of the first row as it is; `pieces` say to what
+    parts of w it is applied.
     """
 
     rule: Rule
     first: Rule
     rows: slice | EllipsisType
     state: State
+    pieces: Pieces
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -39,7 +48,7 @@ class RuleGroup:
         """
         if lr.ndim > 1:
             t, lr = t[:, None, None], lr[:, self.rows]
-        scalars = self.rule.all_coefficients(t, lr)
+        scalars = self.pieces.scalars(self.rule, t, lr)
         columns = [np.broadcast_to(value, lr.shape) for value in scalars.values()]
         return list(scalars), np.stack(columns, -1) if lr.ndim == 1 else np.concatenate(columns, -1)
 
@@ -53,8 +62,48 @@ class RuleGroup:
         columns = torch.as_tensor(table, dtype=dtype).to(device).movedim(-1, 1).unsqueeze(-1)
         return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
 
+    def step(self, w: Tensor, g: Tensor, c: Coefficients, step: Step | None = None) -> None:
+        """One update of the rows w (rows, P), or (P,), by their gradients g; `step` as for `Pieces.step`."""
+        self.pieces.step(self.rule, self.state, w, g, c, step)
 
-def kind(rule: Rule) -> tuple[Any, ...]:
+    switches: ClassVar[bool] = False  # a rule has the same weights in training and in evaluation
+
+    def switch(self, w: Tensor, training: bool) -> None:
+        """Nothing is exchanged."""
+
+    def states(self) -> list[State]:
+        """The state of every row, on the host."""
+        return each_of(self.state, self._number, isinstance(self.rows, slice))
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Take back what `states` gave."""
+        for name, tensor in self.state.items():
+            tensor.copy_(join([state[name] for state in states], isinstance(self.rows, slice)))
+
+    def require_alike(self, states: Sequence[Any], paths: Sequence[Path]) -> None:
+        """Raise `CheckpointError`, which names the file, for a state with other names, shapes or types."""
+        for state, expected, path in zip(states, self.states(), paths, strict=True):
+            require_alike(state, expected, path, "optimizer")
+
+    def restart(self, mask: Tensor, w: Tensor) -> None:
+        """Begin anew from w in the rows of the mask, (rows,) or 0-d."""
+        for name, new in self.rule.init(w).items():
+            self.state[name].copy_(where(mask, new, self.state[name]))
+
+    def select(self, inside: list[int], rows: slice, rules: Sequence[Rule]) -> "RuleGroup":
+        """The group with these of its rows alone, which then are `rows` of the stack, and their rules."""
+        state = {name: take(tensor, inside) for name, tensor in self.state.items()}
+        return RuleGroup(_stacked(rules), rules[0], rows, state, self.pieces)
+
+    @property
+    def _number(self) -> int:
+        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else 1
+
+
+Group = RuleGroup | TorchGroup
+
+
+def kind(rule: Rule | TorchOptimizer) -> tuple[Any, ...]:
     """What rules of one group have in common: their class, their switches, and which of their numbers are 0 or none.
 
     Whatever a rule computes and remembers depends on that, and on nothing else of its fields.
@@ -66,15 +115,24 @@ def _switch(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | str) else value > 0
 
 
-def group_rules(rules: Sequence[Rule], w: Tensor) -> list[RuleGroup]:
-    """The groups of K rules for the rows of w (K, P), or that of one rule for w (P,)."""
-    if w.dim() == 1:
-        return [RuleGroup(rules[0], rules[0], ..., rules[0].init(w))]
-    groups, start = [], 0
+def group_rules(
+    rules: Sequence[Rule | TorchOptimizer], seeds: Sequence[int], w: Tensor, layout: Layout, factors: Sequence[Factors]
+) -> list[Group]:
+    """The groups of K rules for the rows of w (K, P), or that of one rule for w (P,).
+
+    `seeds` are those of the runs, `factors` those of the parameters' learning rates and weight decays.
+    """
+    groups: list[Group] = []
+    start = 0
     for _, neighbours in itertools.groupby(rules, kind):
-        alike = list(neighbours)
-        rule, end = _stacked(alike), start + len(alike)
-        groups.append(RuleGroup(rule, alike[0], slice(start, end), rule.init(w[start:end])))
+        alike: list[Any] = list(neighbours)
+        end = start + len(alike)
+        rows, first = slice(start, end) if w.dim() > 1 else ..., alike[0]
+        if isinstance(first, TorchOptimizer):
+            groups.append(TorchGroup(rows, alike, seeds[start:end], w[rows], layout, factors))
+        else:
+            rule = _stacked(alike) if w.dim() > 1 else first
+            groups.append(RuleGroup(rule, first, rows, rule.init(w[rows]), Pieces(layout, factors, first.by_layer)))
         start = end
     return groups
 
@@ -90,16 +148,15 @@ def _stacked(rules: Sequence[Rule]) -> Rule:
     return dataclasses.replace(first, **changes)
 
 
-def select(groups: Sequence[RuleGroup], rules: Sequence[Rule], rows: list[int]) -> list[RuleGroup]:
+def select(groups: Sequence[Group], rules: Sequence[Any], rows: list[int]) -> list[Group]:
     """The groups of a stack that goes on with the given rows alone; `rules` are those of the rows."""
-    selected, position = [], 0
+    selected: list[Group] = []
+    position = 0
     for group in groups:
         assert isinstance(group.rows, slice)
         inside = [row - group.rows.start for row in rows if group.rows.start <= row < group.rows.stop]
         if inside:
             end = position + len(inside)
-            state = {name: take(tensor, inside) for name, tensor in group.state.items()}
-            alike = rules[position:end]
-            selected.append(RuleGroup(_stacked(alike), alike[0], slice(position, end), state))
+            selected.append(group.select(inside, slice(position, end), rules[position:end]))
             position = end
     return selected

@@ -12,6 +12,8 @@ from torch import Tensor
 from nettrain.inputs import each
 from nettrain.objective import Objective
 from nettrain.optimizers.rules import Rule
+from nettrain.optimizers.solvers import Solver
+from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import RowModule
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.training.stack import rows
@@ -42,7 +44,8 @@ class Stack:
         self.w = self.join([flatten(run.model) for run in runs])
         self.objective = self._objective()
         self.best = BestWeights(self.w, self.objective.buffers)
-        self.rule_groups = group_rules(self._rules(), self.w) if self._rules() else []
+        seeds = [run.config.seed for run in runs]
+        self.rule_groups = group_rules(self._rules(), seeds, self.w, self.objective.layout, first.factors)
         self.solver_state: Tensors = {}
         self.skipped = torch.zeros(self.w.shape[:-1], dtype=torch.int64, device=device)  # updates that were left out
         self._look_at_runs()
@@ -59,8 +62,8 @@ class Stack:
         x, _ = next(self.batches.parts("train", min(64, max(16, self.runs[0].samples_per_epoch // 16))))
         self.first_samples = each(torch.Tensor.contiguous, x)
 
-    def _rules(self) -> list[Rule]:
-        return [run.optimizer for run in self.runs if isinstance(run.optimizer, Rule)]
+    def _rules(self) -> list[Rule | TorchOptimizer]:
+        return [run.optimizer for run in self.runs if not isinstance(run.optimizer, Solver)]
 
     def mask(self, chosen: list[bool]) -> Tensor:
         """Which rows are chosen, (...), on the device."""
@@ -109,4 +112,4 @@ class Stack:
 def _as_row(run: PreparedRun) -> bool:
     """Whether the run trains as a row of a stack even if it is alone, so as to have the very numbers of the row."""
     double = run.config.dtype == torch.float64 and run.config.engine != "fused"
-    return double and isinstance(run.model, RowModule) and isinstance(run.optimizer, Rule)
+    return double and isinstance(run.model, RowModule) and not isinstance(run.optimizer, Solver)

@@ -1,0 +1,86 @@
+"""What a config names by `_target_`: classes and functions of anybody's, which Hydra's `instantiate` builds."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from nettrain.errors import ConfigError, first_line
+
+_OF_TORCH: dict[
+    str, Any
+] = {  # bases of the classes that run nobody else's code, by the package in which they are defined
+    "torch.nn": nn.Module,
+    "torch.optim": (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler),
+}
+
+
+def located(target: str) -> Any:
+    """What is named by `module.Class`; Hydra itself would print what it does not find."""
+    package, *attributes = target.split(".")
+    named = importlib.import_module(package)
+    for attribute in attributes:
+        package = f"{package}.{attribute}"
+        named = getattr(named, attribute) if hasattr(named, attribute) else importlib.import_module(package)
+    return named
+
+
+def instantiated(node: Mapping[str, Any]) -> Any:
+    """What the node makes, with plain containers as arguments; `_partial_` as in Hydra."""
+    from hydra.utils import instantiate
+
+    return instantiate({"_convert_": "all", **node})
+
+
+def maker(node: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function that calls what the node names with its arguments, and with what it is called with itself."""
+    made: Callable[..., Any] = instantiated({**node, "_partial_": True})
+    return made
+
+
+@contextmanager
+def building(group: str, target: str, what: str = "it cannot be built") -> Iterator[None]:
+    """Within it an error of the code that `<group>._target_` names becomes a `ConfigError` of one sentence."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        from hydra.errors import InstantiationException
+
+        cause: BaseException = error
+        while cause.__cause__ is not None and isinstance(cause, InstantiationException | ImportError):
+            cause = cause.__cause__  # Hydra's own say where they come from
+        sentence = f"{group}._target_={target}: {what}: {type(cause).__name__}: {first_line(cause)}."
+        raise ConfigError(sentence) from error
+
+
+def foreign(node: Any) -> list[str]:
+    """What a node names beside the layers, optimizers and schedulers of torch, which run nobody else's code."""
+    return [str(target) for target in _targets(node) if not _is_of_torch(target)]
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """What is named by `_target_` in a node and in those inside it."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from [value] if key == "_target_" else _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
+
+
+def _is_of_torch(target: Any) -> bool:
+    package, _, name = str(target).rpartition(".")
+    home = ".".join(package.split(".")[:2])
+    if home not in _OF_TORCH:
+        return False
+    try:
+        named = getattr(importlib.import_module(package), name, None)
+    except ImportError:
+        return False
+    # A module of torch.nn has names of other modules, too: torch.nn.functional.warnings.sys.
+    return isinstance(named, type) and issubclass(named, _OF_TORCH[home]) and named.__module__.startswith(f"{home}.")
