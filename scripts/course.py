@@ -23,7 +23,8 @@ def commands(page: str) -> list[list[str]]:
     """The arguments of each `python train.py` in a page's blocks of commands."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (PAGES / f"{page}.md").read_text(), re.M | re.S)
     lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    return [words[2:] for words in lines if words[:2] == ["python", "train.py"]]
+    found = [words[2:] for words in lines if words[:2] == ["python", "train.py"]]
+    return [[str(ROOT / word) if word.startswith("docs/") else word for word in words] for words in found]
 
 
 def into(arguments: list[str], folder: Path) -> list[str]:

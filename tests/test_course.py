@@ -147,6 +147,20 @@ def test_adaptive(page):
     assert standardized.summary["train_loss"] == pytest.approx(0.034, rel=0.1)
 
 
+@pytest.mark.usefixtures("parts_are_forgotten")
+def test_own_rule(page):
+    sweep, (signs,) = page("own_rule")
+    best = {}
+    for run in sweep:
+        name, loss = run.config.optimizer.name, run.summary["train_loss"]
+        best[name] = min(best.get(name, (np.inf, 0)), (loss, run.config.optimizer.lr))
+        if (name, run.config.optimizer.lr) == ("lion", 0.1):
+            assert loss == pytest.approx(51, rel=0.1)
+    assert {name: rate for name, (_, rate) in best.items()} == {"sgd": 1e-5, "adam": 0.01, "lion": 0.001}
+    assert [loss for loss, _ in best.values()] == pytest.approx([0.98, 0.15, 0.23], rel=0.1)
+    assert signs.summary["train_loss"] == pytest.approx(0.47, rel=0.1)
+
+
 def test_second_order(page):
     exact, (descent,), network = page("second_order")
     assert losses(exact, "updates") == [1, 14, 10]
@@ -204,6 +218,8 @@ def test_code_on_a_page_is_that_of_the_program(name):
     assert {language for language, _ in blocks} <= {"sh", "math", "python"}
     for language, block in blocks:
         if language == "python":
-            assert textwrap.indent(block, " " * 8) in inspect.getsource(rules)
+            own = course.PAGES / name / "parts.py"
+            source = own.read_text() if own.is_file() else inspect.getsource(rules)
+            assert textwrap.indent(block, " " * (4 if own.is_file() else 8)) in source
         if language == "sh":
             assert all(line.startswith("python train.py ") for line in block.splitlines())

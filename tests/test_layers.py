@@ -34,7 +34,7 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
     ],
     ["nettrain.inputs"],
     ["nettrain.figures", "nettrain.profile", "nettrain.terminal", "nettrain.wording"],
-    ["nettrain.errors"],
+    ["nettrain.errors", "nettrain.hydra_versions"],
 ]
 DEPTHS = {room: depth for depth, rooms in enumerate(ROOMS) for room in rooms}
 ALONE = ("nettrain.compiler", "nettrain.figures")  # rooms that know nothing else of nettrain

@@ -141,10 +141,75 @@ class WrongSum(IdentityMSE):
         return super().loss(z, y, reduction) * (2 if reduction == "sum" else 1)
 
 
-@pytest.mark.parametrize(("head", "promise"), [(WrongGradient, "derivative of the loss"), (WrongSum, "is the sum")])
+@dataclass
+class OfOtherSamples(IdentityMSE):
+    name: str = ""
+
+    def loss(self, z, y, reduction="none"):
+        return super().loss(z - z.mean(-2, keepdim=True), y, reduction)
+
+
+@dataclass
+class Noisy(IdentityMSE):
+    name: str = ""
+
+    def loss(self, z, y, reduction="none"):
+        return super().loss(z + torch.randn_like(z), y, reduction)
+
+
+@dataclass
+class OnlyDouble(IdentityMSE):
+    name: str = ""
+
+    def loss(self, z, y, reduction="none"):
+        return super().loss(z.double(), y.double(), reduction)
+
+
+@dataclass
+class InPlace(IdentityMSE):
+    name: str = ""
+
+    def loss_gradient(self, z, y):
+        return 2 * z.sub_(y.unsqueeze(-1))
+
+
+@dataclass
+class OverRows(IdentityMSE):
+    name: str = ""
+
+    def metrics(self, z, y, *_):
+        error = (z.squeeze(-1) - y).square().mean(-1)
+        return {"mse": error.mean().expand(error.shape)}
+
+
+@dataclass
+class Scores(SoftmaxCE):
+    name: str = ""
+
+    def mean(self, z):
+        return torch.sigmoid(z)
+
+
+@pytest.mark.parametrize(
+    ("head", "promise"),
+    [
+        (WrongGradient, "derivative of the loss"),
+        (WrongSum, "is the sum"),
+        (OfOtherSamples, "does not depend on the others"),
+        (Noisy, "the same outputs give the same loss"),
+        (OnlyDouble, "has the type of the outputs"),
+        (InPlace, "changes the outputs in place"),
+        (OverRows, "the metric mse of a row is what it is alone"),
+    ],
+)
 def test_heads_that_keep_no_promise(head, promise):
     with pytest.raises(AssertionError, match=promise):
         check_head(head())
+
+
+def test_probabilities_that_do_not_add_up():
+    with pytest.raises(AssertionError, match="probabilities add up to 1"):
+        check_head(Scores(), 3)
 
 
 def test_the_checks_take_sound_parts():

@@ -152,7 +152,7 @@ class SearchSweeper(Sweeper):
 
 
 def _is_nettrains(task: Any) -> bool:
-    return getattr(task, "__module__", None) == "nettrain.app.cli"
+    return getattr(task, "__module__", None) == "nettrain.app.cli"  # its function, or an object of its class
 
 
 store = ConfigStore.instance()

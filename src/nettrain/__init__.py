@@ -1,7 +1,8 @@
 """Train and compare neural networks from config files, in PyTorch, on CPU or CUDA.
 
-`train` does what the command line does and returns a `Run`; `Run` and `Sweep` read what it has left; `minimize` applies
-any optimizer to a function of a vector; `optim` holds the gradient rules as `torch.optim.Optimizer` classes.
+`train` does what the command line does and returns a `Run`, `sweep` what it does with `-m` and returns a `Sweep`; `Run`
+and `Sweep` read what these have left; `minimize` applies any optimizer to a function of a vector; `optim` holds the
+gradient rules as `torch.optim.Optimizer` classes.
 """
 
 from importlib import import_module
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nettrain import optim
-    from nettrain.api import Run, Sweep, train
+    from nettrain.api import Run, Sweep, sweep, train
     from nettrain.minimization import minimize
 
-__all__ = ["Run", "Sweep", "minimize", "optim", "train"]
+__all__ = ["Run", "Sweep", "minimize", "optim", "sweep", "train"]
 
 _HOMES = {
     "train": "nettrain.api",
+    "sweep": "nettrain.api",
     "Run": "nettrain.api",
     "Sweep": "nettrain.api",
     "minimize": "nettrain.minimization",

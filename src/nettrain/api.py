@@ -1,6 +1,5 @@
 """The Python interface: train a run, and read back what runs and sweeps have left."""
 
-import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,18 +12,19 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from nettrain import figures
+from nettrain.app.arguments import read_arguments
+from nettrain.app.cli import Task
 from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
-from nettrain.config.compose import compose_beside
+from nettrain.app.sweep.beside import sweep_beside
+from nettrain.config.compose import compose_beside, composing_sweeps
 from nettrain.config.explain import explain
-from nettrain.config.overrides import config_options, for_hydra, overrides_of, with_module, with_own_parts
+from nettrain.config.overrides import overrides_of, with_module
+from nettrain.config.received import require_harmless
 from nettrain.config.schema import register
-from nettrain.data import Data, encode
-from nettrain.data.in_python import InPython, from_python
-from nettrain.data.sources import Frame
-from nettrain.data.splitting import Stratified
 from nettrain.errors import CheckpointError, ConfigError, Mistake
+from nettrain.preparation.prepare import NOTHING, HandedOver
 from nettrain.report import html
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import find, run_pictures
@@ -61,12 +61,16 @@ class Run(RunFolder):
 
 
 class Sweep(SweepFolder):
-    """A sweep's folder: its runs as tables, figures and `Run`s."""
+    """A sweep's folder: its runs as tables, figures and `Run`s; `handed` is what it was given in Python."""
+
+    def __init__(self, folder: str | Path, trust: bool = False, handed: HandedOver = NOTHING) -> None:
+        super().__init__(folder, trust)
+        self._handed = handed
 
     @cached_property
     def runs(self) -> list[Run]:
         """The runs that have ended, by number."""
-        return [Run(run.folder, self.trust) for run in self.comparison.runs if run.folder is not None]
+        return [self._run(run.folder) for run in self.comparison.runs if run.folder is not None]
 
     @cached_property
     def best(self) -> Run:
@@ -84,7 +88,10 @@ class Sweep(SweepFolder):
         best = self.comparison.best
         if best is None or best.folder is None:
             raise CheckpointError(f"{self.folder}: none of its runs has a result: all diverged or failed.")
-        return Run(best.folder, self.trust)
+        return self._run(best.folder)
+
+    def _run(self, folder: Path) -> Run:
+        return Run(folder, self.trust, module=self._handed.module, head=self._handed.head)
 
     @property
     def figures(self) -> list[str]:
@@ -128,6 +135,7 @@ def train(
     *,
     data: Any = None,
     model: nn.Module | None = None,
+    head: Any = None,
     config_dir: str | Path | None = None,
 ) -> Run:
     """Train one run and return it: what the command line does, as a function.
@@ -141,6 +149,8 @@ def train(
     of which x may be a dictionary of such arrays, or a `torch.utils.data.Dataset` of such samples; or a dictionary of
     these with the splits train, val and test.
     `model` is a module that gives (n, outputs) for x, a tensor or a dictionary; a copy of it is trained, `Run.model`.
+    `head` is a `nettrain.parts.heads.Head`, or a loss of outputs and targets such as `torch.nn.HuberLoss()` (see
+    `nettrain.parts.heads.Loss`).
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
@@ -148,14 +158,7 @@ def train(
     they are.
     """
     register()
-    folder_of_configs = [] if config_dir is None else ["--config-dir", str(config_dir)]
-    load = _Load(from_python(data)) if data is not None else None
-    for chosen in (override for override in _overrides(config) if load and override.startswith("data=")):
-        raise ConfigError(f"{chosen}: data were handed over in Python, too; leave out one of the two.")
-    typed = [*folder_of_configs, *_overrides(config), *(load.overrides if load else []), *_overrides_of_module(model)]
-    _, _, overrides = config_options(for_hydra(with_own_parts(typed)))
-    if config_dir is not None:
-        overrides.insert(0, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
+    overrides, handed = read_arguments(config, data, model, head, config_dir)
     try:
         composed = compose_beside("train", with_module(with_resumed_parts(overrides)))
         hydra = composed.hydra
@@ -167,7 +170,7 @@ def train(
     try:
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
-        outcome = train_run(composed, target, hydra_settings(hydra), load, model)
+        outcome = train_run(composed, target, hydra_settings(hydra), handed)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from None  # Hydra's traceback is long and says nothing more
     except Mistake:
@@ -175,51 +178,37 @@ def train(
         raise
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"{outcome.folder}: the run was interrupted; its checkpoint is saved.")
-    return Run(outcome.folder, trust=True, loaded=load.loaded if load else None, module=model)
+    loaded = getattr(handed.load, "loaded", None)
+    return Run(outcome.folder, trust=True, loaded=loaded, module=model, head=handed.head)
 
 
-class _Load:
-    """Reads what was handed over in Python, in the place of `nettrain.data.load`, and keeps it as `loaded`."""
+@_one_at_a_time()
+def sweep(
+    config: str | Sequence[str] | Mapping[str, Any] = (),
+    folder: str | Path | None = None,
+    *,
+    data: Any = None,
+    model: nn.Module | None = None,
+    head: Any = None,
+    config_dir: str | Path | None = None,
+) -> Sweep:
+    """Train a sweep and return it: what `nettrain -m` does, as a function; its runs train together as rows of a stack.
 
-    def __init__(self, data: InPython) -> None:
-        self.data = data
-        self.loaded: Data | None = None
+    `config` are overrides as after `-m`, `"optimizer=sgd,adam seed=range(5)"` or a list of them, or a mapping, in which
+    such a text stands for several values: `{"optimizer": "sgd,adam", "optimizer.lr": "0.1,0.01", "epochs": 5}`.
+    `folder` is the sweep's; one that holds an earlier sweep gets what is missing there. All other arguments are those
+    of `train`, and shared by the runs.
 
-    @property
-    def overrides(self) -> list[str]:
-        return ["data=frame", *([f"data.target={self.data.target}"] if self.data.target else [])]
-
-    def __call__(self, dataset: Any, seed: int, split: Any) -> Data:
-        if not isinstance(dataset, Frame):
-            raise ConfigError(f"data={dataset.name}: the run has data of its own; leave out those in Python.")
-        if self.data.splits and dataset.drop_missing_target:
-            raise ConfigError(
-                "data.drop_missing_target=True: the splits that were handed over would lose rows; leave those without "
-                "a target out of them."
-            )
-        if self.data.splits and split != Stratified():
-            raise ConfigError(f"split={split.name}: the splits were handed over in Python; leave out split.")
-        table = dataset.read(self.data.table(bool(dataset.ids)), split)
-        self.loaded = encode(dataset, table, seed, split, self.data.splits)
-        return self.loaded
-
-
-def _overrides_of_module(module: Any) -> list[str]:
-    """The overrides that stand for a model of Python's."""
-    if module is None:
-        return []
-    if not isinstance(module, nn.Module):
-        raise ConfigError(f"model: found a value of type {type(module).__name__}; it must be a torch.nn.Module.")
-    return [f"model._target_={type(module).__module__}.{type(module).__qualname__}"]
-
-
-def _overrides(config: Any) -> list[str]:
-    if isinstance(config, Mapping):
-        return overrides_of(config)
-    if isinstance(config, str):
-        return shlex.split(config)
-    if isinstance(config, Sequence) and all(isinstance(override, str) for override in config):
-        return list(config)
-    raise ConfigError(
-        f"config: found a {type(config).__name__}; it must be overrides, such as 'optimizer=adam bs=8', or a mapping."
-    )
+    A run that fails says so, has its failure in its folder, and does not end the sweep: `results` has its status. Where
+    all have failed, the `nettrain.errors.Mistake` of the first one is raised, and likewise one for what cannot be
+    composed; `KeyboardInterrupt` after a signal, with the runs in progress saved. What else `train` says of threads,
+    Hydra and torch holds here, too; the program's logging stays as it is unless `hydra/job_logging` asks for a log.
+    """
+    register()
+    overrides, handed = read_arguments(config, data, model, head, config_dir, sweeping=True)
+    if folder is not None:
+        overrides += overrides_of({"hydra.sweep.dir": str(folder)})
+    with composing_sweeps():
+        require_harmless(overrides)
+    written = sweep_beside(with_module(with_resumed_parts(overrides)), Task(handed))
+    return Sweep(written, trust=True, handed=handed)

@@ -1,6 +1,7 @@
 """What a config names by `_target_`: classes and functions of anybody's, which Hydra's `instantiate` builds."""
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from nettrain.errors import ConfigError, first_line
+from nettrain.hydra_versions import trusted
 
 _OF_TORCH: dict[
     str, Any
@@ -28,17 +30,28 @@ def located(target: str) -> Any:
     return named
 
 
-def instantiated(node: Mapping[str, Any]) -> Any:
-    """What the node makes, with plain containers as arguments; `_partial_` as in Hydra."""
-    from hydra.utils import instantiate
+def make(group: str, node: Mapping[str, Any], filled: Mapping[str, Any]) -> Any:
+    """What the `_target_` of a node gives for its other keys, and for those of `filled` that it has parameters for.
 
-    return instantiate({"_convert_": "all", **node})
+    Arguments are plain containers, and `_partial_` is Hydra's. Raises `ConfigError`, which names the group, where it
+    fails.
+    """
+    with building(group, node["_target_"]):
+        accepted = inspect.signature(located(node["_target_"])).parameters
+        return _instantiated({**{name: value for name, value in filled.items() if name in accepted}, **node})
 
 
 def maker(node: Mapping[str, Any]) -> Callable[..., Any]:
     """The function that calls what the node names with its arguments, and with what it is called with itself."""
-    made: Callable[..., Any] = instantiated({**node, "_partial_": True})
+    made: Callable[..., Any] = _instantiated({**node, "_partial_": True})
     return made
+
+
+def _instantiated(node: Mapping[str, Any]) -> Any:
+    from hydra.utils import instantiate
+
+    with trusted():
+        return instantiate({"_convert_": "all", **node})
 
 
 @contextmanager

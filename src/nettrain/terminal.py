@@ -4,6 +4,7 @@ Output that cannot be written (a closed pipe, a full disk) is dropped: it never 
 """
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -80,11 +81,26 @@ def say(line: str) -> None:
     output = Output(sys.stdout)
     tqdm.write(line, file=output)
     output.flush()
+    _log("INFO", line)
 
 
 def warn(sentence: str) -> None:
     """Print to stderr what a user should know: a mistake, or something that was done differently."""
     print(f"nettrain: {sentence}", file=Output(sys.stderr), flush=True)
+    _log("WARNING", sentence)
+
+
+def _log(level: str, text: str) -> None:
+    """Hand a line on to the log files that the program has, if any (`hydra.job_logging`); the terminal has had it."""
+    import logging
+
+    logger, number = logging.getLogger("nettrain"), logging.getLevelName(level)
+    if not logger.isEnabledFor(number):
+        return
+    record = logger.makeRecord(logger.name, number, "", 0, re.sub(r"\x1b\[\d*m", "", text), (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and number >= handler.level:
+            handler.handle(record)
 
 
 def tell(error: Exception, line: str | None = None) -> None:

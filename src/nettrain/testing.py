@@ -108,30 +108,50 @@ def check_schedule(schedule: Schedule, epochs: int = 20, per_epoch: int = 5) -> 
 
 
 def check_head(head: Head, classes: int = 0, samples: int = 12) -> None:
-    """Check a head for targets of so many classes, 0 for numbers: loss, its derivative, and that rows do not mix."""
+    """Check a head for targets of so many classes, 0 for numbers.
+
+    Its loss is that of each sample by itself, with the right derivative, in both precisions; probabilities add up to 1;
+    rows of a stack do not mix; nothing is drawn or changed.
+    """
+    head = head.for_target(classes)
     outputs = head.outputs(classes)
     z = _normal(0, ROWS, samples, outputs)
     generator = torch.Generator().manual_seed(1)
     y = torch.randint(classes, (samples,), generator=generator) if classes else _normal(1, samples).abs()
     ys = y.expand(ROWS, samples)
-    loss = head.loss(z, ys)
+    before, loss = z.clone(), head.loss(z, ys)
     _require(loss.shape == (ROWS, samples), "loss gives a number for each sample")
+    _require(bool((head.loss(z, ys) == loss).all()), "the same outputs give the same loss")
+    for i in range(samples):
+        one = head.loss(z[0, i : i + 1], y[i : i + 1])
+        _require_close(one, loss[0, i : i + 1], "the loss of a sample does not depend on the others", 1e-10)
+    single = head.loss(z.float(), ys if classes else ys.float())
+    _require(single.dtype == torch.float32, "the loss has the type of the outputs")
+    _require_close(single.double(), loss, "the loss is the same in float32", 1e-4)
     _require_close(head.loss(z, ys, "sum"), loss.sum(), "reduction='sum' is the sum of all losses", 1e-10)
     for k in range(ROWS):
         _require_close(head.loss(z[k], y), loss[k], "rows of a stack are what each is alone", 1e-10)
     x = z.clone().requires_grad_(True)
     (derivative,) = torch.autograd.grad(head.loss(x, ys).sum(), x)
     _require_close(head.loss_gradient(z, ys), derivative, "loss_gradient is the derivative of the loss by z", 1e-8)
+    _require(bool((z == before).all()), "nothing changes the outputs in place")
     step = 1e-6
     for i in range(outputs):
         shift = torch.zeros(outputs, dtype=z.dtype)
         shift[i] = step
         slope = (head.loss(z + shift, ys) - head.loss(z - shift, ys)) / (2 * step)
         _require_close(derivative[..., i], slope, "the loss has the slope that autograd finds", 1e-4)
-    _require(head.mean(z).shape[:2] == (ROWS, samples), "mean has a value for each sample")
+    mean = head.mean(z)
+    _require(mean.shape[:2] == (ROWS, samples), "mean has a value for each sample")
+    if classes:
+        _require(mean.shape[2:] == (classes,), "mean has a probability for each class")
+        _require_close(mean.sum(-1), torch.ones_like(mean[..., 0]), "probabilities add up to 1", 1e-8)
     _require(head.predict(z).shape == (ROWS, samples), "predict gives one value for each sample")
     for name, value in head.metrics(z, ys).items():
         _require(value.shape == (ROWS,), f"the metric {name} is a number for each row")
+        alone = torch.stack([head.metrics(z[k], y)[name] for k in range(ROWS)])
+        same = torch.allclose(value.double(), alone.double(), equal_nan=True)
+        _require(same, f"the metric {name} of a row is what it is alone")
 
 
 def _normal(seed: int, *shape: int) -> Tensor:

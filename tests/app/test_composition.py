@@ -3,8 +3,6 @@
 import itertools
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -14,6 +12,7 @@ from omegaconf import OmegaConf
 
 from nettrain.config.compose import Composer
 from nettrain.config.schema import GROUPS, config_folder, parts, register
+from nettrain.hydra_versions import OLD, Loader
 from nettrain.registry import options
 
 JOBS = [
@@ -49,7 +48,7 @@ WRONG = [
 def loader():
     register()
     setup_globals()
-    return ConfigLoaderImpl(create_config_search_path(str(config_folder())))
+    return Loader(config_folder())
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def test_hydra_composes_once_for_each_choice_of_groups(loader, master):
 OPTIONS = [
     *(f"{group}={name}" for group in GROUPS for name in parts(group)),
     "experiment=course/parabola",
-    "hydra/sweeper=tpe",
+    *(["hydra/sweeper=tpe"] if OLD else []),  # in Hydra 1.4 no job may choose it
 ]
 
 

@@ -12,6 +12,7 @@ from nettrain.config.build import load_config, saved_container, to_config
 from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
+from nettrain.hydra_versions import main_options
 from nettrain.registry import options
 
 PARTS = [(group, name) for group in GROUPS for name in parts(group)]
@@ -19,7 +20,7 @@ PARTS = [(group, name) for group in GROUPS for name in parts(group)]
 
 def composed(*overrides):
     register()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), **main_options()):
         return compose("train", list(overrides))
 
 

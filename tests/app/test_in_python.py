@@ -132,7 +132,7 @@ def test_what_is_no_data(here, data, sentence):
 
 def test_mistakes_in_what_is_handed_over(here):
     for arguments, sentence in [
-        ({"model": nn.Linear}, "model: found a value of type type; it must be a torch.nn.Module."),
+        ({"model": nn.Linear}, "model: found the class Linear instead of an instance; it must be a torch.nn.Module."),
         ({"config": "data=iris", "data": TABLE}, "data=iris: data were handed over in Python, too; leave out one"),
         ({"data": TABLE}, "data.target: a value is required"),
         ({"config": "data=frame data.target=y"}, "data=frame: its table was handed over in Python"),

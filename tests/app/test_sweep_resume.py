@@ -115,8 +115,13 @@ def test_what_hydra_does_for_a_lone_job_is_refused_for_stacked_ones(command, tmp
 
 
 def test_a_log_is_written_where_it_is_asked_for(command, tmp_path):
-    log = ["data=iris", "epochs=1", *QUIET, "hydra/job_logging=default", "hydra.verbose=true"]
+    log = ["data=iris", "epochs=1", "tensorboard=false", "hydra/job_logging=default", "hydra.verbose=true"]
     assert command(*log, "hydra.run.dir=run").code == 0
-    assert (tmp_path / "run" / "train.log").is_file()
-    assert command("-m", *log, "seed=1,2", "hydra.sweep.dir=sweep").code == 0
-    assert (tmp_path / "sweep" / "train.log").is_file()
+    assert "[nettrain][INFO] - \ncompleted after 1 epoch" in (tmp_path / "run" / "train.log").read_text()
+    for launcher, name in [("stacked", "stacked"), ("basic", "basic/0")]:
+        words = ["seed=1,2", f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}"]
+        ended = command("-m", *log, *words)
+        assert ended.code == 0
+        assert ended.out.count("2 runs -> 1 stack of 2") == (launcher == "stacked")  # the terminal has no line twice
+        said = "2 runs -> 1 stack of 2" if launcher == "stacked" else "completed after 1 epoch"
+        assert said in (tmp_path / name / "train.log").read_text()

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -29,6 +30,8 @@ from nettrain.config.overrides import config_options, for_hydra, is_of_run, with
 from nettrain.config.received import require_harmless
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
+from nettrain.hydra_versions import main_options, trusted
+from nettrain.preparation.prepare import NOTHING, HandedOver
 from nettrain.storage.atomic import storage_error
 from nettrain.terminal import tell, warn
 
@@ -52,7 +55,7 @@ def main() -> None:
                 print(help_text(arguments))
             else:
                 sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(arguments))))
-                with hydra_defaults():
+                with hydra_defaults(), trusted():
                     require_harmless(sys.argv[1:])
                     _run_hydra()
     except (HydraException, OmegaConfBaseException) as error:
@@ -79,7 +82,7 @@ def main() -> None:
 def _names_code(arguments: list[str]) -> bool:
     """Whether a user names code of his own: typed, with trust in what a run's config names, or in configs of his."""
     folder, name, rest = config_options(arguments)
-    named = any("_target_=" in argument or argument.startswith("parts=") for argument in rest)
+    named = any("_target_=" in argument or argument.startswith(("parts=", "metrics=")) for argument in rest)
     return named or "trust=true" in rest or (folder is not None and not is_of_run(folder, name))
 
 
@@ -106,8 +109,12 @@ def _tell(mistake: Mistake) -> int:
     return mistake.exit_code
 
 
-@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")
+@hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")
 def _job(composed: DictConfig) -> float | None:
+    return run_job(composed)
+
+
+def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
     """Train one run, alone or as a job of a sweep; its value for a sweeper is the best monitored loss."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
@@ -120,7 +127,7 @@ def _job(composed: DictConfig) -> float | None:
         return math.nan
     try:
         with workers.taking_signals():
-            outcome = _train(composed, folder, hydra_settings(settings), sweeping)
+            outcome = _train(composed, folder, hydra_settings(settings), sweeping, handed)
     except KeyboardInterrupt as interrupt:
         discard(folder)
         if workers.is_worker():
@@ -148,10 +155,20 @@ def _job(composed: DictConfig) -> float | None:
     return outcome.best_loss
 
 
-def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool) -> Outcome:
+@dataclass
+class Task:
+    """What the jobs of a sweep in Python do."""
+
+    handed: HandedOver
+
+    def __call__(self, composed: DictConfig) -> float | None:
+        return run_job(composed, self.handed)
+
+
+def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool, handed: HandedOver) -> Outcome:
     if not sweeping or composed.resume is not None:
-        return train_run(composed, folder, hydra)
-    job = Job(to_config(composed, hydra["overrides"]["task"]), folder, hydra)
+        return train_run(composed, folder, hydra, handed)
+    job = Job(to_config(composed, hydra["overrides"]["task"]), folder, hydra, handed=handed)
     match = match_folder(job.config, folder, 0)
     if holds_run(folder) and not match.begun:
         raise ConfigError(

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from nettrain.config.compose import compose_beside
 from nettrain.config.overrides import config_options, with_module
 from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
@@ -35,6 +35,7 @@ def help_text(arguments: list[str]) -> str:
         name, values = choices[group], config[group]
         lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
         sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
+    sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     experiments = _options("experiment", folders)
     if experiments:
         sections.append("experiment=NAME, a named set of settings: " + ", ".join(experiments))
@@ -45,8 +46,7 @@ def _composed(overrides: list[str], folders: list[Path]) -> tuple[dict[str, str]
     """The name of each group's choice, and the config, as Hydra composes them."""
     register()
     search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders[1:])}]"]
-    with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        composed = compose("train", [*search, *overrides], return_hydra_config=True)
+    composed = compose_beside("train", [*search, *overrides])
     choices = dict(composed.hydra.runtime.choices)
     del composed.hydra  # it has values that only a run has
     container: dict[str, Any] = OmegaConf.to_container(composed)  # type: ignore[assignment]

@@ -21,7 +21,7 @@ from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import Inputs, described, is_vector, one_of
 from nettrain.optimizers.parameter_groups import check_groups, freeze
 from nettrain.parts.activations import Activation
-from nettrain.parts.heads import Auto, Head
+from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import RowModule
 from nettrain.registry import check, check_range, subclasses, values_of
 from nettrain.samples import example
@@ -104,12 +104,12 @@ def load_config(container: dict[str, Any]) -> Config:
 def _give_schemas(composed: DictConfig) -> None:
     """Give the nodes of groups their parts' schemas, where the file that they come from did not."""
     for group in GROUPS:
-        node = composed._get_node(group)
+        node = composed.get(group)
         if group in BEFORE and (OmegaConf.is_missing(composed, group) or not node):
             with open_dict(composed):
                 composed[group] = OmegaConf.structured(parts(group)[BEFORE[group]])
             continue
-        if not isinstance(node, DictConfig) or node._metadata.object_type not in (dict, None):
+        if not isinstance(node, DictConfig) or OmegaConf.get_type(node) is not dict:
             continue
         of_any_class = OF_ANY_CLASS[group].name if group in OF_ANY_CLASS and "_target_" in node else None
         name, known = node.get("name", of_any_class), parts(group)
@@ -174,7 +174,7 @@ def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = Fals
 
     `may_be_numbers` says whether `data.task` could make numbers of the target's classes.
     """
-    heads: list[Any] = subclasses(Head)
+    heads: list[Any] = [part for part in subclasses(Head) if part is not Loss]
     natural = next(part for part in heads if part.tasks[:1] == (encoder.task,) and not isabstract(part))
     if isinstance(head, Auto):
         return natural()
@@ -185,7 +185,7 @@ def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = Fals
             f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use "
             f"head={natural.name}{or_numbers}."
         )
-    return head
+    return head.for_target(len(encoder.classes))
 
 
 def build_activation(chosen: Any) -> Activation:

@@ -13,66 +13,63 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from nettrain.config.schema import config_folder
+from nettrain.config.schema import config_folder, hydra_defaults
+from nettrain.hydra_versions import Loader, as_named_version, override_dirname
 
-VERSION = "1.3"  # of Hydra, as the command line names it
-_composing = threading.Lock()
+_composing = threading.RLock()
 
 
 def compose_beside(name: str, overrides: Sequence[str]) -> DictConfig:
     """A config with Hydra's node in it, composed without the process's own Hydra, which is left as it is."""
-    with _composing, _version(VERSION):
+    with _composing, as_named_version():
         if not OmegaConf.has_resolver("now"):
             setup_globals()
-        loader = ConfigLoaderImpl(create_config_search_path(str(config_folder())))
-        return loader.load_configuration(name, list(overrides), RunMode.RUN, from_shell=False)
+        return Loader(config_folder()).load_configuration(name, list(overrides), RunMode.RUN, from_shell=False)
 
 
 @contextmanager
-def _version(version: str) -> Iterator[None]:
-    """Within it Hydra behaves as in this version."""
-    base = VersionBase.instance()
-    before = base.getbase()
-    setbase(version)
-    try:
+def composing_sweeps() -> Iterator[None]:
+    """Within it a config is composed with nettrain's defaults for sweeps, and no other one at the same time."""
+    with _composing, as_named_version(), hydra_defaults(hydra_logging="none"):
+        if not OmegaConf.has_resolver("now"):
+            setup_globals()
         yield
-    finally:
-        if str(before)[:1].isdigit():  # a program that has named none gets ours
-            base.setbase(before)
 
 
 @dataclass
 class Composed:
     """A job's config without Hydra's node, and that node as plain containers with its interpolations as they stand.
 
-    `task` is only lent: it is this job's until the composer composes the next one.
+    `task` is only lent: it is this job's until the composer composes the next one. `plain` is what Hydra composed.
     """
 
     task: DictConfig
     hydra: dict[str, Any]
+    plain: dict[str, Any]
 
 
 class Composer:
     """Composes the jobs of the sweep that has this master config."""
 
-    def __init__(self, loader: ConfigLoaderImpl, master: DictConfig) -> None:
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader, self.master = loader, master
         self.composed: dict[tuple[str, ...], Composed] = {}
-        self.changed: list[tuple[dict[str, Any], str, Any]] = []  # of the config that is lent: what was there before
+        self.is_group: dict[str, bool] = {}
+        self.changed: list[tuple[Composed, str]] = []  # of the configs that were lent: keys with values of a job's own
 
     def compose(self, overrides: Sequence[str]) -> Composed:
         """What Hydra's `load_sweep_config` gives for a job's overrides; raises Hydra's errors where that does."""
-        for content, name, node in reversed(self.changed):
-            content[name] = node
+        for composed, key in self.changed:
+            OmegaConf.update(composed.task, key, _at(composed.plain, key), merge=False)
         self.changed.clear()
         parsed = [_parsed(override) for override in overrides]
         structure = {i for i, override in enumerate(parsed) if not self._is_value(override)}
@@ -85,20 +82,13 @@ class Composer:
                 break
             structure |= no_leaves
         for override in plain.values():
-            self._keep(base.task, override.key_or_group)
-        ConfigLoaderImpl._apply_overrides_to_config(list(plain.values()), base.task)
+            self.changed.append((base, override.key_or_group))
+            _set(base.task, override)
         hydra = copy.deepcopy(base.hydra)
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra["overrides"]["task"] = [override.input_line for override in task]
-        hydra["job"]["override_dirname"] = get_overrides_dirname(task, **hydra["job"]["config"]["override_dirname"])
-        return Composed(base.task, hydra)
-
-    def _keep(self, task: DictConfig, key: str) -> None:
-        """Put a copy in the place of a node that will be changed."""
-        parent, _, name = key.rpartition(".")
-        content: dict[str, Any] = (OmegaConf.select(task, parent) if parent else task).__dict__["_content"]
-        self.changed.append((content, name, content[name]))
-        content[name] = copy.deepcopy(content[name])
+        hydra["job"]["override_dirname"] = override_dirname(task, hydra["job"])
+        return Composed(base.task, hydra, base.plain)
 
     def _is_value(self, override: Override) -> bool:
         """Whether the override sets a value, and neither chooses from a group nor adds, deletes or sweeps anything."""
@@ -109,8 +99,13 @@ class Composer:
             or override.package is not None
             or override.is_hydra_override()
             or isinstance(override.value(), dict)
-            or self.loader.repository.group_exists(key)
+            or self._group_exists(key)
         )
+
+    def _group_exists(self, key: str) -> bool:
+        if key not in self.is_group:
+            self.is_group[key] = bool(self.loader.get_group_options(key, None))
+        return self.is_group[key]
 
     def _hydras(self, overrides: Sequence[str]) -> Composed:
         """Hydra's own composition, made once."""
@@ -121,13 +116,28 @@ class Composer:
             assert isinstance(hydra, dict)
             with open_dict(config):
                 del config["hydra"]
-            self.composed[key] = Composed(config, hydra)  # type: ignore[arg-type]
+            plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+            self.composed[key] = Composed(config, hydra, plain)  # type: ignore[arg-type]
         return self.composed[key]
 
 
 @lru_cache(maxsize=100_000)
 def _parsed(override: str) -> Override:
     return OverridesParser.create().parse_override(override)
+
+
+def _at(container: dict[str, Any], key: str) -> Any:
+    for name in key.split("."):
+        container = container[name]
+    return container
+
+
+def _set(task: DictConfig, override: Override) -> None:
+    """Set the value, with Hydra's error where it does not fit."""
+    try:
+        OmegaConf.update(task, override.key_or_group, override.value(), merge=True)
+    except OmegaConfBaseException as error:
+        raise ConfigCompositionException(f"Error merging override {override.input_line}") from error
 
 
 def _overlap(one: Override, other: Override) -> bool:
@@ -141,4 +151,5 @@ def _is_no_leaf(task: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(task, parent, throw_on_missing=False) if parent else task
     there = isinstance(node, DictConfig) and name in list(node.keys())
-    return not there or isinstance(node._get_node(name), DictConfig)
+    plain = there and (OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name))
+    return not there or not (plain or not isinstance(node[name], DictConfig))

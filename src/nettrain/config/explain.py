@@ -59,7 +59,8 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
         hint = _hint(name, options)
         if hint == "." and group in GROUPS:
             hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
-        return ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(options)}{hint}")
+        what = "preset" if group == "debug" else group
+        return ConfigError(f"{group}={name}: there is no such {what}; choose from {', '.join(options)}{hint}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and where and cause.key == "experiment":
         return ConfigError(f"{setter}{_NO_PACKAGE}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -95,7 +96,10 @@ _HYDRA = [
     ),
     (r"Interpolation key '(.*?)' not found full_key: (\S+)", r"\2: there is no key \1 to take its value from."),
     (r'raised while resolving interpolation: "(.*?)" full_key: (\S+)', r"\2: \1."),
-    (r"In '(experiment/.*?)': Could not override '[\w./]+@experiment\.", rf"\1.yaml: {_NO_PACKAGE}"),
+    (
+        r"In '(experiment/.*?)': (Could not override|Invalid Defaults List override .* for) '[\w./]+@experiment\.",
+        rf"\1.yaml: {_NO_PACKAGE}",
+    ),
     (r"Could not override '([\w./]+@\S*?)'", r"\1: there is no such group."),
     (r"In 'schema/(\w+)/.*is not a subclass of", r"\1: it takes a name, \1=<name>."),
 ]

@@ -167,7 +167,7 @@ def with_own_parts(arguments: Sequence[str]) -> list[str]:
 def with_module(overrides: list[str]) -> list[str]:
     """With `model._target_=...` among them, the overrides with model=module, of which it is a key.
 
-    The same for optimizers and schedules, whose `_target_` is a key of the part called torch.
+    The same for heads, optimizers and schedules, whose parts of any class are called loss and torch.
     """
     for group, part in OF_ANY_CLASS.items():
         named = any(re.match(rf"\+*{group}\._target_=", override) for override in overrides)
@@ -186,8 +186,11 @@ def config_options(arguments: Sequence[str]) -> tuple[str | None, str | None, li
     return options.config_dir, options.config_name, rest
 
 
-def overrides_of(config: Mapping[str, Any]) -> list[str]:
-    """A config as overrides: `{"optimizer": {"name": "adam", "lr": 0.1}}` is optimizer=adam and optimizer.lr=0.1."""
+def overrides_of(config: Mapping[str, Any], as_typed: bool = False) -> list[str]:
+    """A config as overrides: `{"optimizer": {"name": "adam", "lr": 0.1}}` is optimizer=adam and optimizer.lr=0.1.
+
+    With `as_typed` a text is what somebody would type, such as `"0.1,0.2"`, two values of a sweep.
+    """
     overrides = []
     for key, value in config.items():
         if isinstance(value, Mapping) and key in name_keys():
@@ -195,9 +198,10 @@ def overrides_of(config: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, Mapping) and key not in known_options():  # a group, or keys inside of one
             rest = {f"{key}.{name}": inner for name, inner in value.items() if name != "name"}
             overrides += [f"{key}={value['name']}"] if "name" in value else []
-            overrides += overrides_of(rest)
+            overrides += overrides_of(rest, as_typed)
         else:
-            overrides.append(f"{key}={_text(value)}")
+            text = value if as_typed and isinstance(value, str) else _text(value)
+            overrides.append(f"{key}={text}")
     return overrides
 
 

@@ -44,7 +44,14 @@ def part_of_target(group: str, target: str) -> tuple[str, str] | None:
     if group == "model":  # any module can be one
         return None
     module, _, attribute = target.rpartition(".")
-    load_parts([module])
+    try:
+        load_parts([module])
+    except UserCodeError:
+        raise
+    except ConfigError:
+        if group in OF_ANY_CLASS:
+            return None
+        raise
     made = getattr(sys.modules[module], attribute, None)
     register()
     for name, part in parts(group).items():

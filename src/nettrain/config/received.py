@@ -8,12 +8,8 @@ import argparse
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
@@ -24,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from nettrain.config.overrides import config_options
 from nettrain.config.schema import config_folder
 from nettrain.errors import ConfigError
+from nettrain.hydra_versions import OWN_TARGETS, Loader
 
-_INSTALLED = ("hydra_plugins.", "hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "nettrain.app.")
+_INSTALLED = (*OWN_TARGETS, "nettrain.app.")
 _HANDLERS = ("logging.StreamHandler", "logging.FileHandler", "logging.Formatter", "colorlog.ColoredFormatter")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _MOST_COMPOSITIONS = 200  # of the configs that a sweep chooses among; each takes some 20 ms
@@ -54,11 +51,7 @@ def _compositions(arguments: Sequence[str]) -> Iterator[DictConfig]:
     parser.add_argument("--config-path", "-cp", default=str(config_folder()))
     folder, name, rest = config_options(arguments)
     options, rest = parser.parse_known_args(rest)
-    path = create_config_search_path(str(Path(options.config_path).absolute()))
-    if folder is not None:
-        path.prepend("command-line", f"file://{Path(folder).absolute()}", SearchPathQuery(provider="schema"))
-    loader = ConfigLoaderImpl(path)
-
+    loader = Loader(options.config_path, folder)
     overrides = [argument for argument in rest if not argument.startswith("-")]
     whole = list(_composed(loader, name, overrides))
     yield from whole
@@ -79,7 +72,7 @@ def _compositions(arguments: Sequence[str]) -> Iterator[DictConfig]:
         yield from _composed(loader, name, [*overrides, *chosen])
 
 
-def _composed(loader: ConfigLoaderImpl, name: str | None, overrides: list[str]) -> Iterator[DictConfig]:
+def _composed(loader: Loader, name: str | None, overrides: list[str]) -> Iterator[DictConfig]:
     """The config with these overrides; none if it cannot be composed, of which Hydra says why."""
     try:
         yield loader.load_configuration(name or "train", overrides, RunMode.MULTIRUN, validate_sweep_overrides=False)
@@ -87,7 +80,7 @@ def _composed(loader: ConfigLoaderImpl, name: str | None, overrides: list[str]) 
         return
 
 
-def _files(override: Override, loader: ConfigLoaderImpl) -> list[str]:
+def _files(override: Override, loader: Loader) -> list[str]:
     """An override of a sweep with each config file that it chooses; none for one that chooses values."""
     group = override.key_or_group
     if not loader.get_group_options(group):

@@ -17,10 +17,11 @@ from omegaconf import MISSING, OmegaConf
 from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Split
+from nettrain.hydra_versions import store
 from nettrain.minimization import Rule, Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.activations import ACTIVATIONS
-from nettrain.parts.heads import Auto, Head
+from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import Model, Module
 from nettrain.parts.schedules import Schedule
 from nettrain.parts.torch_scheduler import TorchScheduler
@@ -35,10 +36,13 @@ GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an act
     "optimizer": (Rule, Solver, TorchOptimizer),
     "schedule": (Schedule,),
 }
-OF_ANY_CLASS: dict[str, Any] = {"model": Module, "optimizer": TorchOptimizer, "schedule": TorchScheduler}
+OF_ANY_CLASS: dict[str, Any] = {"model": Module, "head": Loss, "optimizer": TorchOptimizer, "schedule": TorchScheduler}
 """The parts that are built of whatever class their `_target_` names."""
 
 BEFORE = {"split": "stratified"}  # what configs stand for that do not name a part of a group that is newer than they
+
+
+PRESETS = ("experiment", "debug")  # groups of settings that are no parts
 
 
 @dataclass
@@ -88,8 +92,7 @@ def register() -> None:
     """
     for known in (parts, known_options, name_keys, text_keys):
         known.cache_clear()
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    store(name="schema", node=Config)
     for group in GROUPS:
         for name, part in parts(group).items():
             node = OmegaConf.structured(part)
@@ -97,23 +100,23 @@ def register() -> None:
             for key, field in options(part).items():
                 if get_origin(field.type) is dict:
                     OmegaConf.set_struct(node[key], False)
-            store.store(group=f"schema/{group}", name=name, node=node)
+            store(group=f"schema/{group}", name=name, node=node)
             if not is_ours(part):
-                store.store(group=group, name=name, node=node)
+                store(group=group, name=name, node=node)
 
 
 @contextmanager
-def hydra_defaults() -> Iterator[None]:
-    """Within it a stack, a grid and no log are Hydra's own defaults, which any config may override."""
-    defaults = {"launcher": "stacked", "sweeper": "grid", "job_logging": "none"}
+def hydra_defaults(**more: str) -> Iterator[None]:
+    """Within it a stack, a grid and no log, and `more`, are Hydra's own defaults, which any config may override."""
+    defaults = {"launcher": "stacked", "sweeper": "grid", "job_logging": "none", **more}
     node = HydraConf()
     node.defaults = [{k: defaults.get(k, v) for k, v in entry.items()} for entry in node.defaults]
-    store = ConfigStore.instance()
-    store.store(group="hydra", name="config", node=node, provider="nettrain")
+    before = ConfigStore.instance().load("hydra/config.yaml")
+    store(group="hydra", name="config", node=node, provider="nettrain")
     try:
         yield
     finally:
-        store.store(group="hydra", name="config", node=HydraConf(), provider="hydra")
+        store(group="hydra", name="config", node=before.node, provider=before.provider)
 
 
 @cache
@@ -132,7 +135,7 @@ def known_options() -> dict[str, dict[str, dataclasses.Field]]:
 
 def known_keys() -> dict[str, list[str]]:
     """Every key that can be set, and the names of the parts that have it, none for root keys and groups."""
-    keys: dict[str, list[str]] = {key: [] for key in [*GROUPS, "experiment"]}
+    keys: dict[str, list[str]] = {key: [] for key in [*GROUPS, *PRESETS]}
     return {**{key: [name for name in fields if name] for key, fields in known_options().items()}, **keys}
 
 

@@ -41,6 +41,28 @@ class Budget:
 
 
 @dataclass
+class Debug:
+    """Less of the data, to find out soon whether a run works; such a run says that it is one."""
+
+    batches: int | None = option(None, "use N batches of each split at most; null: all", minimum=1)
+    samples: int | None = option(None, "use N rows of each split at most; null: all", minimum=1)
+    share: float | None = option(
+        None, "use this share of the rows of each split at most; null: all", above=0, maximum=1
+    )
+    overfit: bool = option(
+        False, "end the run once it has learnt its batch: an accuracy of 1, or of numbers an R2 of 0.99"
+    )
+
+    def __bool__(self) -> bool:
+        return self != Debug()
+
+    def most(self, bs: int | str) -> int | None:
+        """How many rows of each split are used at most."""
+        of_batches = self.batches * bs if self.batches and isinstance(bs, int) else None
+        return min((n for n in (of_batches, self.samples) if n is not None), default=None)
+
+
+@dataclass
 class Watch:
     """What is looked at inside the network while it trains, beside losses and metrics."""
 
@@ -126,6 +148,7 @@ class Settings:
     monitor_mode: str = option(
         "auto", "whether less (min) or more (max) of it is better; auto: by its name", choices=("auto", "min", "max")
     )
+    debug: Debug = field(default_factory=Debug)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)

@@ -46,6 +46,8 @@ def from_python(data: Any) -> InPython:
 
     if not isinstance(data, Mapping) or hasattr(data, "to_pandas"):
         return _one(data)
+    if "validation" in data and "val" not in data:  # as Hugging Face's data sets call it
+        data = {"val" if name == "validation" else name: part for name, part in data.items()}
     unknown = [name for name in data if name not in SPLITS]
     if unknown or "train" not in data:
         what = f"found a split {unknown[0]!r}" if unknown else "there is no train"

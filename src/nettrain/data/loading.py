@@ -28,7 +28,7 @@ class Data:
 
     `y` of shape (n,) holds int64 classes or standardised float64; `splits` has the index arrays "train", "val" and
     "test", the last two empty where no rows are set aside. `encoder` is fitted on the training rows; `table` is what
-    was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all.
+    was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all. `limits` are those of `limited`.
     """
 
     x: Any
@@ -37,6 +37,7 @@ class Data:
     encoder: Encoder
     table: Table
     samples_per_epoch: int | None = None
+    limits: tuple[int | None, float | None] = (None, None)
 
     @property
     def inputs(self) -> Inputs:
@@ -82,6 +83,19 @@ class Data:
         """Runs with the same weights share their data."""
         return {}
 
+    def limited(self, most: int | None, share: float | None) -> "Data":
+        """The same with fewer rows in each split: `most`, and this `share` of them; at least one, always the same."""
+        if self.limits == (most, share):
+            return self
+        if (most, share) not in self._by_limits:
+            splits = {name: rows[_some(len(rows), most, share)] for name, rows in self.splits.items()}
+            self._by_limits[most, share] = replace(self, splits=splits, limits=(most, share))
+        return self._by_limits[most, share]
+
+    @cached_property
+    def _by_limits(self) -> dict[tuple[int | None, float | None], "Data"]:
+        return {}
+
     @property
     def notes(self) -> list[str]:
         """Sentences on what was decided while the table was read and encoded."""
@@ -122,6 +136,12 @@ class Data:
         if self.weights is not None:
             hashed.update(self.weights.tobytes())
         return hashed.hexdigest()
+
+
+def _some(n: int, most: int | None, share: float | None) -> np.ndarray:
+    """Positions among n rows, drawn: tables may be sorted by their classes."""
+    count = min(n if most is None else most, n if share is None else max(1, round(n * share)))
+    return np.sort(np.random.default_rng(0).permutation(n)[:count])
 
 
 def load(dataset: Dataset, seed: int, split: Split | None = None) -> Data:

@@ -109,6 +109,8 @@ def _dataframe(frame: Any) -> tuple[list[str], list["pa.ChunkedArray"], list[str
     import pandas as pd
     import pyarrow as pa
 
+    if hasattr(frame, "to_pandas"):  # polars, Hugging Face's datasets, pyarrow
+        frame = frame.to_pandas()
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a table is a path or a pandas DataFrame, found {type(frame).__name__}.")
     if not len(frame):

@@ -4,7 +4,6 @@ Nettrain's own modules are `RowModule`s: their forward and backward passes are p
 compute one run, or K runs by the same batched products.
 """
 
-import inspect
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -22,7 +21,7 @@ from nettrain.parts.activations import gain, identity
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.registry import option, values_of
-from nettrain.targets import building, instantiated, located
+from nettrain.targets import make
 
 Activation = Callable[[Tensor], Tensor]
 Derivative = Callable[[Tensor], Tensor]
@@ -151,11 +150,7 @@ class Module(Model):
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         arguments: dict[str, Any] = {key: value for key, value in values_of(self).items() if key != "name"}
-        with building("model", self._target_):
-            accepted = inspect.signature(located(self._target_)).parameters
-            sizes = {**_sizes(inputs), "out_features": outputs}
-            fitting = {key: value for key, value in sizes.items() if key in accepted}
-            module = instantiated({**fitting, **arguments})
+        module = make("model", arguments, {**_sizes(inputs), "out_features": outputs})
         if not isinstance(module, nn.Module):
             kind = "function still to be called (_partial_)" if arguments.get("_partial_") else type(module).__name__
             raise ConfigError(f"model._target_={self._target_}: it is a {kind}, and no torch.nn.Module.")

@@ -1,4 +1,4 @@
-"""Metrics that somebody names: functions of scikit-learn, or of a module of one's own. And which values are better."""
+"""Metrics that somebody names: of scikit-learn, torchmetrics, or a module of one's own. And which values are better."""
 
 import importlib.util
 import inspect
@@ -29,6 +29,7 @@ class NamedMetric:
     of_probabilities: bool
     keywords: dict[str, Any]
     takes_weights: bool
+    more_is_better: bool | None
 
     def __call__(
         self, y: np.ndarray, predicted: np.ndarray, p: np.ndarray | None, weights: np.ndarray | None = None
@@ -53,6 +54,7 @@ class NamedMetric:
 def named_metric(path: str, classes: int) -> NamedMetric:
     """The metric of this name, for so many classes, 0 for numbers; without a dot it is one of `sklearn.metrics`.
 
+    Of `torchmetrics` it may be a class or a function, which is given probabilities of classes, and the kind of target.
     Of scikit-learn's functions for two classes the macro average over the classes is taken where there are more; areas
     under curves are those of each class against the rest. Raises `ConfigError` for what cannot measure such a target.
     """
@@ -62,6 +64,8 @@ def named_metric(path: str, classes: int) -> NamedMetric:
     except (ImportError, AttributeError) as error:
         install = "; scikit-learn is not installed" if module == "sklearn.metrics" and not _installed("sklearn") else ""
         raise ConfigError(f"metrics={path}: there is no such function{install}: {first_line(error)}.") from error
+    if _is_of_torchmetrics(function):
+        return _torch_metric(name, path, function, classes)
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
@@ -77,12 +81,61 @@ def named_metric(path: str, classes: int) -> NamedMetric:
         keywords = {key: value for key, value in several.items() if key in parameters}
     if of_probabilities and "labels" in parameters:
         keywords["labels"] = list(range(classes))
-    return NamedMetric(name, path, function, of_probabilities, keywords, "sample_weight" in parameters)
+    weighs = "sample_weight" in parameters
+    return NamedMetric(name, path, function, of_probabilities, keywords, weighs, more_is_better(name))
 
 
-def is_of_sklearn(path: str) -> bool:
-    """Whether a metric of this name runs nobody's code but scikit-learn's."""
-    return "." not in path or path.rpartition(".")[0] == "sklearn.metrics"
+def _is_of_torchmetrics(made: Any) -> bool:
+    """Whether it is a class or a function of torchmetrics, or a class derived from its `Metric`."""
+    kinds = made.__mro__ if isinstance(made, type) else [made]
+    return any(str(getattr(kind, "__module__", "")).partition(".")[0] == "torchmetrics" for kind in kinds)
+
+
+def _torch_metric(name: str, path: str, made: Any, classes: int) -> NamedMetric:
+    """A metric of torchmetrics, which takes predictions first, as tensors; it says itself whether more is better."""
+    import torch
+
+    if classes and ".regression." in made.__module__:
+        raise ConfigError(f"metrics={path}: it measures numbers, and the target has {classes} classes.")
+    if not classes and ".classification." in made.__module__:
+        raise ConfigError(f"metrics={path}: it measures classes, and the head predicts numbers.")
+    filled = {"task": "binary" if classes == 2 else "multiclass", "num_classes": classes} if classes else {}
+    is_class, better = isinstance(made, type), more_is_better(name)
+    wrapper = is_class and made.__new__ is not object.__new__  # it makes another class for each task
+    accepted = inspect.signature(made.__new__ if wrapper else made).parameters
+    keywords = {key: value for key, value in filled.items() if key in accepted}
+    if is_class:
+        try:
+            metric = made(**keywords)
+        except Exception as error:
+            raise ConfigError(
+                f"metrics={path}: it cannot be built: {type(error).__name__}: {first_line(error)}; name a function of "
+                "your own that calls it."
+            ) from error
+        better = better if metric.higher_is_better is None else metric.higher_is_better
+
+    def measure(y: np.ndarray, given: np.ndarray) -> float:
+        tensors = torch.as_tensor(given), torch.as_tensor(y)
+        if not is_class:
+            return float(made(*tensors, **keywords))
+        metric.reset()
+        metric.update(*tensors)
+        return float(metric.compute())
+
+    return NamedMetric(name, path, measure, bool(classes), {}, False, better)
+
+
+_LIBRARIES = (
+    "sklearn.metrics",
+    "torchmetrics",
+    *(f"torchmetrics.{kind}" for kind in ("classification", "regression", "functional")),
+    *(f"torchmetrics.functional.{kind}" for kind in ("classification", "regression")),
+)
+
+
+def is_of_library(path: str) -> bool:
+    """Whether a metric of this name runs nobody's code but scikit-learn's or torchmetrics'."""
+    return "." not in path or path.rpartition(".")[0] in _LIBRARIES
 
 
 def _installed(module: str) -> bool:

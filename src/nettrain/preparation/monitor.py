@@ -1,6 +1,6 @@
 """By which number epochs and runs are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nettrain.errors import ConfigError
@@ -20,8 +20,12 @@ class Monitor:
         return self.sign * numbers[self.column]
 
 
-def choose_monitor(asked: str, mode: str, split: str, names: Sequence[str]) -> Monitor:
+def choose_monitor(
+    asked: str, mode: str, split: str, names: Sequence[str], better: Mapping[str, bool | None]
+) -> Monitor:
     """The monitor called `asked` of a run with these metrics, of which `split` is measured after each epoch.
+
+    `better` says of some whether more of them is; of others the name says it.
 
     Raises `ConfigError` for one that is not there, and where it is not known which values are better.
     """
@@ -30,7 +34,7 @@ def choose_monitor(asked: str, mode: str, split: str, names: Sequence[str]) -> M
     if metric not in names or not asked.startswith(prefix):
         why = "" if split == "val" else "there are no validation rows; "
         raise ConfigError(f"monitor={asked}: {why}choose from {listed([prefix + name for name in names], 20)}.")
-    more = {"max": True, "min": False, "auto": more_is_better(metric)}[mode]
+    more = {"max": True, "min": False, "auto": better.get(metric, more_is_better(metric))}[mode]
     if more is None:
         raise ConfigError(
             f"monitor={asked}: its name does not say whether more or less of it is better; set monitor_mode=max or "

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nettrain.optimizers.curvature import LBFGS, Newton
 from nettrain.optimizers.parameter_groups import Factors
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.parts.heads import Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
@@ -36,34 +38,42 @@ Load = Callable[[Any, int, Any], data.Data]
 _CPU = torch.device("cpu")
 
 
-def prepare(
-    config: Config,
-    folder: Path,
-    device: torch.device = _CPU,
-    load: Load | None = None,
-    module: nn.Module | None = None,
-) -> PreparedRun:
-    """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
+@dataclass(frozen=True)
+class HandedOver:
+    """What was handed over in Python, and takes the place of what the config names.
 
-    `load(dataset, seed, split)` reads the data, by default `nettrain.data.load`. A copy of `module`, if given, is the
-    model.
+    `load(dataset, seed, split)` reads the data, by default `nettrain.data.load`; a copy of `module` is the model;
+    `head` is one whose loss no config can name.
+    """
+
+    load: Load | None = None
+    module: nn.Module | None = None
+    head: Head | None = None
+
+
+NOTHING = HandedOver()
+
+
+def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: HandedOver = NOTHING) -> PreparedRun:
+    """Read the data and build the parts of a run on `device` that will write into `folder`; nothing is written yet.
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
-    loaded = (load or data.load)(config.data, config.seed, config.split)
+    loaded = (handed.load or data.load)(config.data, config.seed, config.split)
+    loaded = loaded.limited(config.debug.most(config.bs), config.debug.share)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = copy.deepcopy(config.schedule)
-    head = choose_head(config.head, loaded.encoder, loaded.table.options is not None)
+    head = choose_head(handed.head or config.head, loaded.encoder, loaded.table.options is not None)
     check_support(head, loaded.table)
     if not is_ours(type(head)):
         check_shapes(head, len(loaded.encoder.classes), config.dtype)
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
     config = dataclasses.replace(config, head=head, schedule=schedule)
     with seeded(config.seed):
-        model = build_model(config, loaded.encoder, config.head, module)
-    run = PreparedRun(
-        folder, config, loaded, model, [*loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
-    )
+        model = build_model(config, loaded.encoder, config.head, handed.module)
+    debug = ["this is a debug run: it uses part of the data."] if config.debug else []
+    notes = [*debug, *loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
+    run = PreparedRun(folder, config, loaded, model, notes)
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):

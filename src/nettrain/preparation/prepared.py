@@ -76,7 +76,8 @@ class PreparedRun:
         config, split = self.config, self.data.monitored_split
         if config.monitor is None:
             return Monitor(f"{split}_loss")
-        return choose_monitor(config.monitor, config.monitor_mode, split, self.metric_names)
+        better = {metric.name: metric.more_is_better for metric in self.named_metrics}
+        return choose_monitor(config.monitor, config.monitor_mode, split, self.metric_names, better)
 
     @cached_property
     def baseline(self) -> dict[str, float]:
@@ -118,7 +119,7 @@ class PreparedRun:
         A solver, which trains alone, always sees all.
         """
         fewer = self.data.samples_per_epoch
-        return self.n_train if fewer is None or isinstance(self.optimizer, Solver) else fewer
+        return self.n_train if fewer is None or isinstance(self.optimizer, Solver) else min(fewer, self.n_train)
 
     @property
     def batch_size(self) -> int:

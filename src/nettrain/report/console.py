@@ -110,6 +110,9 @@ def result(row: RunState) -> str:
     lines = ["", f"{status}{why} after {spent}{best}"]
     if diverged:
         lines.append(f"because {row.reason}")
+    if row.run.config.debug:
+        learnt = {None: "", True: "; its batch was learnt", False: "; its batch was not learnt"}
+        lines.append(f"a debug run, on {counted(row.run.n_train, 'training row')}{learnt[row.learnt]}")
     if summary["status"] == "interrupted":
         lines.append(f"to continue: nettrain {shlex.quote(f'resume={row.run.folder}')}")
     if summary.get("lr_halvings") or summary.get("skipped_updates"):

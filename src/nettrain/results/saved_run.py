@@ -18,7 +18,7 @@ from nettrain.data import Data, Encoder
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts.heads import Head
-from nettrain.parts.named_metrics import is_of_sklearn
+from nettrain.parts.named_metrics import is_of_library
 from nettrain.random import seeded
 from nettrain.registry import values_of
 from nettrain.results.metrics_table import read_columns, read_table
@@ -36,14 +36,19 @@ class SavedRun:
 
     Nothing that the folder holds is executed, with one exception: a model that is neither nettrain's own nor a class of
     `torch.nn` is imported by the name in the run's config, and only if `trust` is True. `loaded` are the run's data
-    where they have been loaded already, and `module` is its model where that was handed over in Python. Raises
+    where they have been loaded already, `module` and `head` are those that were handed over in Python. Raises
     `CheckpointError` for a folder that holds no run or a damaged one.
     """
 
     def __init__(
-        self, folder: str | Path, trust: bool = False, loaded: Data | None = None, module: nn.Module | None = None
+        self,
+        folder: str | Path,
+        trust: bool = False,
+        loaded: Data | None = None,
+        module: nn.Module | None = None,
+        head: Head | None = None,
     ) -> None:
-        self.folder, self.trust, self._loaded, self._module = Path(folder), trust, loaded, module
+        self.folder, self.trust, self._loaded, self._module, self._head = Path(folder), trust, loaded, module, head
         if not (self.folder / ".hydra" / "config.yaml").is_file():
             hint = "; nettrain.Sweep reads a sweep" if any(self.folder.glob("*/summary.json")) else ""
             raise CheckpointError(f"{self.folder}: no run is there (it has no .hydra/config.yaml){hint}.")
@@ -71,8 +76,10 @@ class SavedRun:
     @cached_property
     def data(self) -> Data:
         """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
-        loaded = self._loaded or data.load(self._parts.data, self._parts.seed, self._parts.split)
-        loaded = loaded.scaled_target(self._parts.head.standardizes).with_class_weights(self._parts.class_weight)
+        parts = self._parts
+        loaded = self._loaded or data.load(parts.data, parts.seed, parts.split)
+        loaded = loaded.limited(parts.debug.most(parts.bs), parts.debug.share)
+        loaded = loaded.scaled_target(self._own_head.standardizes).with_class_weights(self._parts.class_weight)
         if self._loaded is None and self._trained_on not in (None, loaded.digest):
             raise DataError(
                 f"{loaded.table.source}: these are not the data that the run in {self.folder} was trained on: they "
@@ -102,7 +109,13 @@ class SavedRun:
     @cached_property
     def head(self) -> Head:
         """The output head."""
-        return choose_head(self._parts.head, self.encoder)
+        return choose_head(self._own_head, self.encoder)
+
+    @property
+    def _own_head(self) -> Any:
+        if self._head is None:
+            self._require_trusted("head")
+        return self._head or self._parts.head
 
     @cached_property
     @usual_torch()
@@ -130,10 +143,10 @@ class SavedRun:
 
         The model's, the optimizer's, the schedule's, or that of metrics. Parts of the user's own are imported.
         """
-        for group in ("model", "optimizer", "schedule"):
+        for group in ("model", "head", "optimizer", "schedule"):
             self._require_trusted(group)
         for path in self._parts.metrics:
-            if not (is_of_sklearn(path) or self.trust):
+            if not (is_of_library(path) or self.trust):
                 raise self._distrust(f"it measures {path}")
 
     def _require_trusted(self, group: str) -> None:

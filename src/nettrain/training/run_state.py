@@ -99,6 +99,18 @@ class RunState:
             self.status = "completed"
         elif patience and epoch - self.progress["epoch"] >= patience:
             self.end(f"early_stopping.patience={patience}")
+        elif self.learnt:
+            self.end("debug.overfit: its batch is learnt")
+
+    @property
+    def learnt(self) -> bool | None:
+        """With `debug.overfit`, whether the run predicts its batch: all classes, or of numbers an R2 of 0.99."""
+        if not self.run.config.debug.overfit:
+            return None
+        if self.run.head.for_classes:
+            return self.last.get("train_accuracy") == 1
+        r2, rmse = self.last.get("train_r2", math.nan), self.last.get("train_rmse", math.inf)
+        return r2 >= 0.99 or (math.isnan(r2) and rmse <= 0.01 * self.run.data.encoder.target_scale)
 
     def end(self, reason: str | None) -> None:
         """The run is done before its last epoch, for this reason; nothing happens if there is none."""
@@ -128,6 +140,7 @@ class RunState:
             "best_epoch": int(self.best["epoch"]) if self.best else None,
             **self._fold(),
             **self._recoveries(),
+            **({} if self.learnt is None else {"learnt": self.learnt}),
             **{name: value for name, value in self.last.items() if name.startswith(("train_", "val_"))},
             **{f"best_{name}": value for name, value in self.best.items() if name.startswith(monitored)},
             **test,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import nn
 
 from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
@@ -26,7 +25,7 @@ from nettrain.config.build import to_config
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
-from nettrain.preparation.prepare import Load, prepare
+from nettrain.preparation.prepare import NOTHING, HandedOver, Load, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
 from nettrain.report import console
@@ -35,6 +34,7 @@ from nettrain.report.write import REPORT
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.summary import best_monitored
 from nettrain.storage.atomic import remove_file, write_together
+from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
@@ -51,8 +51,8 @@ DRAWN = ("completed", "diverged")  # how a run has ended of which figures are dr
 class Job:
     """A run that is to be trained into `folder`, or `resumed` there, with Hydra's settings as plain containers.
 
-    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep. `load` and `module` are
-    what `prepare` takes, for data and a model that were handed over in Python.
+    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep. `handed` is what Python
+    handed over.
     """
 
     config: Config
@@ -61,8 +61,7 @@ class Job:
     resumed: bool = False
     anew: bool = False
     single: bool = False
-    load: Load | None = None
-    module: nn.Module | None = None
+    handed: HandedOver = NOTHING
 
     @property
     def drawn(self) -> bool:
@@ -107,20 +106,16 @@ class Start:
         return (self.checkpoint["epoch"], self.checkpoint["batch"]) if self.checkpoint else None
 
 
-def train_run(
-    composed: DictConfig, folder: Path, hydra: dict[str, Any], load: Load | None = None, module: nn.Module | None = None
-) -> Outcome:
+def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any], handed: HandedOver = NOTHING) -> Outcome:
     """Train one run into `folder`, or go on with the one that `resume` names; `hydra` are Hydra's settings.
-
-    For `load` and `module` see `Job`.
 
     Raises a `Mistake`, and writes nothing, when the run cannot start.
     """
     if composed.resume is None:
         config = to_config(composed, hydra["overrides"]["task"])
-        return train_alone(Job(config, folder, hydra, single=True, load=load, module=module))
+        return train_alone(Job(config, folder, hydra, single=True, handed=handed))
     config, folder = resumed_config(composed, hydra["overrides"]["task"])
-    return train_alone(Job(config, folder, hydra, resumed=True, single=True, load=load, module=module))
+    return train_alone(Job(config, folder, hydra, resumed=True, single=True, handed=handed))
 
 
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
@@ -133,6 +128,10 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     if resumed or match.ended:
         dataset, trained = job.config.data, recorded_environment(job.folder).get("file_hash")
         require_same_data(job.folder, dataset.source, trained, dataset.file_hash(job.config.split))
+    if match.ended and job.handed.load:
+        trained = load_checkpoint(job.folder / "checkpoints" / "last.pt")["data"]
+        loaded = job.handed.load(job.config.data, job.config.seed, job.config.split)
+        require_same_data(job.folder, "data", trained, loaded.digest)
     if match.ended:
         summary = RunFolder(job.folder).summary
         loss = best_monitored(summary)
@@ -175,19 +174,23 @@ def train_alone(job: Job) -> Outcome:
             (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
             if not job.config.quiet:
                 say(console.result(row))
-            draw(row, job.module)
+            draw(row, job.handed)
     return Outcome.of(row)
 
 
-def draw(row: RunState, module: nn.Module | None = None) -> None:
+def draw(row: RunState, handed: HandedOver = NOTHING) -> None:
     """Draw the figures of a run that has ended, and write its report, if that is asked for.
 
-    `module` is its model where that was handed over in Python.
+    `handed` is what was handed over in Python.
     """
     run = row.run
     if run.drawn and row.status in DRAWN:
         events = row.log.tensorboard.events if row.log.tensorboard else None
-        _draw(RunFolder(run.folder, trust=True, loaded=run.data, module=module), run.config, events)
+        _draw(
+            RunFolder(run.folder, trust=True, loaded=run.data, module=handed.module, head=handed.head),
+            run.config,
+            events,
+        )
 
 
 def lacks_figures(job: Job) -> bool:
@@ -210,7 +213,8 @@ def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
 
 def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
     """The run of a job, ready to train; nothing is written yet."""
-    return replace(prepare(job.config, job.folder, device, job.load or load, job.module), drawn=job.drawn)
+    handed = replace(job.handed, load=load) if load else job.handed
+    return replace(prepare(job.config, job.folder, device, handed), drawn=job.drawn)
 
 
 def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:

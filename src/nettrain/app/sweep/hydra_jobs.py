@@ -26,6 +26,18 @@ def job_config(launcher: Any, overrides: Sequence[str], number: int, folder: Pat
     return config
 
 
+@contextmanager
+def as_hydra_config(config: DictConfig) -> Iterator[None]:
+    """Within it `HydraConfig.get()`, and what takes its value from Hydra's settings, gives those of this config."""
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(config)
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
 def require_common_process(jobs: Sequence[Settings]) -> None:
     """Raise `ConfigError` for what Hydra can do for a job only while that is the only one in the process."""
     for job in jobs:
@@ -74,8 +86,5 @@ class JobCallbacks:
             self._tell("on_job_end", i, job_return=job_return)
 
     def _tell(self, event: str, i: int, **arguments: Any) -> None:
-        HydraConfig.instance().set_config(self.configs[i])
-        try:
+        with as_hydra_config(self.configs[i]):
             getattr(self.launcher.hydra_context.callbacks, event)(config=self.configs[i], **arguments)
-        finally:
-            HydraConfig.instance().set_config(self.launcher.config)

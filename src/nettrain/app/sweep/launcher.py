@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import OmegaConf
 
@@ -16,13 +15,20 @@ from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder_match import FolderMatch, match_folder, match_folders
 from nettrain.app.jobs.job import Job, Outcome, take_up
 from nettrain.app.jobs.resume import ended_as, resumed_config, with_resumed_parts
-from nettrain.app.sweep.hydra_jobs import JobCallbacks, around_jobs, job_config, require_common_process
+from nettrain.app.sweep.hydra_jobs import (
+    JobCallbacks,
+    around_jobs,
+    as_hydra_config,
+    job_config,
+    require_common_process,
+)
 from nettrain.app.sweep.stacks import train_jobs
 from nettrain.app.sweep.sweep import add_failure, add_resumed
 from nettrain.config.build import to_config
 from nettrain.config.compose import Composed, Composer
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, Mistake
+from nettrain.preparation.prepare import NOTHING
 from nettrain.terminal import say
 
 
@@ -34,7 +40,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     holds no configs, so that 10,000 of them are small.
     """
     setup_globals()
-    master = launcher.config
+    master, handed = launcher.config, getattr(launcher.task_function, "handed", NOTHING)
     configure_log(master.hydra.hydra_logging, master.hydra.verbose)
     plans, hydras = _composed(launcher, job_overrides, first)
     require_common_process(hydras)
@@ -52,7 +58,8 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
                 continue
             if plan.resumes:
                 add_resumed(plan.resumes)
-            taken_up = take_up(Job(plan.config, match.folder, hydra, resumed=plan.resumes is not None), match)
+            resumed = plan.resumes is not None
+            taken_up = take_up(Job(plan.config, match.folder, hydra, resumed, handed=handed), match)
             if isinstance(taken_up, Outcome):
                 outcomes[i] = taken_up
             else:
@@ -108,11 +115,8 @@ def _config(composed: Composed, launcher: Any, overrides: Sequence[str], number:
     """The checked config of a job; what it takes from Hydra's own settings needs those of this job."""
     if "${hydra" not in str(composed.task):
         return to_config(composed.task, overrides)
-    HydraConfig.instance().set_config(job_config(launcher, overrides, number))
-    try:
+    with as_hydra_config(job_config(launcher, overrides, number)):
         return to_config(composed.task, overrides)
-    finally:
-        HydraConfig.instance().set_config(launcher.config)
 
 
 def _subdir(composed: Composed, number: int) -> str | None:

@@ -10,13 +10,25 @@ from nettrain import data
 from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder import clear
 from nettrain.app.jobs.folder_match import match_folder
-from nettrain.app.jobs.job import Job, Outcome, Start, align, draw, ready, record_start, take_up, train, train_alone
+from nettrain.app.jobs.job import (
+    Job,
+    Outcome,
+    Start,
+    align,
+    draw,
+    prepared,
+    ready,
+    record_start,
+    take_up,
+    train,
+    train_alone,
+)
 from nettrain.app.sweep.sweep import add_failure
 from nettrain.config.scopes import shared_by_rows
 from nettrain.data.splitting import Fold
 from nettrain.errors import Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
-from nettrain.preparation.prepare import prepare
+from nettrain.preparation.prepare import Load
 from nettrain.storage.atomic import write_together
 from nettrain.storage.environment import stack_of
 from nettrain.storage.locks import locked
@@ -30,9 +42,10 @@ MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row
 
 
 class Cache:
-    """Reads each distinct table once, and splits and encodes it once for each seed."""
+    """Reads each distinct table once, and splits and encodes it once for each seed; `handed` is one of Python's."""
 
-    def __init__(self) -> None:
+    def __init__(self, handed: Load | None = None) -> None:
+        self.handed = handed
         self.tables: dict[str, data.Table] = {}
         self.encoded: dict[tuple[str, str, int], data.Data] = {}
 
@@ -44,7 +57,9 @@ class Cache:
     def load(self, dataset: Any, seed: int, split: Any) -> data.Data:
         """As `nettrain.data.load`."""
         key = self.key(dataset, seed, split)
-        if key not in self.encoded:
+        if key not in self.encoded and self.handed:
+            self.encoded[key] = self.handed(dataset, seed, split)
+        elif key not in self.encoded:
             name = repr(
                 (replace(dataset, split_seed=None), replace(split, fold=0) if isinstance(split, Fold) else split)
             )
@@ -94,7 +109,7 @@ def train_jobs(
 
     Raises `StorageError` where no file can be written any more.
     """
-    cache, outcomes = Cache(), dict[int, Outcome]()
+    cache, outcomes = Cache(jobs[0].handed.load), dict[int, Outcome]()
     plans = [plan for alike in _alike(jobs) if (plan := _plan(jobs, alike, budget, cache)).jobs]
     if not quiet:
         say(describe(plans))
@@ -138,7 +153,7 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
         job = jobs[i]
         try:
             device = choose_device(job.config.device)
-            run = prepare(job.config, job.folder, device, cache.load)
+            run = prepared(job, device, cache.load)
         except Exception as error:
             _fail(job, error)
             continue
@@ -225,7 +240,7 @@ def _train_stack(
                 continue
             for i, row in zip(together, rows, strict=True):
                 try:
-                    draw(row)
+                    draw(row, jobs[i].handed)
                 except Exception as error:
                     _fail(jobs[i], error, holding=True)
                 yield i, Outcome.of(row)

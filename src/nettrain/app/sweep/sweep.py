@@ -46,18 +46,23 @@ class SweepFolder(Callback):
     """Hydra's callback that tells where a sweep writes, and keeps other sweeps out of its folder."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        global _folder, _drawn
-        folder = Path(config.hydra.sweep.dir)
         try:
-            _open.enter_context(locked(folder, lambda: _has_begun(folder)))
+            begin(config)
         except Mistake as mistake:
             warn(str(mistake))
             sys.exit(mistake.exit_code)  # Hydra would turn an exception into a warning
-        _folder, _drawn = folder, config.figures != "never"
-        _failures.clear()
-        _resumed.clear()
-        if "joblib" in config.hydra.launcher._target_:
-            _open.enter_context(workers.passing_signals_on())
+
+
+def begin(config: DictConfig) -> None:
+    """Begin the sweep of this config. Raises `InUseError` where another one is using its folder."""
+    global _folder, _drawn
+    folder = Path(config.hydra.sweep.dir)
+    _open.enter_context(locked(folder, lambda: _has_begun(folder)))
+    _folder, _drawn = folder, config.figures != "never"
+    _failures.clear()
+    _resumed.clear()
+    if "joblib" in config.hydra.launcher._target_:
+        _open.enter_context(workers.passing_signals_on())
 
 
 def _has_begun(folder: Path) -> bool:
@@ -85,20 +90,28 @@ def add_failures(returns: Iterable[JobReturn]) -> None:
     _failures.extend(job.return_value.code for job in returns if isinstance(job.return_value, FailedRun))
 
 
-def finish() -> int:
-    """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for."""
+def finish(told: bool = True) -> int:
+    """Write the results of the sweep that has run, if there was one; the exit code that its failed runs call for.
+
+    With `told` they are shown, too.
+    """
+    global _folder
     with _open:
         if _folder is None:
             return 0
-        codes = [*_failures, *_write_results(_folder)]
-    if _folder.is_dir() and {path.name for path in _folder.iterdir()} <= {"multirun.yaml"}:  # no job could be composed
-        (_folder / "multirun.yaml").unlink(missing_ok=True)
-        discard(_folder)
+        codes, folder = [*_failures, *_write_results(_folder, told)], _folder
+        _folder = None
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"multirun.yaml"}:  # no job could be composed
+        (folder / "multirun.yaml").unlink(missing_ok=True)
+        discard(folder)
     return max(codes, default=0)
 
 
-def _write_results(folder: Path) -> list[int]:
-    """Write results.csv and the report, and show the leaderboard; the exit codes of runs, and of what went wrong."""
+def _write_results(folder: Path, told: bool) -> list[int]:
+    """Write results.csv and the report, and with `told` show the leaderboard.
+
+    It gives the exit codes of runs, and of what went wrong.
+    """
     codes: list[int] = []
 
     def tell(mistake: Mistake) -> None:
@@ -119,13 +132,16 @@ def _write_results(folder: Path) -> list[int]:
         write_results(folder / "results.csv", runs)
     except StorageError as error:
         tell(error)
-    say(leaderboard(comparison))
-    say(f"folder       {folder}")
+    if told:
+        say(leaderboard(comparison))
+        say(f"folder       {folder}")
     if _drawn:
         from nettrain.report.write import report_sweep
 
         try:
-            say(f"report       {report_sweep(folder, comparison)}")
+            report = report_sweep(folder, comparison)
+            if told:
+                say(f"report       {report}")
         except StorageError as error:
             tell(error)
     return codes

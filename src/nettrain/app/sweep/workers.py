@@ -48,7 +48,8 @@ def passing_signals_on() -> Iterator[None]:
         if not processes:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    taken = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    previous = {number: signal.signal(number, pass_on) for number in taken}
     try:
         yield
     finally:
@@ -61,7 +62,7 @@ def passing_signals_on() -> Iterator[None]:
 def taking_signals() -> Iterator[None]:
     """Within it a signal interrupts a worker; otherwise the worker only remembers it, for the jobs to come."""
     global _training, _received
-    if not is_worker():
+    if not is_worker() or threading.current_thread() is not threading.main_thread():
         yield
         return
     for number in (*SIGNALS, *([_PASSED_ON] if _PASSED_ON else [])):

@@ -1,10 +1,12 @@
 """Output heads: a head is the family of distributions of Y given X.
 
-`base` says what a head is; `classes` has those for labels, `numbers` and `quantiles` those for numbers.
+`base` says what a head is; `classes` has those for labels, `numbers` and `quantiles` those for numbers, `loss` the one
+that any loss function makes.
 """
 
 from nettrain.parts.heads.base import Auto, Head
 from nettrain.parts.heads.classes import Ordinal, SigmoidBCE, SoftmaxCE
+from nettrain.parts.heads.loss import Loss
 from nettrain.parts.heads.numbers import Huber, IdentityMSE, Normal, Poisson
 from nettrain.parts.heads.quantiles import Quantile
 
@@ -13,6 +15,7 @@ __all__ = [
     "Head",
     "Huber",
     "IdentityMSE",
+    "Loss",
     "Normal",
     "Ordinal",
     "Poisson",

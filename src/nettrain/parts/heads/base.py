@@ -51,6 +51,10 @@ class Head(ABC):
         """
         return classes if self.for_classes and self.tasks != ("binary",) else 1
 
+    def for_target(self, classes: int) -> "Head":
+        """The head for a target of so many classes, 0 for numbers; another one where the head can fit both."""
+        return self
+
     @property
     def for_classes(self) -> bool:
         """Whether Y is a class, and not a number."""

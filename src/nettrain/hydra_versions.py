@@ -1,0 +1,108 @@
+"""What nettrain needs of Hydra that is not public, or not the same in Hydra 1.3 and 1.4: nothing else knows of either.
+
+The plugins in `hydra_plugins`, which Hydra imports at every start, are derived from its own launcher and sweeper.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+OLD = hydra.__version__.startswith("1.3.")
+VERSION = "1.3"  # whose behaviour we ask of a Hydra that has several
+OWN_TARGETS = ("hydra_plugins.", "hydra._internal.core_plugins.", "hydra.experimental.callbacks.")  # of configs
+
+
+def trusted() -> AbstractContextManager[Any]:
+    """Within it Hydra calls what a config names, without a warning: nettrain has asked for `trust` where it is due."""
+    if OLD:
+        return nullcontext()
+    from hydra.utils import UNSAFE_DISABLE_EXECUTION_CHECKS, execution_whitelist
+
+    return execution_whitelist(UNSAFE_DISABLE_EXECUTION_CHECKS)
+
+
+def main_options() -> dict[str, Any]:
+    """The arguments of `hydra.main` beside its config."""
+    return {"version_base": VERSION} if OLD else {}
+
+
+@contextmanager
+def as_named_version() -> Iterator[None]:
+    """Within it Hydra behaves as in `VERSION`, whatever version a program has named for itself."""
+    if not OLD:  # later ones behave in one way
+        yield
+        return
+    base = version.VersionBase.instance()
+    before = base.getbase()
+    version.setbase(VERSION)
+    try:
+        yield
+    finally:
+        if str(before)[:1].isdigit():  # a program that has named none gets ours
+            base.setbase(before)
+
+
+def store(name: str, node: Any, group: str | None = None, provider: str | None = None) -> None:
+    """Put a node into Hydra's store, in the place of one of that name."""
+    replacing = {} if OLD else {"replace": True}
+    ConfigStore.instance().store(name=name, node=node, group=group, provider=provider, **replacing)
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader for the configs in a folder; whatever it composes, it composes within `around()`.
+
+    With `first`, a folder too, configs there go before those.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        first: Path | str | None = None,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        path = create_config_search_path(str(Path(folder).absolute()))
+        if first is not None:
+            path.prepend("command-line", f"file://{Path(first).absolute()}", SearchPathQuery(provider="schema"))
+        super().__init__(path)
+        self.around = around
+
+    def load_configuration(self, *args: Any, **options: Any) -> DictConfig:
+        with self.around():
+            return super().load_configuration(*args, **options)
+
+    def load_sweep_config(self, *args: Any, **options: Any) -> DictConfig:
+        with self.around():
+            return super().load_sweep_config(*args, **options)
+
+
+def override_dirname(overrides: Sequence[Override], job: dict[str, Any]) -> str:
+    """`hydra.job.override_dirname` for these overrides, where `job` is the node that Hydra has composed for others."""
+    dirname: str = job["override_dirname"]
+    if dirname.startswith("${"):  # it is computed when it is asked for
+        return dirname
+    how = job["config"]["override_dirname"]
+    lines = sorted(str(o.input_line) for o in overrides if o.key_or_group not in how["exclude_keys"])
+    joined: str = how["item_sep"].join(lines)
+    return joined.replace("=", how["kv_sep"])
+
+
+def context_with_callbacks(loader: Any, config: DictConfig) -> HydraContext:
+    """What Hydra hands to its plugins, with the callbacks that the config names."""
+    if OLD:
+        return HydraContext(config_loader=loader, callbacks=Callbacks(config))
+    from hydra.utils import UNSAFE_DISABLE_EXECUTION_CHECKS
+
+    allowed = {"execution_whitelist": UNSAFE_DISABLE_EXECUTION_CHECKS}
+    return HydraContext(config_loader=loader, callbacks=Callbacks(config), **allowed)
