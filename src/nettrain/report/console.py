@@ -11,7 +11,7 @@ from nettrain.data.encoding import Encoder
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import brief
 from nettrain.inputs import total_size
-from nettrain.parts.models import PolynomialModel
+from nettrain.parts.models import MLP, PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
 from nettrain.results.comparison import Comparison
@@ -84,7 +84,7 @@ def _groups(run: PreparedRun) -> list[str]:
 def _model(run: PreparedRun) -> str:
     model, inputs = run.container["model"], total_size(run.data.inputs)
     parameters = f"{run.parameters:,} parameters"
-    if "hidden" in model:
+    if isinstance(run.config.model, MLP):  # a class of somebody's may have such a key, too
         widths = "-".join(map(str, [inputs, *model["hidden"], run.outputs]))
         return f"{model['name']} {widths}, {run.config.activation.name}, {parameters}"
     return f"{model.get('_target_', model['name'])}, {inputs} inputs, {run.outputs} outputs, {parameters}"
