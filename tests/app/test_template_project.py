@@ -98,7 +98,7 @@ def test_a_model_file_works_as_it_is(project):
         "state",
         "param_groups",
     }
-    (note,) = [line for line in out.splitlines() if line.startswith("note")]
+    (note,) = [line for line in out.splitlines() if "of its file" in line]
     assert note.removeprefix("note").strip() == (
         "model: of its file its net src.models.components.dense.Dense is trained with its optimizer torch.optim.Adam "
         "with its scheduler torch.optim.lr_scheduler.ReduceLROnPlateau; not used: src.models.iris_module.IrisLitModule "
