@@ -478,3 +478,10 @@ def test_torch_s_random_numbers_are_left_alone(here, mine):
         torch.manual_seed(5)
         nettrain.train([*common, f"optimizer._target_={name}"], here / name)
         assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_parameter_that_is_given_a_new_tensor_is_still_the_run_s(here, mine):
+    ours = trained(here / "ours", *RUN, "optimizer._target_=mine_optim.Replacing", "optimizer.lr=0.1")
+    hand = by_hand(here / "hand", *RUN, make=lambda named: torch.optim.SGD(named.values(), lr=0.1))
+    for name, tensor in hand.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-9, atol=1e-12)
