@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 BENCH := .venv/bench
+LOGGERS := .venv/loggers
 
 .PHONY: train test test-all bench bench-sweep course kill-harness lint wheel clean
 
@@ -12,7 +13,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
 
-test-all: $(READY)
+test-all: $(LOGGERS)
 	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
 
 bench: $(BENCH)
@@ -41,6 +42,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/python -m compileall -q src
+	touch $@
+
+$(LOGGERS): $(READY)
+	@echo "Installing MLflow and W&B, which tests of loggers need: a minute or two, once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mlflow,wandb]"
 	touch $@
 
 $(BENCH): $(READY)

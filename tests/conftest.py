@@ -15,7 +15,7 @@ import nettrain
 from nettrain.app import cli
 from nettrain.app.sweep import sweep
 from nettrain.config import own_parts
-from nettrain.config.schema import GROUPS, Config, parts, register
+from nettrain.config.schema import GROUPS, LISTS, Config, parts, register
 from nettrain.parts.activations import ACTIVATIONS
 
 sys.path.append(str(Path(__file__).parent / "run"))
@@ -32,13 +32,16 @@ next(field for field in dataclasses.fields(Config) if field.name == "figures").d
 @pytest.fixture
 def parts_are_forgotten() -> Iterator[None]:
     """The parts that a test brings are none for the tests after it."""
-    activations, known = dict(ACTIVATIONS), {group: set(parts(group)) for group in GROUPS}
+    activations, known = dict(ACTIVATIONS), {group: set(parts(group)) for group in (*GROUPS, *LISTS)}
     yield
     register()
-    for group in GROUPS:
-        for name in parts(group).keys() - known[group]:
+    for group in (*GROUPS, *LISTS):
+        while brought := parts(group).keys() - known[group]:  # several of one name where a file has changed
+            name = brought.pop()
             parts(group)[name].name = ""
-            for folder in (ConfigStore.instance().repo[group], ConfigStore.instance().repo["schema"][group]):
+            parts.cache_clear()
+            repo = ConfigStore.instance().repo
+            for folder in (repo.get(group, {}), repo["schema"][group]):
                 folder.pop(f"{name}.yaml", None)
     ACTIVATIONS.clear()
     ACTIVATIONS.update(activations)

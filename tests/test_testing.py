@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+import nettrain
 from nettrain.config.schema import parts
 from nettrain.optimizers.rules import SGD, Adam, Rule
 from nettrain.parts.activations import ACTIVATIONS
 from nettrain.parts.heads import IdentityMSE, SigmoidBCE, SoftmaxCE
 from nettrain.parts.schedules import Constant, Schedule
-from nettrain.testing import check_activation, check_head, check_rule, check_schedule
+from nettrain.testing import check_activation, check_callback, check_head, check_rule, check_schedule
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
@@ -216,3 +217,58 @@ def test_the_checks_take_sound_parts():
     check_rule(SGD())
     check_rule(Adam(lr=0.1))
     check_schedule(Constant())
+
+
+class Counting(nettrain.Callback):
+    """Records how many epochs it has seen, and ends the run after the fifth."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def epoch(self, run):
+        self.seen += 1
+        run.record("seen", self.seen)
+        return "five" if self.seen == 5 else None
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+class Forgetful(Counting):
+    def load_state_dict(self, state):
+        pass
+
+
+class Chancy(Counting):
+    def epoch(self, run):
+        run.record("noise", torch.rand(()).item())
+
+
+class Answering(Counting):
+    def epoch(self, run):
+        return True
+
+
+class Silent(nettrain.Callback):
+    pass
+
+
+def test_callbacks():
+    check_callback(Counting())
+
+
+@pytest.mark.parametrize(
+    ("callback", "promise"),
+    [
+        (Forgetful, "takes back what state_dict gives"),
+        (Chancy, "the same twice"),
+        (Answering, "epoch returns None, or a text"),
+        (Silent, "overrides no hook"),
+    ],
+)
+def test_callbacks_that_keep_no_promise(callback, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_callback(callback())

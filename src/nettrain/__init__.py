@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from nettrain import optim
     from nettrain.api import Run, Sweep, sweep, train
     from nettrain.minimization import minimize
+    from nettrain.parts.callbacks import Callback, Logger
 
-__all__ = ["Run", "Sweep", "minimize", "optim", "sweep", "train"]
+__all__ = ["Callback", "Logger", "Run", "Sweep", "minimize", "optim", "sweep", "train"]
 
 _HOMES = {
     "train": "nettrain.api",
@@ -21,6 +22,8 @@ _HOMES = {
     "Run": "nettrain.api",
     "Sweep": "nettrain.api",
     "minimize": "nettrain.minimization",
+    "Callback": "nettrain.parts.callbacks",
+    "Logger": "nettrain.parts.callbacks",
 }
 
 

@@ -24,6 +24,7 @@ from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.received import require_harmless
 from nettrain.config.schema import register
 from nettrain.errors import CheckpointError, ConfigError, Mistake
+from nettrain.parts.callbacks import Callback
 from nettrain.preparation.prepare import NOTHING, HandedOver
 from nettrain.report import html
 from nettrain.report.pictures import Picture
@@ -136,6 +137,7 @@ def train(
     data: Any = None,
     model: nn.Module | None = None,
     head: Any = None,
+    callbacks: Sequence[Callback] = (),
     config_dir: str | Path | None = None,
 ) -> Run:
     """Train one run and return it: what the command line does, as a function.
@@ -151,6 +153,7 @@ def train(
     `model` is a module that gives (n, outputs) for x, a tensor or a dictionary; a copy of it is trained, `Run.model`.
     `head` is a `nettrain.parts.heads.Head`, or a loss of outputs and targets such as `torch.nn.HuberLoss()` (see
     `nettrain.parts.heads.Loss`).
+    `callbacks` are objects of classes derived from `Callback`; they themselves are called, no copies.
 
     Raises a `nettrain.errors.Mistake` where the command line would end with a message, and `KeyboardInterrupt`
     after an interrupted run has been saved. A run that diverges is returned; see its `summary["status"]`.
@@ -158,7 +161,7 @@ def train(
     they are.
     """
     register()
-    overrides, handed = read_arguments(config, data, model, head, config_dir)
+    overrides, handed = read_arguments(config, data, model, head, config_dir, callbacks)
     try:
         composed = compose_beside("train", with_module(with_resumed_parts(overrides)))
         hydra = composed.hydra

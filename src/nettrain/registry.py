@@ -80,8 +80,13 @@ def _described(part: type, field: dataclasses.Field) -> dataclasses.Field:
 
 
 def values_of(part: Any) -> dict[str, Any]:
-    """The values of a part by name, also those that were added to it beside its fields, such as Hydra's `_target_`."""
-    return {name: value for name, value in vars(part).items() if not name.startswith("_") or name.endswith("_")}
+    """The values of a part by name; of one that takes any key also those that were added to it beside its fields.
+
+    Such as Hydra's `_partial_`. Any other part may keep attributes of its own, which are no keys.
+    """
+    if getattr(part, "takes_any_key", False):
+        return {name: value for name, value in vars(part).items() if not name.startswith("_") or name.endswith("_")}
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
 
 
 def allowed(field: dataclasses.Field) -> str:

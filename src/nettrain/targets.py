@@ -2,14 +2,16 @@
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from nettrain.errors import ConfigError, first_line
+from nettrain.errors import ConfigError, UserCodeError, first_line
 from nettrain.hydra_versions import trusted
 
 _OF_TORCH: dict[
@@ -41,6 +43,31 @@ def make(group: str, node: Mapping[str, Any], filled: Mapping[str, Any]) -> Any:
         return _instantiated({**{name: value for name, value in filled.items() if name in accepted}, **node})
 
 
+def made_of_own_code(key: str, node: Mapping[str, Any]) -> Any:
+    """The object of a node; one with `_partial_` is called without further arguments.
+
+    Raises `ConfigError`, which names the `key` of the node, for a target that is not there or takes other arguments,
+    and `UserCodeError` where its code fails.
+    """
+    where = f"{key}._target_={node['_target_']}: it cannot be built"
+    try:
+        for target in targets(node):
+            located(str(target))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{where}: {type(error).__name__}: {first_line(error)}.") from error
+    except Exception as error:  # of the module that is imported
+        raise UserCodeError(where, error) from error
+    try:
+        made = _instantiated(node)
+        return made() if isinstance(made, partial) else made
+    except Exception as error:
+        cause = _root(error)
+        frames = traceback.extract_tb(cause.__traceback__)
+        if isinstance(cause, TypeError) and frames[-1].name == "_call_target":  # the call itself
+            raise ConfigError(f"{where}: {first_line(cause)}.") from error
+        raise UserCodeError(where, cause) from error
+
+
 def maker(node: Mapping[str, Any]) -> Callable[..., Any]:
     """The function that calls what the node names with its arguments, and with what it is called with itself."""
     made: Callable[..., Any] = _instantiated({**node, "_partial_": True})
@@ -62,28 +89,33 @@ def building(group: str, target: str, what: str = "it cannot be built") -> Itera
     except ConfigError:
         raise
     except Exception as error:
-        from hydra.errors import InstantiationException
-
-        cause: BaseException = error
-        while cause.__cause__ is not None and isinstance(cause, InstantiationException | ImportError):
-            cause = cause.__cause__  # Hydra's own say where they come from
+        cause = _root(error)
         sentence = f"{group}._target_={target}: {what}: {type(cause).__name__}: {first_line(cause)}."
         raise ConfigError(sentence) from error
 
 
+def _root(error: BaseException) -> BaseException:
+    """The error that made Hydra raise its own."""
+    from hydra.errors import InstantiationException
+
+    while error.__cause__ is not None and isinstance(error, InstantiationException | ImportError):
+        error = error.__cause__
+    return error
+
+
 def foreign(node: Any) -> list[str]:
     """What a node names beside the layers, optimizers and schedulers of torch, which run nobody else's code."""
-    return [str(target) for target in _targets(node) if not _is_of_torch(target)]
+    return [str(target) for target in targets(node) if not _is_of_torch(target)]
 
 
-def _targets(node: Any) -> Iterator[Any]:
+def targets(node: Any) -> Iterator[Any]:
     """What is named by `_target_` in a node and in those inside it."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from [value] if key == "_target_" else _targets(value)
+            yield from [value] if key == "_target_" else targets(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _targets(value)
+            yield from targets(value)
 
 
 def _is_of_torch(target: Any) -> bool:

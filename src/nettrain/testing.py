@@ -4,10 +4,13 @@ Call them from a test: each raises an `AssertionError` whose sentence names the 
 parts go through them, too.
 """
 
+import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from torch import Tensor
 from nettrain.optimizers.parameter_groups import Factors
 from nettrain.optimizers.pieces import Pieces
 from nettrain.optimizers.rules import Coefficients, Rule
+from nettrain.parts.callbacks import Callback, RunView, misshapen, plain
 from nettrain.parts.heads import Head
 from nettrain.parts.schedules import Schedule
 from nettrain.vector import Layout
@@ -152,6 +156,79 @@ def check_head(head: Head, classes: int = 0, samples: int = 12) -> None:
         alone = torch.stack([head.metrics(z[k], y)[name] for k in range(ROWS)])
         same = torch.allclose(value.double(), alone.double(), equal_nan=True)
         _require(same, f"the metric {name} of a row is what it is alone")
+
+
+def check_callback(callback: Callback, epochs: int = 6) -> None:
+    """Check a callback: its hooks can be called, and one that goes on from its state does what it would have done.
+
+    It is shown a small linear model, whose weights are drawn anew in each epoch, and numbers of a usual run; files go
+    into a folder that is removed afterwards. Copies are called, not the callback itself.
+    """
+    why = misshapen(callback)
+    _require(why is None, f"it is a callback ({why})")
+    whole = _accompany(copy.deepcopy(callback), None, 0, epochs)
+    half = epochs // 2
+    first = _accompany(copy.deepcopy(callback), None, 0, half)
+    _require(first.told == whole.told[: len(first.told)], "it does the same twice")
+    _require(isinstance(first.state, dict), "state_dict gives a dictionary")
+    plain(first.state)  # its TypeError says what a checkpoint cannot keep
+    if first.ended:
+        return
+    rest = _accompany(copy.deepcopy(callback), copy.deepcopy(first.state), half, epochs)
+    _require(rest.told == whole.told[half:], "load_state_dict takes back what state_dict gives, so that it goes on")
+
+
+@dataclass
+class _Accompanied:
+    """What a callback has told of each epoch, the state that it gave, and whether it has ended the run."""
+
+    told: list[tuple[str | None, dict[str, float]]]
+    state: Any
+    ended: bool
+
+
+def _accompany(callback: Callback, state: Any, first: int, epochs: int) -> _Accompanied:
+    """Call a callback as a run does that goes on after `first` epochs, up to epoch `epochs`."""
+    told: list[tuple[str | None, dict[str, float]]] = []
+    with TemporaryDirectory() as folder:
+
+        def shown(epoch: int, **present: Any) -> RunView:
+            weights = _normal(epoch, 2, 3)
+            model = torch.nn.Linear(3, 2, dtype=torch.float64)
+            with torch.no_grad():
+                model.weight.copy_(weights)
+                model.bias.zero_()
+            loss = 1 / (epoch + 1)
+            numbers = {"epoch": epoch, "step": 4 * epoch, "seconds": 0.1 * epoch, "train_loss": loss, "val_loss": loss}
+            return RunView(
+                folder=Path(folder),
+                config={"seed": 0, "epochs": epochs},
+                hparams={"optimizer": "sgd"},
+                numbers={**numbers, "lr": 0.1} if epoch else {},
+                best={**numbers, "lr": 0.1} if epoch else {},
+                _module=lambda best: copy.deepcopy(model).eval(),
+                _samples=lambda split: (_normal(0, 8, 3), torch.arange(8) % 2),
+                **present,
+            )
+
+        if state is not None:
+            callback.load_state_dict(state)
+        callback.start(shown(first))
+        reason = None
+        for epoch in range(first + 1, epochs + 1):
+            recorded: dict[str, float] = {}
+            reason = callback.epoch(
+                shown(epoch, _record=lambda name, value, r=recorded: r.update({name: float(value)}))
+            )
+            _require(reason is None or isinstance(reason, str), "epoch returns None, or a text")
+            told.append((reason, recorded))
+            if reason:
+                break
+        callback.save(shown(len(told) + first))
+        state = callback.state_dict()
+        state = copy.deepcopy(state)
+        callback.end(shown(len(told) + first, status="completed", summary={"status": "completed", "test_loss": 0.5}))
+    return _Accompanied(told, state, reason is not None)
 
 
 def _normal(seed: int, *shape: int) -> Tensor:

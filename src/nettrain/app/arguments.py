@@ -16,14 +16,22 @@ from nettrain.data.in_python import InPython, from_python
 from nettrain.data.sources import Frame
 from nettrain.data.splitting import Fold, Stratified
 from nettrain.errors import ConfigError
+from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head, Loss
 from nettrain.parts.heads.loss import arguments_of
+from nettrain.preparation.callbacks import named_callbacks
 from nettrain.preparation.prepare import HandedOver
 from nettrain.registry import is_ours
 
 
 def read_arguments(
-    config: Any, data: Any, model: Any, head: Any, config_dir: str | Path | None, sweeping: bool = False
+    config: Any,
+    data: Any,
+    model: Any,
+    head: Any,
+    config_dir: str | Path | None,
+    callbacks: Sequence[Callback] = (),
+    sweeping: bool = False,
 ) -> tuple[list[str], HandedOver]:
     """The overrides that Hydra composes, and what takes the place of parts that they name.
 
@@ -38,12 +46,15 @@ def read_arguments(
             raise ConfigError(f"{chosen[0]}: {what} handed over in Python, too; leave out one of the two.")
     options = [] if config_dir is None else ["--config-dir", str(config_dir)]
     of_head, kept = _of_head(head)
-    typed = [*overrides, *(load.overrides if load else []), *_of_module(model), *of_head]
+    named = named_callbacks(callbacks)
+    nodes = {key: {"_target_": f"{type(made).__module__}.{type(made).__qualname__}"} for key, made in named.items()}
+    of_parts = [*_of_module(model), *of_head, *overrides_of(nodes)]
+    typed = [*overrides, *(load.overrides if load else []), *of_parts]
     quoted = for_hydra([*(["-m"] if sweeping else []), *with_own_parts([*options, *typed])])
     _, _, read = config_options(quoted[1:] if sweeping else quoted)
     if config_dir is not None:
         read.insert(0, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
-    return read, HandedOver(load, model, kept)
+    return read, HandedOver(load, model, kept, named)
 
 
 class _Load:

@@ -168,7 +168,8 @@ class Task:
 def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool, handed: HandedOver) -> Outcome:
     if not sweeping or composed.resume is not None:
         return train_run(composed, folder, hydra, handed)
-    job = Job(to_config(composed, hydra["overrides"]["task"]), folder, hydra, handed=handed)
+    config, sweep = to_config(composed, hydra["overrides"]["task"]), Path(HydraConfig.get().sweep.dir).absolute()
+    job = Job(config, folder, hydra, sweep=sweep, handed=handed)
     match = match_folder(job.config, folder, 0)
     if holds_run(folder) and not match.begun:
         raise ConfigError(

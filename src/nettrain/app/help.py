@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from nettrain.config.compose import compose_beside
 from nettrain.config.overrides import config_options, with_module
-from nettrain.config.schema import GROUPS, config_folder, parts, register
+from nettrain.config.schema import GROUPS, LISTS, config_folder, parts, register
 from nettrain.config.settings import Settings
 from nettrain.registry import allowed, is_ours
 
@@ -36,6 +36,15 @@ def help_text(arguments: list[str]) -> str:
         lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
         sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
+    for group in LISTS:
+        known = ", ".join(_options(group, folders))
+        if not known and not config[group]:
+            continue
+        sections.append(f"{group}=[NAME,...]: any number of them\n  known: {known}")
+        for name, node in config[group].items():
+            if isinstance(node, dict) and (part := parts(group).get(str(node.get("name")))):
+                lines = _lines(part, node, f"{group}.{name}.")
+                sections.append("\n".join([f"{group}={name}: {_about(group, node['name'], folders)}", *lines]))
     experiments = _options("experiment", folders)
     if experiments:
         sections.append("experiment=NAME, a named set of settings: " + ", ".join(experiments))
@@ -65,7 +74,7 @@ def _about(group: str, name: str, folders: list[Path]) -> str:
 
 def _options(group: str, folders: list[Path]) -> list[str]:
     paths = [(path, folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
-    own = {name for name, part in parts(group).items() if not is_ours(part)} if group in GROUPS else set()
+    own = {name for name, part in parts(group).items() if not is_ours(part)} if group in (*GROUPS, *LISTS) else set()
     return sorted({str(path.relative_to(folder).with_suffix("")) for path, folder in paths} | own)
 
 
@@ -73,9 +82,10 @@ def _lines(part: Any, values: dict[str, Any], prefix: str) -> list[str]:
     lines = []
     for field in dataclasses.fields(part):
         value = values[field.name]
-        if dataclasses.is_dataclass(field.type):
+        if isinstance(value, dict) and dataclasses.is_dataclass(field.type):
             lines += _lines(field.type, value, f"{prefix}{field.name}.")
         elif field.name != "name":
+            value = list(value) if isinstance(value, dict) else value  # the names of nodes
             text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             limits = f" ({allowed(field)})" if allowed(field) else ""
             lines.append(f"  {prefix + field.name + '=' + text:<38} {field.metadata.get('help', '')}{limits}")

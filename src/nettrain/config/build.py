@@ -12,10 +12,10 @@ import torch
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from torch import Tensor, nn
 
-from nettrain.config.explain import unknown_key
+from nettrain.config.explain import no_such_part, unknown_key
 from nettrain.config.lightning import take_apart
 from nettrain.config.own_parts import load_parts, part_of_target
-from nettrain.config.schema import BEFORE, GROUPS, OF_ANY_CLASS, Config, known_options, name_keys, parts
+from nettrain.config.schema import BEFORE, GROUPS, LISTS, OF_ANY_CLASS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import Inputs, described, is_vector, one_of
@@ -49,7 +49,7 @@ def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
 def _name_targets(composed: DictConfig) -> None:
     """Give the nodes of groups that name a part by `_target_` its name; any class of torch's kind needs none."""
     for group in GROUPS:
-        node = composed._get_node(group)
+        node = composed.get(group)
         if not isinstance(node, DictConfig) or "_target_" not in node or "name" in node:
             continue
         if (part := part_of_target(group, node["_target_"])) is not None:
@@ -63,19 +63,32 @@ def _objects(composed: DictConfig) -> Config:
     _give_schemas(composed)
     if composed.split.name == "files" and OmegaConf.is_missing(composed.data, "path") and composed.split.train:
         composed.data.path = composed.split.train
+    _check_keys(composed)
     try:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key or 'config'}: a value is required.") from error
-    _check_keys(config, "")
     config.batch_size(1)
     check(config)
     check_groups(config.groups)
     if getattr(config.data, "ids", False) is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, ids=type(config.model).takes_ids))
+    for key, part in callback_nodes(config).items():
+        if dataclasses.is_dataclass(part):
+            check(part, f"{key}.")
     for group in ("optimizer", "activation"):  # the parts whose numbers meet tensors
         check_range(getattr(config, group), config.dtype, f"{group}.")
     return config
+
+
+def callback_nodes(config: Config) -> dict[str, Any]:
+    """The callbacks and loggers of a config by their keys: parts, or nodes with a `_target_` as they stand."""
+    nodes: dict[str, Any] = {}
+    for group in LISTS:
+        chosen = getattr(config, group)
+        inside = {f"{group}.{name}": node for name, node in chosen.items() if node is not None}
+        nodes |= {group: chosen} if "_target_" in chosen else inside
+    return nodes
 
 
 def place_paths(composed: DictConfig, folder: Path) -> None:
@@ -122,9 +135,38 @@ def _give_schemas(composed: DictConfig) -> None:
             raise ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(known)}.")
         content = OmegaConf.to_container(node)
         with open_dict(composed):
-            composed[group] = OmegaConf.structured(known[name])
-            OmegaConf.set_struct(composed[group], False)  # keys that no schema knows are found later
-            composed[group].merge_with(content)
+            composed[group] = _with_schema(known[name], content)
+    for group in LISTS:
+        node = composed.get(group)
+        if not isinstance(node, DictConfig):
+            raise ConfigError(f"{group}: it must be names, such as {group}=[{next(iter(parts(group)), 'mine')}].")
+        for name in [] if "_target_" in node else list(node):
+            _give_callback_schema(node, group, str(name))
+
+
+def _with_schema(part: type, content: Any) -> DictConfig:
+    node = OmegaConf.structured(part)
+    OmegaConf.set_struct(node, False)  # keys that no schema knows are found later
+    node.merge_with(content)
+    return node
+
+
+def _give_callback_schema(nodes: DictConfig, group: str, name: str) -> None:
+    """Give the node of a callback its part's schema; one with a `_target_` has none."""
+    node, known = nodes[name], parts(group)
+    if node is None or (isinstance(node, DictConfig) and "_target_" in node):
+        return
+    if not isinstance(node, DictConfig) or not isinstance(node.get("name"), str):
+        raise ConfigError(
+            f"{group}.{name}: it does not say which callback it is; choose one by its name, {group}=[{name}], or a "
+            f"class, {group}.{name}._target_=<module.Class>."
+        )
+    if node.name not in known:
+        raise no_such_part(group, node.name, known)
+    if OmegaConf.get_type(node) is dict:
+        content = OmegaConf.to_container(node)
+        with open_dict(nodes):
+            nodes[name] = _with_schema(known[node.name], content)
 
 
 def saved_container(config: Config) -> dict[str, Any]:
@@ -140,6 +182,8 @@ def _saved(value: Any, field: dataclasses.Field | None = None) -> Any:
     if dataclasses.is_dataclass(value):  # what was added to it beside its fields included
         fields = {f.name: f for f in dataclasses.fields(value)}
         return {k: _saved(v, fields.get(k)) for k, v in values_of(value).items()}
+    if isinstance(value, dict):  # nodes by name
+        return {name: _saved(node) for name, node in value.items()}
     if field is not None and not field.metadata.get("saved", True):
         return field.default
     if field is not None and field.metadata.get("is_path", False) and value is not None:
@@ -157,16 +201,26 @@ def flat(container: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def _check_keys(part: Any, path: str) -> None:
+def _check_keys(node: DictConfig, path: str = "") -> None:
     """Raise `ConfigError` for a key that was added to a node whose part does not know it, and for a changed name."""
-    names = [field.name for field in dataclasses.fields(part)]
-    for name, value in values_of(part).items():
-        if name not in names and not getattr(part, "takes_any_key", False):
-            raise unknown_key(path + name)
-        if name == "name" and value != type(part).name:
-            raise ConfigError(f"{path}name={value}: parts are chosen by their group, {path.rstrip('.')}={value}.")
-        if dataclasses.is_dataclass(value):
-            _check_keys(value, f"{path}{name}.")
+    part: Any = OmegaConf.get_type(node)
+    if not dataclasses.is_dataclass(part):  # nodes by names of a person's choice
+        for name in map(str, node):
+            if not OmegaConf.is_missing(node, name) and isinstance(inner := node[name], DictConfig):
+                _check_keys(inner, f"{path}{name}.")
+        return
+    if getattr(part, "takes_any_key", False):
+        return
+    known = part.__dataclass_fields__
+    for name in map(str, node):
+        if name not in known:
+            raise unknown_key(f"{path}{name}")
+    if "name" in known and (chosen := node.get("name")) != getattr(part, "name", None):
+        raise ConfigError(f"{path}name={chosen}: parts are chosen by their group, {path.rstrip('.')}={chosen}.")
+    for name, field in known.items():
+        nested = dataclasses.is_dataclass(field.type) or (part is Config and name in (*GROUPS, *LISTS))
+        if nested and not OmegaConf.is_missing(node, name) and isinstance(inner := node[name], DictConfig):
+            _check_keys(inner, f"{path}{name}.")
 
 
 def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = False) -> Head:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from nettrain.config.schema import GROUPS, known_keys, text_keys
+from nettrain.config.schema import GROUPS, LISTS, known_keys, parts, text_keys
 from nettrain.errors import ConfigError
 from nettrain.wording import joined
 
@@ -42,6 +42,16 @@ def unknown_key(key: str) -> ConfigError:
     return ConfigError(f"{key}: there is no such key{_hint(key, known)}")
 
 
+def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The sentence for a name that no part of the group has."""
+    known, hint = list(known), _hint(name, known)
+    if hint == "." and group in (*GROUPS, *LISTS):
+        hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
+    choices = f"; choose from {', '.join(known)}" if known else ""
+    one = {"callbacks": "callback", "debug": "preset"}.get(group, group)
+    return ConfigError(f"{group}={name}: there is no such {one}{choices}{hint}")
+
+
 def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
     """The sentence for an error of Hydra's or OmegaConf's."""
     cause, setter, where = error, "", None
@@ -51,16 +61,15 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
         setter = f"{where[1]}.yaml: " if where else ""
     if isinstance(error, OverrideParseException):
         return ConfigError(f"{error.override}: this is not a valid override; write key=value.")
+    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith(LISTS):
+        group, _, name = str(error.missing_cfg_file).partition("/")
+        return no_such_part(group, name, error.options or parts(group))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is None:
         return ConfigError(f"--config-name={error.missing_cfg_file}: there is no such config.")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = error.options or ()
-        hint = _hint(name, options)
-        if hint == "." and group in GROUPS:
-            hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
-        what = "preset" if group == "debug" else group
-        return ConfigError(f"{group}={name}: there is no such {what}; choose from {', '.join(options)}{hint}")
+        return no_such_part(group, name, options)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and where and cause.key == "experiment":
         return ConfigError(f"{setter}{_NO_PACKAGE}")
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):

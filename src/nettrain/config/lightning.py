@@ -22,7 +22,7 @@ def take_apart(composed: DictConfig, overrides: Sequence[str]) -> str | None:
 
     `overrides` are those of the command line.
     """
-    node = composed._get_node("model")
+    node = composed.get("model")
     if not (isinstance(node, DictConfig) and all(_names_class(node, key) for key in ("net", "optimizer"))):
         return None
     content: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
@@ -43,7 +43,7 @@ def take_apart(composed: DictConfig, overrides: Sequence[str]) -> str | None:
 
 
 def _names_class(node: DictConfig, key: str) -> bool:
-    inner = node._get_node(key) if key in node else None
+    inner = node.get(key) if key in node else None
     return isinstance(inner, DictConfig) and "_target_" in inner
 
 

@@ -12,6 +12,7 @@ from nettrain.config.explain import nearest_key
 from nettrain.config.own_parts import in_folder, load_parts, part_of_target
 from nettrain.config.schema import (
     GROUPS,
+    LISTS,
     OF_ANY_CLASS,
     config_folder,
     known_keys,
@@ -193,7 +194,9 @@ def overrides_of(config: Mapping[str, Any], as_typed: bool = False) -> list[str]
     """
     overrides = []
     for key, value in config.items():
-        if isinstance(value, Mapping) and key in name_keys():
+        if key.partition(".")[0] in LISTS and isinstance(value, Mapping):
+            overrides += overrides_of({f"{key}.{name}": inner for name, inner in value.items()}, as_typed)
+        elif isinstance(value, Mapping) and key in name_keys():
             overrides.append(f"{key}={{{','.join(f'{coded(str(k))}:{_text(v)}' for k, v in value.items())}}}")
         elif isinstance(value, Mapping) and key not in known_options():  # a group, or keys inside of one
             rest = {f"{key}.{name}": inner for name, inner in value.items() if name != "name"}

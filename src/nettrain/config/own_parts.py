@@ -69,6 +69,11 @@ def copies(sources: Sequence[str]) -> dict[str, bytes]:
     return {f"{_files[source][0]}.py": _files[source][1] for source in sources if source in _files}
 
 
+def all_copies() -> dict[str, bytes]:
+    """All files that have been imported, as `copies` gives them."""
+    return copies(list(_files))
+
+
 def saved_sources(folder: Path, sources: Sequence[str]) -> list[str]:
     """The sources of a run's parts, its own copies in the place of files; `folder` is where its config lies."""
     there = sorted(str(path) for path in folder.glob(f"{_PREFIX}*.py"))

@@ -20,7 +20,9 @@ from nettrain.data.splitting import Split
 from nettrain.hydra_versions import store
 from nettrain.minimization import Rule, Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.parts import loggers as _loggers  # noqa: F401  (its classes are parts)
 from nettrain.parts.activations import ACTIVATIONS
+from nettrain.parts.callbacks import Callback, Logger
 from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import Model, Module
 from nettrain.parts.schedules import Schedule
@@ -43,6 +45,7 @@ BEFORE = {"split": "stratified"}  # what configs stand for that do not name a pa
 
 
 PRESETS = ("experiment", "debug")  # groups of settings that are no parts
+LISTS = ("callbacks", "logger")  # groups of which a run has any number of parts, each a node by its name
 
 
 @dataclass
@@ -72,6 +75,9 @@ def parts(group: str) -> dict[str, type]:
     """
     if group == "activation":
         return {name: _schema(function) for name, function in ACTIVATIONS.items()}
+    if group in LISTS:
+        callbacks = named_parts(subclasses(Callback))
+        return {name: part for name, part in callbacks.items() if issubclass(part, Logger) == (group == "logger")}
     return named_parts(subclasses(*GROUPS[group]))
 
 
@@ -92,7 +98,15 @@ def register() -> None:
     """
     for known in (parts, known_options, name_keys, text_keys):
         known.cache_clear()
-    store(name="schema", node=Config)
+    root = OmegaConf.structured(Config)
+    for group in LISTS:
+        OmegaConf.set_struct(root[group], False)  # nodes may be added
+        for name, part in parts(group).items():
+            node = {name: OmegaConf.structured(part)}
+            store(group=f"schema/{group}", name=name, node=node[name])
+            if not is_ours(part):
+                store(group=group, name=name, node=node)
+    store(name="schema", node=root)
     for group in GROUPS:
         for name, part in parts(group).items():
             node = OmegaConf.structured(part)
@@ -130,6 +144,9 @@ def known_options() -> dict[str, dict[str, dataclasses.Field]]:
         for name, part in parts(group).items():
             for key, field in options(part, f"{group}.").items():
                 known.setdefault(key, {})[name] = field
+    for group in LISTS:
+        for name, part in parts(group).items():
+            known |= {key: {name: field} for key, field in options(part, f"{group}.{name}.").items()}
     return known
 
 

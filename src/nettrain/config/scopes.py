@@ -12,6 +12,8 @@ from nettrain.registry import Scope, options, values_of
 
 def scope_of(key: str) -> Scope:
     """What a key changes; the result, for one that only a user's own class knows."""
+    if key.startswith("logger."):
+        return "launch"
     field = next(iter(known_options().get(key, {}).values()), None)
     scope: Scope = field.metadata["scope"] if field else "result"
     return scope
@@ -52,6 +54,9 @@ def identity(container: dict[str, Any]) -> str:
     for group in GROUPS:
         part = parts(group).get(values.get(f"{group}.name", ""))
         defaults |= _defaults(part, f"{group}.") if part else {}
+    for name, node in (container.get("callbacks") or {}).items():
+        part = parts("callbacks").get(str(node.get("name"))) if isinstance(node, dict) else None
+        defaults |= _defaults(part, f"callbacks.{name}.") if part else {}
     return json.dumps({k: v for k, v in values.items() if k not in defaults or v != defaults[k]}, sort_keys=True)
 
 

@@ -152,6 +152,15 @@ class Settings:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     budget: Budget = field(default_factory=Budget)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    callbacks: dict[str, Any] = option(
+        {},
+        "callbacks of your own: names, such as [mine], with the keys callbacks.mine.<key>, or any class by "
+        "callbacks.<name>._target_",
+        per_row=True,
+    )
+    logger: dict[str, Any] = option(
+        {}, "other programs that are told of the run, each with keys logger.<name>.<key>", "launch", per_row=True
+    )
     tensorboard: bool = option(True, "write TensorBoard events", "launch", per_row=True)
     watch: Watch = field(default_factory=Watch)
     figures: str = option(

@@ -2,8 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from nettrain.optimizers.curvature import LBFGS, Newton
 from nettrain.optimizers.parameter_groups import Factors
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
 from nettrain.parts.models import DenseNetwork, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
 from nettrain.parts.torch_scheduler import TorchScheduler
+from nettrain.preparation.callbacks import build_callbacks
 from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
@@ -43,12 +45,13 @@ class HandedOver:
     """What was handed over in Python, and takes the place of what the config names.
 
     `load(dataset, seed, split)` reads the data, by default `nettrain.data.load`; a copy of `module` is the model;
-    `head` is one whose loss no config can name.
+    `head` is one whose loss no config can name; `callbacks` are called themselves, by their keys in the config.
     """
 
     load: Load | None = None
     module: nn.Module | None = None
     head: Head | None = None
+    callbacks: Mapping[str, Callback] = field(default_factory=dict)
 
 
 NOTHING = HandedOver()
@@ -74,6 +77,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     debug = ["this is a debug run: it uses part of the data."] if config.debug else []
     notes = [*debug, *loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
     run = PreparedRun(folder, config, loaded, model, notes)
+    run.callbacks.update(build_callbacks(config, handed.callbacks))
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):

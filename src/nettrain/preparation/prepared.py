@@ -1,7 +1,8 @@
 """A run that is ready to train: its parts are built and its data are read, so no mistake of a person's can break it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nettrain.optimizers.parameter_groups import Factors, factors
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
 from nettrain.parts.named_metrics import NamedMetric, named_metric
 from nettrain.preparation.baseline import baseline
@@ -29,7 +31,8 @@ class PreparedRun:
     """One run: the folder that it writes, its config with the head chosen, its data, its model with initial weights.
 
     `notes` are sentences for the person who starts it. With `drawn` figures will be made of it at its end, some of
-    which show the way that its weights took. Everything else is computed from these.
+    which show the way that its weights took. `callbacks` are its own, by their keys; only they are told what the run
+    was asked for, the sweep's folder, if it is in one, and its number there. Everything else is computed from these.
     """
 
     folder: Path
@@ -38,6 +41,10 @@ class PreparedRun:
     model: nn.Module
     notes: list[str]
     drawn: bool = False
+    callbacks: dict[str, Callback] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    sweep: Path | None = None
+    number: int | None = None
 
     @cached_property
     def container(self) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from nettrain import data
-from nettrain.config.build import build_model, choose_head, load_config
+from nettrain.config.build import build_model, callback_nodes, choose_head, load_config
 from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
+from nettrain.parts.callbacks import Logger
 from nettrain.parts.heads import Head
 from nettrain.parts.named_metrics import is_of_library
 from nettrain.random import seeded
@@ -25,7 +26,7 @@ from nettrain.results.metrics_table import read_columns, read_table
 from nettrain.results.saved_config import read_config
 from nettrain.results.summary import read_summary
 from nettrain.storage.checkpoint_files import load_checkpoint
-from nettrain.targets import foreign
+from nettrain.targets import foreign, targets
 from nettrain.training.checkpoint_schema import USABLE, require_checkpoint
 from nettrain.training.device import usual_torch
 from nettrain.vector import constants, flatten
@@ -141,10 +142,16 @@ class SavedRun:
     def require_trust(self) -> None:
         """Raise `ConfigError` if the run needs code of somebody else's, and it is not trusted.
 
-        The model's, the optimizer's, the schedule's, or that of metrics. Parts of the user's own are imported.
+        The model's, the head's, the optimizer's, the schedule's, that of metrics, or that of callbacks; a logger that
+        sends elsewhere needs trust, too. Parts of the user's own are imported.
         """
         for group in ("model", "head", "optimizer", "schedule"):
             self._require_trusted(group)
+        for key, node in callback_nodes(self._parts).items():
+            if not self.trust and (named := list(targets(node))):
+                raise self._distrust(f"{key} runs {named[0]}")
+            if not self.trust and isinstance(node, Logger) and node.destination:
+                raise self._distrust(f"{key} sends its numbers to {node.destination}", "a place that its config names")
         for path in self._parts.metrics:
             if not (is_of_library(path) or self.trust):
                 raise self._distrust(f"it measures {path}")
@@ -156,9 +163,9 @@ class SavedRun:
         if named and not self.trust:
             raise self._distrust(f"its {group} is {named[0]}")
 
-    def _distrust(self, what: str) -> ConfigError:
+    def _distrust(self, what: str, why: str = "code that belongs neither to nettrain nor to torch") -> ConfigError:
         return ConfigError(
-            f"{self.folder}: {what}, code that belongs neither to nettrain nor to torch; if you trust the folder's "
+            f"{self.folder}: {what}, {why}; if you trust the folder's "
             "origin, use trust=true on the command line, Run(folder, trust=True) in Python."
         )
 

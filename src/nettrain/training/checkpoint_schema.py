@@ -61,6 +61,16 @@ def _is_trajectory(value: Any) -> bool:
     )
 
 
+def _is_of_callbacks(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("states"), dict)
+        and all(isinstance(key, str) and isinstance(state, dict) for key, state in value["states"].items())
+        and _is_numbers(value.get("recorded"))
+        and (value.get("stopped") is None or isinstance(value["stopped"], str))
+    )
+
+
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "model": _is_tensors,
     "buffers": _is_tensors,
@@ -87,6 +97,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "outputs": lambda value: value is None or isinstance(value, Tensor),
     "status": lambda value: value in ("running", *STATUSES),
     "pruned": lambda value: value is None or isinstance(value, str),
+    "callbacks": _is_of_callbacks,
     "path": _is_trajectory,
 }
 
@@ -97,6 +108,8 @@ USABLE = ("model", "buffers", "data", "config")  # what a prediction needs, besi
 def require_checkpoint(checkpoint: dict[str, Any], path: Path, names: Iterable[str] = tuple(_KINDS)) -> None:
     """Raise `CheckpointError` unless the entries of these names, by default all of a last.pt, are there and fit."""
     for name in names:
+        if name not in checkpoint and name == "callbacks":  # of a run that was saved before there were any
+            continue
         if name not in checkpoint:
             raise CheckpointError(f"{path}: not a checkpoint of nettrain: it has no {name}.")
         if not _KINDS[name](checkpoint[name]):

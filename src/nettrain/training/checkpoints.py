@@ -72,9 +72,11 @@ def save_rows(
 
     def save(i: int) -> None:
         row = rows[i]
-        if row.running and not ws[i].isfinite().all():
+        if row.status == "failed" or (row.running and not ws[i].isfinite().all()):
             return
-        row.log.flush(sync=True)  # no checkpoint is ahead of its metrics
+        callbacks = row.saved()
+        if row.status == "failed":  # by a callback: its last checkpoint is one from which it can go on
+            return
         best_model = state_dict(row.run.model, best_ws[i], best_buffers[i])
         last = {
             "optimizer": states[i],
@@ -90,6 +92,7 @@ def save_rows(
             "best_model": best_model,
             "best_buffers": best_buffers[i],
             "outputs": outputs[i],
+            "callbacks": callbacks,
             "path": row.trajectory.state() if row.trajectory else None,
             **position,
         }

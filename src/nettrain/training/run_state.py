@@ -1,13 +1,19 @@
 """The host's side of one run in training: where it stands and what it has reached."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from torch import nn
+
 from nettrain.data.splitting import Fold
+from nettrain.errors import Mistake, UserCodeError
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.training.counters import Counters
 from nettrain.training.logging.run_log import RunLog
+from nettrain.training.run_callbacks import RunCallbacks
 from nettrain.training.trajectory import Trajectory
 
 Numbers = dict[str, float]
@@ -20,6 +26,7 @@ class RunState:
     """One run. `last` and `best` are the numbers of its latest epoch and of its best one."""
 
     run: PreparedRun
+    module: Callable[["RunState", bool], nn.Module]  # with its present weights, or its best ones
     status: str = "running"
     reason: str | None = None  # why it ended before its last epoch
     signal: int | None = None  # that ended it
@@ -32,9 +39,16 @@ class RunState:
     summary: dict[str, Any] = field(default_factory=dict)
     trajectory: Trajectory | None = None  # where figures will show it
     best_saved: float | None = None  # the best epoch whose weights are in best.pt
+    stopped: str | None = None  # the reason of a callback that has ended it
 
     def __post_init__(self) -> None:
+        self.callbacks = RunCallbacks(self.run, partial(self.module, self))
         self.log = RunLog(self.run)
+
+    @property
+    def error(self) -> Mistake | None:
+        """What a callback has failed with, and the run by it."""
+        return self.callbacks.error
 
     @property
     def running(self) -> bool:
@@ -56,14 +70,18 @@ class RunState:
         self.run.config.schedule.restore(checkpoint["schedule"])
         if self.trajectory:
             self.trajectory.restore(checkpoint.get("path"))
-        if checkpoint.get("pruned") and checkpoint["config"]["epochs"] == self.run.config.epochs:
-            self.prune(checkpoint["pruned"])
+        of_callbacks = checkpoint.get("callbacks")
+        if of_callbacks:
+            self.callbacks.restore(of_callbacks)
+        if checkpoint["config"]["epochs"] == self.run.config.epochs:
+            if checkpoint.get("pruned"):
+                self.prune(checkpoint["pruned"])
+            self.stop(of_callbacks["stopped"] if of_callbacks else None)
 
     def observe(self, numbers: Numbers, finite: bool) -> bool:
         """Take in the numbers of an epoch, and whether all weights are finite; True if it is the best so far."""
         skipped = numbers.get("skipped_updates", 0) - self.last.get("skipped_updates", 0)
         self.last = numbers
-        self.log.epoch(numbers)
         all_skipped = skipped >= self.run.updates_per_epoch
         if not finite or all_skipped or not (skipped or math.isfinite(numbers["train_loss"])):
             self.status = "diverged"
@@ -77,6 +95,44 @@ class RunState:
             self.progress = {"loss": loss, "epoch": numbers["epoch"]}
         self.conclude(int(numbers["epoch"]))
         return better
+
+    def begin(self) -> None:
+        """Call the callbacks before the first epoch, or before the next one of a run that goes on."""
+        if self.run.callbacks:
+            self.callbacks.start(**self._present)
+            self._fail()
+
+    def tell(self) -> None:
+        """Call the callbacks after an epoch, and record its numbers, and theirs."""
+        if self.run.callbacks:
+            self.stop(self.callbacks.epoch(**self._present | {"numbers": self.last}))
+            self._fail()
+        self.log.epoch(self._numbers)
+
+    def saved(self) -> dict[str, Any]:
+        """Call the callbacks before a checkpoint is saved, and record everything; what it has to keep of them."""
+        if self.run.callbacks:
+            self.callbacks.save(**self._present)
+        state = {**self.callbacks.state(), "stopped": self.stopped}
+        self._fail()
+        self.log.flush(sync=True)  # no checkpoint is ahead of its metrics
+        return state
+
+    @property
+    def _numbers(self) -> Numbers:
+        """Those of the last epoch, and what callbacks have recorded of it."""
+        recorded = self.callbacks.recorded
+        return self.last | recorded if recorded else self.last
+
+    @property
+    def _present(self) -> dict[str, Any]:
+        """How it stands, as callbacks are shown it."""
+        return {"numbers": self._numbers, "best": self.best, "status": self.status, "reason": self.reason}
+
+    def _fail(self) -> None:
+        """A callback that has failed ends the run, whatever else might."""
+        if self.error:
+            self.status, self.reason = "failed", None
 
     @property
     def goes_back(self) -> bool:
@@ -117,20 +173,26 @@ class RunState:
         if reason and self.running:
             self.status, self.reason = "completed", reason
 
+    def stop(self, reason: str | None) -> None:
+        """A callback ends the run, if it has a reason to, unless it has ended."""
+        if reason and self.running:
+            self.end(reason)
+            self.stopped = reason
+
     def prune(self, reason: str) -> None:
         """Successive halving ends the run, unless it has ended."""
         self.end(reason)
         self.pruned = True
 
     def finish(self, status: str, counters: Counters, test: Numbers) -> None:
-        """Write the summary; `test` are the test split's numbers."""
-        self.status = status
+        """Call the callbacks, and write the summary; `test` are the test split's numbers."""
+        self.status = "failed" if self.error else status
         if self.run.config.epochs == 0:
             self.log.metrics.columns_only()
         monitored = f"{self.run.data.monitored_split}_"
         config = self.run.config
         self.summary = {
-            "status": status,
+            "status": self.status,
             "reason": self.reason,
             "epochs": int(self.last.get("epoch", 0)),
             "updates_per_epoch": self.run.updates_per_epoch,
@@ -146,8 +208,16 @@ class RunState:
             **test,
             **{f"baseline_{name}": value for name, value in self.run.baseline.items()},
             **({"monitor": config.monitor, "monitor_sign": self.run.monitor.sign} if config.monitor else {}),
+            **self.callbacks.latest,
         }
-        self.log.end(self.summary, test)
+        if self.run.callbacks:
+            self.callbacks.end(**self._present, summary=self.summary)
+            self._fail()
+        error = self.error
+        if error:
+            spent = {name: self.summary[name] for name in ("epochs", "updates", "seconds")}
+            self.summary = {"status": "failed", "message": str(error), "exit_code": error.exit_code, **spent}
+        self.log.end(self.summary, test, error.traceback if isinstance(error, UserCodeError) else None)
 
     def _fold(self) -> dict[str, int]:
         """Which fold validated, where one did, and what a comparison needs to know of it."""

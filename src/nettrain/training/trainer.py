@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nettrain.errors import Abandoned
 from nettrain.preparation.prepared import PreparedRun
@@ -39,13 +40,14 @@ from nettrain.training.signals import Signals
 from nettrain.training.stack import rates
 from nettrain.training.stack.evaluation import evaluation_weights
 from nettrain.training.stack.going_back import go_back_to_best
-from nettrain.training.stack.rows import fetch
+from nettrain.training.stack.rows import fetch, take
 from nettrain.training.stack.stack import Stack
 from nettrain.training.successive_halving import SuccessiveHalving
 from nettrain.training.trajectory import Trajectory
 from nettrain.training.watching import keep_trajectory_points, record_model, write_histograms
 
 AfterEpoch = Callable[[RunState, Stack], None]
+Failed = Callable[[RunState], None]
 
 
 class Trainer:
@@ -53,7 +55,7 @@ class Trainer:
 
     `halving` ends the worst of them early; `threads` are those of a compiled program; `stacked` makes a single run the
     row of a stack, by whose operations it is computed. After every epoch that is not its last one, `after_epoch` is
-    called with the first row and the stack.
+    called with the first row and the stack; `failed` is called with a row that a callback's error has ended.
     """
 
     def __init__(
@@ -64,14 +66,15 @@ class Trainer:
         threads: int = 1,
         stacked: bool = False,
         after_epoch: AfterEpoch | None = None,
+        failed: Failed | None = None,
     ) -> None:
         first = runs[0].config
         self.stack = Stack(runs, device, stacked)
-        self.rows = [RunState(run) for run in runs]
+        self.rows = [RunState(run, self._module) for run in runs]
         self.engine: Engine
         self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
         self.counters = Counters(first.budget, len(runs))
-        self.halving, self.after_epoch = halving, after_epoch
+        self.halving, self.after_epoch, self.failed = halving, after_epoch, failed
         for row in self.rows:
             if row.run.drawn:
                 row.trajectory = Trajectory(row.run.config.epochs, row.run.parameters, len(runs))
@@ -119,6 +122,8 @@ class Trainer:
             if not self.counters.updates:
                 keep_trajectory_points(self.stack, self.rows, 0)
             self._conclude()
+            for row in self.rows:
+                row.begin()
             try:
                 self.choose_engine(signals)
             except Abandoned:
@@ -192,6 +197,8 @@ class Trainer:
             self._measure_epoch(result, lr)
         if any(row.status == "diverged" for row in self.rows):
             self._explain_divergence(result)
+        for row in self.rows:
+            row.tell()
 
     def _measure_epoch(self, result: EpochResult, lr: np.ndarray) -> None:
         stack, spent = self.stack, self.counters.spent
@@ -255,12 +262,14 @@ class Trainer:
             return
         # Either all rows stand behind a rung of successive halving, or none does.
         self._save(range(len(self.rows)) if any(row.pruned for row in self.rows) else ended)
+        ended = [i for i, row in enumerate(self.rows) if not row.running]  # saving may have failed in a callback
         numbers = self._test_numbers()
-        write_together(lambda i: self.rows[i].finish(self.rows[i].status, self.counters, numbers[i]), ended)
-        going = [i for i, row in enumerate(self.rows) if row.status == "running"]
+        self._finish([self.rows[i] for i in ended], [numbers[i] for i in ended])
+        going = [i for i, row in enumerate(self.rows) if row.running]
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
+            self.begun = PartialEpoch(self.begun.batches, [take(z, going) for z in self.begun.z])
             self.counters.go_on_with(len(going))
 
     def _test_numbers(self) -> list[Numbers]:
@@ -275,7 +284,19 @@ class Trainer:
         self._save(range(len(self.rows)))
         for row in self.rows:
             row.signal = signal
-        write_together(lambda i: self.rows[i].finish("interrupted", self.counters, tests[i]), range(len(self.rows)))
+        self._finish(self.rows, tests, "interrupted")
+
+    def _finish(self, rows: Sequence[RunState], tests: Sequence[Numbers], status: str | None = None) -> None:
+        """Close these rows, with the status that they have or this one; `tests` are their numbers of the test split."""
+        write_together(lambda i: rows[i].finish(status or rows[i].status, self.counters, tests[i]), range(len(rows)))
+        for row in rows:
+            if row.error and self.failed:
+                self.failed(row)
+
+    def _module(self, row: RunState, best: bool) -> nn.Module:
+        """A copy of a row's module with its present weights, or its best ones."""
+        i = next(i for i, other in enumerate(self.rows) if other is row)
+        return self.stack.module(i, best)
 
     def _write(self) -> None:
         """Save checkpoints when they are due, and what is recorded every second, or less often for many rows."""
@@ -283,6 +304,7 @@ class Trainer:
             began = time.monotonic()
             self._save(range(len(self.rows)))
             self.times.saving_seconds = time.monotonic() - began
+            self._finish_ended()  # a callback may have failed
         elif self.times.flush_due(len(self.rows)):
             write_together(lambda row: row.log.flush(), self.rows)
 

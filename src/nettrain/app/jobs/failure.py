@@ -11,12 +11,12 @@ from omegaconf.errors import OmegaConfBaseException
 from nettrain.app.jobs.folder import save_overrides
 from nettrain.app.jobs.folder_match import has_ended
 from nettrain.config.explain import explain
-from nettrain.errors import InUseError, Mistake, unexpected
+from nettrain.errors import CheckpointError, InUseError, Mistake, unexpected
+from nettrain.results.summary import read_summary
 from nettrain.storage.atomic import replace_file, write_json
 from nettrain.storage.locks import locked
 from nettrain.terminal import tell
-
-TRACEBACK = "error.txt"
+from nettrain.training.logging.run_log import TRACEBACK
 
 
 def fail(error: Exception, folder: Path, overrides: list[str] | None, holding: bool = False) -> int:
@@ -52,10 +52,18 @@ def _note(error: Exception, folder: Path, overrides: list[str] | None) -> None:
     """Leave the traceback of an error that is nobody's mistake; with `overrides` a summary if no run has ended."""
     if not isinstance(error, Mistake):
         replace_file(folder / TRACEBACK, "".join(traceback.format_exception(error)).encode())
-    if overrides is not None and not has_ended(folder):
+    if overrides is not None and not has_ended(folder) and not _is_noted(error, folder):
         save_overrides(folder, overrides)
         failure = {"status": "failed", "message": _message(error), "exit_code": _exit_code(error)}
         write_json(folder / "summary.json", failure)
+
+
+def _is_noted(error: Exception, folder: Path) -> bool:
+    """Whether training itself has noted the failure: it was that of a callback."""
+    try:
+        return bool(read_summary(folder).get("message") == _message(error))
+    except CheckpointError:
+        return False
 
 
 def _explained(error: Exception) -> Exception:

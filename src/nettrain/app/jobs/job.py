@@ -42,7 +42,7 @@ from nettrain.training.device import SMALL, choose_device, deterministic, thread
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
-from nettrain.training.trainer import AfterEpoch, Trainer
+from nettrain.training.trainer import AfterEpoch, Failed, Trainer
 
 DRAWN = ("completed", "diverged")  # how a run has ended of which figures are drawn
 
@@ -51,8 +51,8 @@ DRAWN = ("completed", "diverged")  # how a run has ended of which figures are dr
 class Job:
     """A run that is to be trained into `folder`, or `resumed` there, with Hydra's settings as plain containers.
 
-    `anew` if it was begun there and has no checkpoint; `single` if it is no part of a sweep. `handed` is what Python
-    handed over.
+    `anew` if it was begun there and has no checkpoint; `sweep` is the folder of the sweep that it is part of. `handed`
+    is what Python handed over.
     """
 
     config: Config
@@ -60,13 +60,13 @@ class Job:
     hydra: dict[str, Any]
     resumed: bool = False
     anew: bool = False
-    single: bool = False
+    sweep: Path | None = None
     handed: HandedOver = NOTHING
 
     @property
     def drawn(self) -> bool:
         """Whether its figures are drawn when it has ended."""
-        return self.config.figures == "always" or (self.single and self.config.figures == "auto")
+        return self.config.figures == "always" or (self.sweep is None and self.config.figures == "auto")
 
     @property
     def overrides(self) -> list[str]:
@@ -90,7 +90,8 @@ class Outcome:
 
     @classmethod
     def of(cls, row: RunState) -> "Outcome":
-        return cls(row.run.folder, row.status, row.signal, row.best_loss, row.pruned)
+        best = None if row.error else row.best_loss
+        return cls(row.run.folder, row.status, row.signal, best, row.pruned)
 
 
 @dataclass
@@ -113,9 +114,9 @@ def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any], handed:
     """
     if composed.resume is None:
         config = to_config(composed, hydra["overrides"]["task"])
-        return train_alone(Job(config, folder, hydra, single=True, handed=handed))
+        return train_alone(Job(config, folder, hydra, handed=handed))
     config, folder = resumed_config(composed, hydra["overrides"]["task"])
-    return train_alone(Job(config, folder, hydra, resumed=True, single=True, handed=handed))
+    return train_alone(Job(config, folder, hydra, resumed=True, handed=handed))
 
 
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
@@ -172,9 +173,12 @@ def train_alone(job: Job) -> Outcome:
                 say(console.plan(start.run, device))
             live = LiveFigures(start.run) if job.drawn and job.config.tensorboard and job.config.watch.images else None
             (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
-            if not job.config.quiet:
-                say(console.result(row))
-            draw(row, job.handed)
+            if row.error is None:
+                if not job.config.quiet:
+                    say(console.result(row))
+                draw(row, job.handed)
+    if row.error:
+        raise row.error
     return Outcome.of(row)
 
 
@@ -214,7 +218,9 @@ def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
 def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
     """The run of a job, ready to train; nothing is written yet."""
     handed = replace(job.handed, load=load) if load else job.handed
-    return replace(prepare(job.config, job.folder, device, handed), drawn=job.drawn)
+    run = prepare(job.config, job.folder, device, handed)
+    number = None if job.sweep is None else int(job.hydra["job"]["num"])
+    return replace(run, drawn=job.drawn, overrides=job.overrides, sweep=job.sweep, number=number)
 
 
 def ready(job: Job, device: torch.device, load: Load | None = None) -> Start:
@@ -264,6 +270,7 @@ def train(
     device: torch.device,
     halving: SuccessiveHalving | None = None,
     after_epoch: AfterEpoch | None = None,
+    failed: Failed | None = None,
 ) -> list[RunState]:
     """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
     runs = [start.run for start in starts]
@@ -285,7 +292,7 @@ def train(
                 warn(warning)
 
         write_together(record, starts)
-        trainer = Trainer(runs, device, halving, threads, stacked=stack is not None, after_epoch=after_epoch)
+        trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

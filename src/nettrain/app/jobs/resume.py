@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import load_config, saved_container
 from nettrain.config.overrides import config_options, is_of_run, overrides_of
-from nettrain.config.schema import GROUPS, Config, parts
+from nettrain.config.schema import GROUPS, LISTS, Config, parts
 from nettrain.config.scopes import identity, may_change_on_resume, resumable_keys
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.preparation.prepared import PreparedRun
@@ -67,7 +67,12 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
             continue
         path = f"{key}.name" if key in GROUPS else key
         asked, had = OmegaConf.select(composed, path), OmegaConf.select(saved, path)
-        if may_change_on_resume(key):
+        if key in LISTS:
+            asked, had = list(asked), list(had or {})
+        if key == "logger":  # one that is there already keeps its keys
+            nodes = {name: OmegaConf.select(saved, f"logger.{name}") or composed.logger[name] for name in asked}
+            OmegaConf.update(saved, "logger", nodes, merge=False, force_add=True)
+        elif may_change_on_resume(key):
             OmegaConf.update(saved, key, asked, force_add=True)
         elif asked != had or key == "experiment":
             *some, last = resumable_keys()

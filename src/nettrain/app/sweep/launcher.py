@@ -59,7 +59,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             if plan.resumes:
                 add_resumed(plan.resumes)
             resumed = plan.resumes is not None
-            taken_up = take_up(Job(plan.config, match.folder, hydra, resumed, handed=handed), match)
+            taken_up = take_up(Job(plan.config, match.folder, hydra, resumed, sweep=folder, handed=handed), match)
             if isinstance(taken_up, Outcome):
                 outcomes[i] = taken_up
             else:

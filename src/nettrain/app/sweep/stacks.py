@@ -35,6 +35,7 @@ from nettrain.storage.locks import locked
 from nettrain.storage.open_files import can_be_opened
 from nettrain.terminal import say
 from nettrain.training.device import choose_device
+from nettrain.training.run_state import RunState
 from nettrain.training.stack import compatibility
 from nettrain.training.successive_halving import SuccessiveHalving
 
@@ -229,8 +230,14 @@ def _train_stack(
         write_together(lambda i: record_start(jobs[i], starts[i]), list(starts), leave_out)
         align(list(starts.values()), halving)
         for together in _same_shapes(starts):
+
+            def failed(row: RunState, together: list[int] = together) -> None:
+                i = next(i for i in together if starts[i].run is row.run)
+                assert row.error is not None
+                _fail(jobs[i], row.error, holding=True)
+
             try:
-                rows = train([starts[i] for i in together], device, halving)
+                rows = train([starts[i] for i in together], device, halving, failed=failed)
             except Exception as error:
                 if isinstance(error, StorageError) and error.everywhere:
                     raise
@@ -239,6 +246,8 @@ def _train_stack(
                 say(f"{len(together)} runs failed together; retrying them in two halves ({first_line(error)})")
                 continue
             for i, row in zip(together, rows, strict=True):
+                if row.error:
+                    continue
                 try:
                     draw(row, jobs[i].handed)
                 except Exception as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 
 from nettrain.app.jobs.folder import discard
 from nettrain.app.sweep import workers
+from nettrain.config.own_parts import all_copies
 from nettrain.errors import CheckpointError, Mistake, StorageError
 from nettrain.report.console import leaderboard
 from nettrain.results.comparison import Comparison
@@ -62,7 +64,17 @@ def begin(config: DictConfig) -> None:
     _failures.clear()
     _resumed.clear()
     if "joblib" in config.hydra.launcher._target_:
+        _hand_over_parts()
         _open.enter_context(workers.passing_signals_on())
+
+
+def _hand_over_parts() -> None:
+    """Let joblib's processes, which are given the path of imports, find files with parts by their modules' names."""
+    folder = _open.enter_context(TemporaryDirectory())
+    for name, content in all_copies().items():
+        Path(folder, name).write_bytes(content)
+    sys.path.append(folder)
+    _open.callback(sys.path.remove, folder)
 
 
 def _has_begun(folder: Path) -> bool:

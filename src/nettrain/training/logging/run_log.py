@@ -5,9 +5,11 @@ from typing import Any
 
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
-from nettrain.storage.atomic import write_json
+from nettrain.storage.atomic import replace_file, write_json
 from nettrain.training.logging.metrics_file import MetricsFile
 from nettrain.training.logging.tensorboard_log import TensorBoardLog
+
+TRACEBACK = "error.txt"  # of what a run has failed with
 
 
 class RunLog:
@@ -36,10 +38,15 @@ class RunLog:
             if self.tensorboard:
                 self.tensorboard.flush()
 
-    def end(self, summary: dict[str, Any], test: dict[str, float]) -> None:
-        """Write summary.json, and end the run in TensorBoard; `test` are the numbers of the test split."""
+    def end(self, summary: dict[str, Any], test: dict[str, float], traceback: str | None = None) -> None:
+        """Write summary.json, and end the run in TensorBoard; `test` are the numbers of the test split.
+
+        `traceback` is that of a user's code which has failed.
+        """
         with stage("writing"):
             self.metrics.flush()
+            if traceback:
+                replace_file(self.folder / TRACEBACK, traceback.encode())
             finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in summary.items()}
             write_json(self.folder / "summary.json", finite)
             if self.tensorboard:

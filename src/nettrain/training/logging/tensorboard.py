@@ -1,8 +1,8 @@
 """TensorBoard event files, written without a thread or an open file: one event an epoch with all its scalars.
 
 Tags are `<what>/train` and `<what>/val` for losses and metrics, `<what>/<layer>` for the numbers of layers,
-`throughput/...`, and `optimizer/<what>` for the rest, alike for every run; the layout for the CUSTOM SCALARS tab
-draws training and validation, and all layers, in one chart each.
+`throughput/...`, `callbacks/<what>` for what callbacks record, and `optimizer/<what>` for the rest, alike for every
+run; the layout for the CUSTOM SCALARS tab draws training and validation, and all layers, in one chart each.
 """
 
 import os
@@ -30,6 +30,10 @@ from nettrain.storage.atomic import append
 from nettrain.training.logging.scalar_records import records, scalar_records
 
 DIGITS = 15  # more than seconds have, in the name of a file
+OF_OPTIMIZER = (
+    *("lr", "gradient_norm", "update_to_weight", "skipped_updates"),
+    *("function_evaluations", "gradient_evaluations", "hessian_vector_products"),
+)
 LAYERED = ("gradient_norm", "update_to_weight", "dead", "saturated")  # what is measured of every layer
 
 
@@ -138,7 +142,9 @@ def tag(name: str) -> str:
     if "/" in name:
         return name
     split, _, metric = name.partition("_")
-    return f"{metric}/{split}" if split in ("train", "val", "test") else f"optimizer/{name}"
+    if split in ("train", "val", "test"):
+        return f"{metric}/{split}"
+    return f"{'optimizer' if name in OF_OPTIMIZER else 'callbacks'}/{name}"
 
 
 def _chart(name: str, tags: list[str]) -> Chart:

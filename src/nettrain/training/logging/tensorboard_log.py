@@ -21,7 +21,7 @@ class TensorBoardLog:
         self.events = EventFile(run.folder)
         self.samples = run.samples_per_epoch
         self.clock = (0, 0.0)  # epochs and seconds at the last row that was written
-        self.names: list[str] = []  # of the curves that are laid out
+        self.names: list[str] = []  # of the curves; those of the first epoch are laid out
         self.rows: list[tuple[float, dict[str, float]]] = []  # not written yet: when each was added, and its numbers
         self.events.text("config", f"```yaml\n{run.config_text}```")
         self.events.hparams_start(hparams(run.container))
@@ -36,6 +36,9 @@ class TensorBoardLog:
         if not self.names:
             self.names = [name for name in numbers if name not in NO_CURVES]
             self.events.layout(tag(name) for name in self.names if not math.isnan(numbers[name]))
+        elif len(numbers) != len(self.names) + len(NO_CURVES) and (added := numbers.keys() - {*NO_CURVES, *self.names}):
+            self._write_rows()  # callbacks do not record everything in every epoch
+            self.names += [name for name in numbers if name in added]
         self.rows.append((time.time(), numbers))
 
     def histograms(self, step: int, weights: dict[str, Tensor], gradients: dict[str, Tensor]) -> None:
@@ -46,9 +49,7 @@ class TensorBoardLog:
 
     def flush(self) -> None:
         """Append what has been recorded to the file."""
-        if self.rows:
-            self._write_scalars()
-            self.rows = []
+        self._write_rows()
         self.events.flush()
 
     def end(self, status: str, updates: int, test: dict[str, float]) -> None:
@@ -60,17 +61,20 @@ class TensorBoardLog:
         self.events.hparams_end(status)
         self.events.flush()
 
-    def _write_scalars(self) -> None:
+    def _write_rows(self) -> None:
         """The rows as scalars, and the training samples per second between them."""
+        if not self.rows:
+            return
         times, table = np.array([at for at, _ in self.rows]), np.array(list(self._table()), float)
         epochs, steps, seconds = table[:, :3].T
         rate = self._throughput(epochs, seconds)
         tags = [*map(tag, self.names), "throughput/samples_per_second"]
         self.events.scalars(tags, times, steps, np.column_stack([table[:, 3:], rate]))
+        self.rows = []
 
     def _table(self) -> Iterator[list[float]]:
         columns = [*NO_CURVES, *self.names]
-        return ([numbers[name] for name in columns] for _, numbers in self.rows)
+        return ([numbers.get(name, math.nan) for name in columns] for _, numbers in self.rows)
 
     def _throughput(self, epochs: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         epochs, seconds = np.append(self.clock[0], epochs), np.append(self.clock[1], seconds)

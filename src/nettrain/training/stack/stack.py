@@ -4,10 +4,11 @@ Shapes: `...` stands for nothing with one run and for K with a stack; w (..., P)
 or a dictionary of such tensors, y (..., n).
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nettrain.inputs import each
 from nettrain.objective import Objective
@@ -21,7 +22,7 @@ from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.best_weights import BestWeights
 from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.rule_groups import group_rules, select
-from nettrain.vector import constants, flatten
+from nettrain.vector import constants, flatten, state_dict
 
 
 class Stack:
@@ -81,6 +82,16 @@ class Stack:
     def each_of(self, tensors: Tensors) -> list[Tensors]:
         """The rows of tensors by name: a dictionary for every run, on the host."""
         return rows.each_of(tensors, len(self.runs), self.stacked)
+
+    def module(self, i: int, best: bool = False) -> nn.Module:
+        """A copy of a run's module on the host, in evaluation mode, with its present weights or its best ones."""
+        w, buffers = (self.best.w, self.best.buffers) if best else (self.w, self.objective.buffers)
+        if self.stacked:
+            w, buffers = w[i], {name: tensor[i] for name, tensor in buffers.items()}
+        run = self.runs[i]
+        module = copy.deepcopy(run.model).to("cpu", self.dtype)
+        module.load_state_dict(state_dict(run.model, w, buffers))
+        return module.eval()
 
     def _objective(self) -> Objective:
         first = self.runs[0]
