@@ -158,9 +158,9 @@ def known_keys() -> dict[str, list[str]]:
 
 @cache
 def name_keys() -> list[str]:
-    """The keys that hold a dictionary whose keys are names of a person's choice, such as those of columns."""
+    """The keys that hold a dictionary of plain values by names of a person's choice, such as those of columns."""
     fields = {key: next(iter(parts.values())) for key, parts in known_options().items()}
-    return [key for key, field in fields.items() if get_origin(field.type) is dict]
+    return [key for key, field in fields.items() if get_origin(field.type) is dict and key not in LISTS]
 
 
 @cache
