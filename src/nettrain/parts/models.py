@@ -62,8 +62,8 @@ class Model(ABC):
         else:
             return inputs.size, len(inputs.shape)
         raise ConfigError(
-            f"model={self.name}: {what}, and this model takes numbers; use a module that takes them, "
-            f"model._target_=...{remedy}."
+            f"model={self.name}: {what}, and this model takes numbers; use a module of your own "
+            f"(model._target_){remedy}."
         )
 
 

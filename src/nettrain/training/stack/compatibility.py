@@ -60,15 +60,16 @@ def row_bytes(run: PreparedRun) -> int:
 
 def _saved_numbers(run: PreparedRun) -> int:
     """How many numbers a module of somebody else's keeps of a sample for its backward pass: its layers' outputs."""
-    seen: dict[int, int] = {}
+    model = copy.deepcopy(run.model).train()
+    seen, own = dict[int, int](), {parameter.data_ptr() for parameter in model.parameters()}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         seen[tensor.data_ptr()] = tensor.numel()
         return tensor
 
     with seeded(0), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        copy.deepcopy(run.model).train()(example(run.data.inputs, 2, run.config.dtype))
-    return sum(seen.values()) // 2
+        model(example(run.data.inputs, 2, run.config.dtype))
+    return sum(size for pointer, size in seen.items() if pointer not in own) // 2
 
 
 def by_kind(runs: Sequence[PreparedRun]) -> list[int]:
