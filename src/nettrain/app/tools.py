@@ -24,7 +24,7 @@ DEFAULT = "predictions.csv"
 Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
 
 _RUN = ("run", "FOLDER", "the folder of a run")
-_TABLE = ("data.path", "TABLE", "a CSV, Parquet or Excel file with the columns that the run was trained on")
+_TABLE = ("data.path", "TABLE", "a table with the columns that the run was trained on, or a folder of images, arrays")
 _STRICT = ("strict", "true", "refuse rows that hold what the training rows had not, instead of saying so")
 _READING: list[Setting] = [
     (f"data.{field.name}", "...", f"how the table is read: {field.metadata['help']}; default: as in training")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nettrain.data.files import check_size
 from nettrain.data.list_cells import check_sample, plain, tensor_cells
 from nettrain.data.raw_table import SPLITS, RawTable
 from nettrain.data.wording import nearest, place, quoted
@@ -48,6 +49,7 @@ def read_arrays(path: Path, source: str) -> Arrays:
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise DataError(f"{source}: the file is no .npz file, or a damaged one; write it again with numpy.savez.")
     with loaded:
+        check_size(sum(entry.file_size for entry in loaded.zip.infolist()), source)
         return {name: _checked(loaded, name, source) for name in loaded.files}
 
 

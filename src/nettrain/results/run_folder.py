@@ -38,8 +38,9 @@ class RunFolder(SavedRun):
     ) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
-        `table` is a path to a table file, or a pandas table, with the columns that the run was trained on. It is read
-        as the training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
+        `table` is a path to a table file, or a pandas table, with the columns that the run was trained on; or what else
+        it was trained on: a folder of images, an .npz file, arrays or tensors, a dictionary of them. It is read as the
+        training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
         left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
         an id, that are copied in front of the predictions. With an `interval`, such as 0.9, numbers come with `lower`
