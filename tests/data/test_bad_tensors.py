@@ -1,6 +1,7 @@
 """Every bad array, image and list ends in one sentence: the file, what was found and what would do."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -208,6 +209,16 @@ def test_bad_images(here, sentence):
     with pytest.raises(DataError) as error:
         load(source, 0)
     assert sentence in str(error.value)
+
+
+def test_arrays_that_would_fill_the_memory_are_refused_before_they_are_unpacked(here, monkeypatch):
+    np.savez_compressed("a.npz", x=np.zeros((20, 1000, 1000), np.uint8), y=Y)
+    assert Path("a.npz").stat().st_size < 10**6
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2 * 10**7))
+    with pytest.raises(
+        DataError, match=r"a\.npz: the table is larger than 0.00931 GiB, half of the memory that is free"
+    ):
+        load(Npz(path="a.npz"), 0)
 
 
 def test_a_size_that_is_none(here):

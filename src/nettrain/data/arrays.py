@@ -49,8 +49,13 @@ def read_arrays(path: Path, source: str) -> Arrays:
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise DataError(f"{source}: the file is no .npz file, or a damaged one; write it again with numpy.savez.")
     with loaded:
-        check_size(sum(entry.file_size for entry in loaded.zip.infolist()), source)
+        check_size(_unpacked_size(path), source)
         return {name: _checked(loaded, name, source) for name in loaded.files}
+
+
+def _unpacked_size(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _load(file: Path, source: str) -> Any:
