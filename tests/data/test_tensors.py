@@ -281,6 +281,13 @@ def test_new_ids_are_checked(here):
             encoder.read(np.array([[0, 0, 0, 0], [0, wrong, 0, 0]]))
 
 
+def test_an_array_is_the_only_tensor_whatever_that_is_called(here):
+    data = load(DigitsImages(), 0)
+    read = data.encoder.read((data.x[:5], load_digits().target[:5]), with_target=True)
+    np.testing.assert_array_equal(read.columns["image"], data.x[:5])
+    np.testing.assert_array_equal(read.target, data.y[:5])
+
+
 def test_small_whole_numbers_do_for_bytes(here):
     encoder = load(npz(x=PICTURES, y=Y), 0).encoder
     read = encoder.read(torch.tensor(PICTURES.astype(np.int64)))
