@@ -156,6 +156,12 @@ def test_floats_are_compiled_and_bytes_are_not():
         train("own", "engine=compiled")
 
 
+@pytest.mark.parametrize(("kind", "engine"), [("own", "eager"), ("own_floats", "compiled")])
+def test_a_long_run_is_compiled_where_it_can_be(kind, engine):
+    run = train(kind, "bs=1", "epochs=300", "budget.updates=5", "engine=auto")
+    assert torch.load(run.folder / "checkpoints" / "last.pt", weights_only=True)["engine"] == engine
+
+
 @pytest.mark.parametrize("optimizer", ["lbfgs", "newton", "genetic"])
 @pytest.mark.parametrize("kind", ["dictionary", "floats", "own"])
 def test_solvers_take_any_shape(kind, optimizer):
