@@ -158,7 +158,7 @@ def test_floats_are_compiled_and_bytes_are_not():
 
 @pytest.mark.parametrize(("kind", "engine"), [("own", "eager"), ("own_floats", "compiled")])
 def test_a_long_run_is_compiled_where_it_can_be(kind, engine):
-    run = train(kind, "bs=1", "epochs=300", "budget.updates=5", "engine=auto")
+    run = train(kind, "bs=1", "epochs=300", "budget.seconds=0.01", "engine=auto")
     assert torch.load(run.folder / "checkpoints" / "last.pt", weights_only=True)["engine"] == engine
 
 
