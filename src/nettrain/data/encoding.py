@@ -25,7 +25,7 @@ from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
 from nettrain.data.tensor_columns import TensorColumn
 from nettrain.data.values import normalized
-from nettrain.data.weights import read_weights
+from nettrain.data.weights import rates, read_exposure, read_weights
 from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
 from nettrain.inputs import FEATURES, Input, Inputs, described
@@ -41,7 +41,8 @@ class Encoder:
 
     `task`, `target_name` and `classes` are the table's. A regression target is `(y - target_mean) / target_scale`
     (0 and 1 for the other tasks); `target_unit` stood beside its numbers. A row counts as much as the column
-    `weight_name` says, times the weight of its class, where there are such. New tables are read with the `options` of
+    `weight_name` says, times the weight of its class, where there are such; with a column `exposure_name` the target is
+    that per unit of exposure. New tables are read with the `options` of
     the table.
     """
 
@@ -54,6 +55,7 @@ class Encoder:
     target_unit: str = ""
     options: ReadOptions = field(default_factory=ReadOptions)
     weight_name: str = ""
+    exposure_name: str = ""
     class_weights: list[float] = field(default_factory=list)
 
     @classmethod
@@ -79,7 +81,7 @@ class Encoder:
             mean, scale = float(means[0]), float(scales[0])
         ordered = [columns[name] for name in table.columns]
         encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
-        encoder.weight_name = table.weight_name
+        encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
             encoder._learn_from_file(table, table.options)
         return encoder
@@ -182,10 +184,14 @@ class Encoder:
         """
         with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
             raw = self._open(table, with_target, options or self.options)
-            target = weights = None
+            target = weights = counts = None
             if with_target:
                 raw, target = self._read_target(raw)
                 weights = self._read_weights(raw)
+                if self.exposure_name:
+                    raw.need(self.exposure_name, "in which the target was counted")
+                    counts = target
+                    target, weights = rates(target, weights, read_exposure(Column(raw, self.exposure_name)))
             columns, unfamiliar = {}, []
             for column in self.columns:
                 name = normalized(column.name)
@@ -209,6 +215,7 @@ class Encoder:
             row_number=raw.row_number,
             copied=copies,
             weights=weights,
+            counts=counts,
         )
 
     def _open(self, table: Any, with_target: bool, options: ReadOptions) -> RawTable:

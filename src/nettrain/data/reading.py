@@ -26,9 +26,9 @@ from nettrain.data.table import ColumnSummary, Table
 from nettrain.data.target import read_target, rows_with_target
 from nettrain.data.tensor_columns import TensorOptions, note_on_channels, tensor_values
 from nettrain.data.values import normalized
-from nettrain.data.weights import read_weights
+from nettrain.data.weights import rates, read_exposure, read_weights
 from nettrain.data.wording import override, quoted
-from nettrain.errors import DataError
+from nettrain.errors import ConfigError, DataError
 
 KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
 
@@ -46,6 +46,7 @@ def read_table(
     kinds: dict[str, str] | None = None,
     tensors: TensorOptions | None = None,
     images: Mapping[str, ImageFormat] | None = None,
+    exposure: str | None = None,
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
@@ -63,11 +64,12 @@ def read_table(
     """
     target = normalized(target)
     categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))
-    weight = normalized(weight) if weight is not None else None
-    if weight == target:
-        raise DataError(
-            f"{table_name(table)}: data.weight names the target {quoted(target)}; it is for another column."
-        )
+    weight, exposure = (None if name is None else normalized(name) for name in (weight, exposure))
+    for option, name in (("weight", weight), ("exposure", exposure)):
+        if name == target:
+            raise DataError(
+                f"{table_name(table)}: data.{option} names the target {quoted(target)}; it is for another column."
+            )
     kinds = {normalized(name): kind for name, kind in (kinds or {}).items()}
     for option, names in (("drop", drop), ("categorical", categorical), ("columns", list(kinds))):
         if target in names:
@@ -100,6 +102,8 @@ def read_table(
     kinds |= dict.fromkeys(categorical, "category")
     if weight is not None:
         raw.need(weight, "which data.weight names")
+    if exposure is not None:
+        raw.need(exposure, "which data.exposure names")
     if decides is not None:
         raw.need(decides, "which split.column names")
     if raw.options.drop_missing_target:
@@ -111,7 +115,15 @@ def read_table(
             raw = raw.without([decides])
     weights = read_weights(Column(raw, weight)) if weight is not None else None
     target_column = Column(raw, target)
+    if exposure is not None and task == "auto":
+        task = "regression"
     values, found_task, classes, notes_on_target = read_target(target_column, task, rows_per_class)
+    counts = None
+    if exposure is not None:
+        if found_task != "regression":
+            raise ConfigError(f"data.exposure={exposure}: data.task={task} has classes, and nothing is counted.")
+        counts = values
+        values, weights = rates(values, weights, read_exposure(Column(raw, exposure)))
     notes = [*raw.notes, *([raw.doubt] if raw.doubt else []), *notes_on_target]
     read, columns = [target_column], dict[str, np.ndarray]()
     overview, found_kinds, date_orders = list[ColumnSummary](), dict[str, str](), dict[str, str]()
@@ -120,7 +132,7 @@ def read_table(
     for name in images:
         raw.need(name, "which data.image names")
     for name in raw.columns:
-        if name in (target, weight):
+        if name in (target, weight, exposure):
             continue
         if name in images:
             columns[name], _ = load_images(Column(raw, name), images[name])
@@ -159,6 +171,7 @@ def read_table(
         columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
     )
     read_in.kinds, read_in.date_orders, read_in.overview = found_kinds, date_orders, overview
+    read_in.counts, read_in.exposure_name = counts, exposure or ""
     read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
     read_in.vocabulary, read_in.images = tensors.vocabulary, dict(images)
     notes += [*note_on_missing_words(read), *nearly_constant(read_in), *leaks(read_in)]

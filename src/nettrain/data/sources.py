@@ -195,6 +195,9 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
     categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
     drop: list[str] = option([], "columns to ignore")
     weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
+    exposure: str | None = option(
+        None, "column of the time or amount in which the target was counted, with which rates are learnt; null: none"
+    )
 
     def read(
         self,
@@ -221,6 +224,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
                 self.columns,
                 self,
                 images,
+                self.exposure,
             )
         read.hash_features = self.hash_features
         return read

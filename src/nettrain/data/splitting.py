@@ -132,13 +132,13 @@ class ByColumn(Split):
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
         values = _values(table, self.column)
-        for row, value in enumerate(values):
-            if str(value).lower() not in _WORDS:
-                raise DataError(
-                    f"{place(table.source, table.row_number(row), self.column)}: found {quoted(str(value))}; "
-                    f"split=column needs {listed(_WORDS)}."
-                )
-        words = np.array([_WORDS[str(value).lower()] for value in values])
+        words = np.array([_WORDS.get(str(value).lower(), "") for value in values])
+        if not all(words):
+            row = int((words == "").argmax())
+            raise DataError(
+                f"{place(table.source, table.row_number(row), self.column)}: found {quoted(str(values[row]))}; "
+                f"split=column needs {listed(_WORDS)}."
+            )
         return _completed({name: np.flatnonzero(words == name) for name in NAMES}, self, table, fractions, seed)
 
 
@@ -239,7 +239,11 @@ def _values(table: Table, column: str) -> np.ndarray:
 
 def _groups(table: Table, column: str) -> np.ndarray:
     """The number of each row's group, from 0, (n,)."""
-    return np.unique(_values(table, column).astype(str), return_inverse=True)[1]
+    values = _values(table, column)
+    if values.dtype != object:
+        return np.unique(values, return_inverse=True)[1]
+    numbers = {name: i for i, name in enumerate(sorted(set(values)))}
+    return np.array([numbers[name] for name in values])
 
 
 def _completed(rows: dict[str, np.ndarray], by: Split, table: Table, fractions: Fractions, seed: int) -> Partition:

@@ -37,7 +37,8 @@ class Table:
     `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
     written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request. `weights`,
     float64 of shape (n,), say how much each row counts, and `weight_name` from which column they come; None where all
-    count alike. `split_values`, (n,), are those of the column or the files that decide about the split, float64
+    count alike. With a column of exposures, `exposure_name`, the target is that per unit of exposure, `counts`, (n,),
+    are the target as it stands in the table, and `weights` are times the exposure. `split_values`, (n,), are those of the column or the files that decide about the split, float64
     moments or numbers or object texts; None where no column of a table of somebody's own does. `splits` are the rows of
     each split where the data came with them. `kinds` are those of columns that are neither numbers nor categories by
     their arrays: `date`, seconds since 1970 (see `Moments`, also for `date_orders`), and `hash`, texts whose words are
@@ -57,12 +58,14 @@ class Table:
     row_number: Callable[[int], int | str] = count_from_1
     copied: dict[str, "pa.ChunkedArray"] = field(default_factory=dict)
     weights: np.ndarray | None = None
+    counts: np.ndarray | None = None
     split_values: np.ndarray | None = None
     kinds: dict[str, str] = field(default_factory=dict)
     date_orders: dict[str, str] = field(default_factory=dict)
     hash_features: int = 32
     overview: list[ColumnSummary] = field(default_factory=list)
     weight_name: str = ""
+    exposure_name: str = ""
     vocabulary: int | None = None
     images: dict[str, ImageFormat] = field(default_factory=dict)
     splits: dict[str, np.ndarray] | None = None

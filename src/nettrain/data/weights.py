@@ -22,6 +22,28 @@ def read_weights(column: Column) -> np.ndarray:
     return weights
 
 
+def read_exposure(column: Column) -> np.ndarray:
+    """A column that says for how long or how much each row was exposed, float64 of shape (n,), greater than 0.
+
+    Raises `DataError` with row for one that is missing, 0 or negative.
+    """
+    exposure = numbers(column)
+    for wrong, found in ((np.isnan(exposure), "the exposure is missing"), (exposure <= 0, "found {:g}")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise column.mistake(row, f"{found.format(exposure[row])}; an exposure is a number greater than 0.")
+    return exposure
+
+
+def rates(target: np.ndarray, weights: np.ndarray | None, exposure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A target per unit of exposure, and what its rows count, times the exposure; all (n,).
+
+    Counts y with exposures e have the Poisson log-likelihood y log(e mu) - e mu = e ((y / e) log mu - mu) + constant:
+    that of the rates y / e, weighted with e.
+    """
+    return target / exposure, exposure if weights is None else weights * exposure
+
+
 def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:
     """Raise `DataError` for a split in which no row counts."""
     for name, rows in splits.items():

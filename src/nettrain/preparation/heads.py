@@ -45,9 +45,10 @@ def check_support(head: Head, table: Table) -> None:
     if head.for_classes or table.target is None:
         return
     support = head.support
-    fits = support.check(torch.as_tensor(table.target, dtype=torch.float64)).numpy()
+    numbers = table.target if table.counts is None else table.counts
+    fits = support.check(torch.as_tensor(numbers, dtype=torch.float64)).numpy()
     if not fits.all():
         row = int((~fits).argmax())
         where = place(table.source, table.row_number(row), table.target_name)
         takes = _IN_WORDS.get(support, f"numbers in {support}")
-        raise DataError(f"{where}: found {table.target[row]:.10g}; head={head.name} takes {takes}.")
+        raise DataError(f"{where}: found {numbers[row]:.10g}; head={head.name} takes {takes}.")
