@@ -54,6 +54,11 @@ def test_a_group_larger_than_a_split_trains():
         assert [len(parts["val"]), len(parts["test"])] == [16, 16]
 
 
+def test_a_group_is_left_for_each_split_that_is_still_to_come():
+    parts = split_groups(np.repeat(np.arange(3), 10), 0.6, 0.2, 0)
+    assert [len(rows) for rows in parts.values()] == [10, 10, 10]
+
+
 @given(st.lists(st.integers(0, 30), min_size=40, max_size=200), FRACTIONS, FRACTIONS)
 def test_no_split_looks_ahead(values, val, test):
     times = np.array(values, dtype=float) / 7

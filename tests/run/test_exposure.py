@@ -76,8 +76,8 @@ def test_an_exposure_is_no_feature_and_multiplies_the_weight(claims):
 BAD = [
     ({"years": 0.0}, {}, "t.csv, row 6, column 'years': found 0; an exposure is a number greater than 0."),
     ({"years": -1.0}, {}, "t.csv, row 6, column 'years': found -1; an exposure is a number greater than 0."),
-    ({"years": np.nan}, {}, "t.csv, row 6, column 'years': the exposure is missing; an exposure is a number greater than "
-        "0."),
+    ({"years": np.nan}, {}, "t.csv, row 6, column 'years': the exposure is missing; an exposure is a number "
+        "greater than 0."),
     ({}, {"exposure": "year"}, "t.csv: there is no column 'year' (did you mean 'years'?), which data.exposure names; "
         "the columns are a, b, years, claims."),
     ({}, {"exposure": "claims"}, "t.csv: data.exposure names the target 'claims'; it is for another column."),
