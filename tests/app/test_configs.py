@@ -144,3 +144,19 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(command, tmp_path):
     ended = command("data=iris", "-m", "epochs=1,2", "quiet=true", "hydra.sweep.dir=sweep")
     assert ended.code == 0, ended.err
     assert {path.name for path in (tmp_path / "sweep").iterdir()} >= {"0", "1"}
+
+
+def test_a_config_from_before_splits_were_parts_is_read(command, tmp_path):
+    config = to_config(composed("data=iris"))
+    container = saved_container(config)
+    del container["split"]
+    assert load_config(container) == config
+    assert command("data=iris", "epochs=1", "hydra.run.dir=run").code == 0
+    path = tmp_path / "run" / ".hydra" / "config.yaml"
+    saved = OmegaConf.load(path)
+    del saved["split"]
+    path.write_text(OmegaConf.to_yaml(saved))
+    assert "there is nothing left to do" in command("resume=run", "split=stratified").out
+    assert command("resume=run", "epochs=2").code == 0
+    assert nettrain.Run(tmp_path / "run").summary["epochs"] == 2
+    assert "the run's own split=stratified" in command("resume=run", "split=random").err

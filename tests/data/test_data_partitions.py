@@ -186,6 +186,12 @@ def test_columns_of_a_table_of_one_s_own_decide(table):
     assert "set" not in features(by_word)
 
 
+def test_the_column_that_decides_may_have_another_meaning_too(table):
+    data = load(Csv(path="t.csv", target="y", weight="patient"), 0, Group(column="patient"))
+    assert "patient" not in features(data)
+    np.testing.assert_array_equal(data.table.weights, table["patient"])
+
+
 def test_a_column_that_names_no_validation_rows_has_them_drawn_from_the_training_rows(table):
     table["set"] = np.where(table["set"] == "test", "test", "train")
     table.to_csv("t.csv", index=False)
@@ -232,6 +238,13 @@ BAD = [
         {},
         "t.csv: there is no column 'Patient' (did you mean 'patient'?), which split.column names; the columns are x, "
         "patient, day, set, y.",
+    ),
+    (
+        Group(column="patient"),
+        {},
+        {"categorical": ["patient"]},
+        "t.csv: the column 'patient' decides about the split, and is no feature; leave it out of data.categorical and "
+        "data.columns.",
     ),
     (Group(column="y"), {}, {}, "t.csv: split.column names the target 'y'; it is for another column."),
     (

@@ -108,11 +108,17 @@ def read_table(
         raw.need(decides, "which split.column names")
     if raw.options.drop_missing_target:
         raw = rows_with_target(raw, target)
-    split_values = None
+    split_values, by_time = None, split is not None and split.by_time
+    no_features = {target, weight, exposure}
     if decides is not None:
-        split_values = moments(Column(raw, decides)) if split and split.by_time else Column(raw, decides).texts
-        if not (split and split.by_time) or decides in drop or kinds.get(decides) == "drop":
-            raw = raw.without([decides])
+        split_values = moments(Column(raw, decides)) if by_time else Column(raw, decides).texts
+        if not by_time or decides in drop or kinds.get(decides) == "drop":
+            no_features.add(decides)
+        if not by_time and kinds.get(decides, "drop") != "drop":
+            raise DataError(
+                f"{raw.source}: the column {quoted(decides)} decides about the split, and is no feature; leave it out "
+                "of data.categorical and data.columns."
+            )
     weights = read_weights(Column(raw, weight)) if weight is not None else None
     target_column = Column(raw, target)
     if exposure is not None and task == "auto":
@@ -132,7 +138,7 @@ def read_table(
     for name in images:
         raw.need(name, "which data.image names")
     for name in raw.columns:
-        if name in (target, weight, exposure):
+        if name in no_features:
             continue
         if name in images:
             columns[name], _ = load_images(Column(raw, name), images[name])
