@@ -13,6 +13,7 @@ RUNS = {
     "classes": ["data=iris", "on_divergence=skip_step", "optimizer=sgd", "optimizer.lr=1e38"],
     "two classes": ["data=breast_cancer", "activation=tanh", "model.hidden=[4,4]"],
     "numbers": ["data=quadratic", "model=polynomial", "optimizer=newton", "bs=full", "data.val_fraction=0"],
+    "fold": ["data=wine", "split=fold"],
     "search": ["data=iris", "optimizer=genetic", "model.hidden=[3]"],
 }
 

@@ -51,7 +51,7 @@ def test_a_script_of_the_readme(place, script):
 
 def test_the_readme_names_every_choice():
     text = (ROOT / "README.md").read_text()
-    for group in ("data", "model", "activation", "head", "optimizer", "schedule"):
+    for group in ("data", "split", "model", "activation", "head", "optimizer", "schedule"):
         (line,) = re.findall(rf"^\| `{group}` \|(.*)\|$", text, re.M)
         for path in (ROOT / "configs" / group).glob("*.yaml"):
             assert re.search(rf"\b{path.stem}\b", line), f"{group}={path.stem}"

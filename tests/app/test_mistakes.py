@@ -82,6 +82,14 @@ MISTAKES = {
     "model._target_=torch.nn.Linear model.in_features=3": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
     "rows with 64 features: mat1 and mat2 shapes cannot be multiplied (2x64 and 3x10).",
     "data=csv": "data.path: a value is required.",
+    "split=group": "split.column: a value is required.",
+    "split=kfold": "split=kfold: there is no such split; choose from column, files, fold, group, random, stratified, "
+    "time; did you mean fold?",
+    "split=files": "split=files: only data=csv is read from files.",
+    "split.folds=3": "split.folds exists only for split=fold.",
+    "split=fold split.folds=1": "split.folds=1: split.folds must be at least 2.",
+    "split=fold split.fold=-1": "split.fold=-1: split.fold must be at least 0.",
+    "split=fold split.fold=7": "split.fold=7: with split.folds=5 the folds are numbered from 0 to 4.",
     "bs=null": "bs=null: bs must have a value.",
     "seed=1..5": "seed=1..5: seed must be an integer; a sweep over a range is -m 'seed=range(1,6)'.",
     "--optimizer adam": "--optimizer: keys have no dashes; write optimizer=<value>.",

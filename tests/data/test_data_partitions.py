@@ -346,3 +346,12 @@ def test_a_class_without_training_rows_is_told(table):
     table.to_csv("t.csv", index=False)
     notes = load(Csv(path="t.csv", target="y"), 0, Time(column="day")).notes
     assert "no training row has the class 'c': it cannot be learnt" in notes
+
+
+def test_a_column_that_a_bundled_table_has_not_is_named():
+    with pytest.raises(DataError) as error:
+        load(Iris(), 0, Group(column="species"))
+    assert str(error.value) == (
+        "iris: there is no column 'species', which split.column names; the columns are sepal length (cm), sepal width "
+        "(cm), petal length (cm), petal width (cm)."
+    )
