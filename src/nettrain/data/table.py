@@ -38,11 +38,12 @@ class Table:
     written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request. `weights`,
     float64 of shape (n,), say how much each row counts, and `weight_name` from which column they come; None where all
     count alike. With a column of exposures, `exposure_name`, the target is that per unit of exposure, `counts`, (n,),
-    are the target as it stands in the table, and `weights` are times the exposure. `split_values`, (n,), are those of the column or the files that decide about the split, float64
-    moments or numbers or object texts; None where no column of a table of somebody's own does. `splits` are the rows of
-    each split where the data came with them. `kinds` are those of columns that are neither numbers nor categories by
-    their arrays: `date`, seconds since 1970 (see `Moments`, also for `date_orders`), and `hash`, texts whose words are
-    counted in `hash_features`. `overview` says what each column of a table of somebody's own was taken for.
+    are the target as it stands in the table, and `weights` are times the exposure. `split_values`, (n,), are those of
+    the column or the files that decide about the split, float64 moments or numbers or object texts; None where no
+    column of a table of somebody's own does. `splits` are the rows of each split where the data came with them. `kinds`
+    are those of columns that are neither numbers nor categories by their arrays: `date`, seconds since 1970 (see
+    `Moments`, also for `date_orders`), and `hash`, texts whose words are counted in `hash_features`. `overview` says
+    what each column of a table of somebody's own was taken for.
     """
 
     columns: dict[str, np.ndarray]
