@@ -76,6 +76,7 @@ def test_the_order_of_day_and_month_is_what_the_column_shows_or_what_is_asked_fo
     day_first, month_first = ["3/4/2024", "25/4/2024"], ["3/4/2024", "4/25/2024"]
     assert found(day_first).values[0] == seconds("2024-04-03")
     assert found(month_first).values[0] == seconds("2024-03-04")
+    assert found(["3.4.2024", "1/31/2024"]).values[0] == seconds("2024-04-03")  # dots are not American
     with pytest.raises(DataError) as error:
         found(["3/4/2024", "3/4/2024", "5/6/2024"])
     assert str(error.value) == (
