@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
@@ -26,6 +26,7 @@ def assert_partition(parts, n):
     assert all((np.diff(rows) > 0).all() for rows in parts.values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=40, max_size=200), FRACTIONS, FRACTIONS, SEEDS)
 def test_no_group_is_cut(values, val, test, seed):
     groups = np.unique(values, return_inverse=True)[1]
@@ -59,6 +60,7 @@ def test_a_group_is_left_for_each_split_that_is_still_to_come():
     assert [len(rows) for rows in parts.values()] == [10, 10, 10]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=40, max_size=200), FRACTIONS, FRACTIONS)
 def test_no_split_looks_ahead(values, val, test):
     times = np.array(values, dtype=float) / 7
@@ -82,6 +84,7 @@ def test_times_without_ties_are_cut_where_the_fractions_say():
     np.testing.assert_array_equal(np.sort(by_time[train]), np.sort(np.concatenate([parts["train"], parts["val"]])))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 7), st.lists(st.integers(0, 3), min_size=20, max_size=120), SEEDS)
 def test_folds_are_as_even_as_scikit_learn_s(k, values, seed):
     classes = np.unique(values, return_inverse=True)[1]
@@ -97,6 +100,7 @@ def test_folds_are_as_even_as_scikit_learn_s(k, values, seed):
     np.testing.assert_array_equal(fold, folds(len(classes), k, seed, classes.copy()))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 5), st.lists(st.integers(0, 14), min_size=60, max_size=150), SEEDS)
 def test_grouped_folds_have_the_sizes_of_scikit_learn_s(k, values, seed):
     groups = np.unique(values, return_inverse=True)[1]
