@@ -65,6 +65,7 @@ def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
         "csv": ["data.path=a.csv", "data.target=y"],
         "frame": ["data.target=y"],
         "npz": ["data.path=a.npz"],
+        "sql": ["data.query=select 1", "data.target=y"],
         "images": ["data.path=pictures"],
         "module": ["model._target_=torch.nn.Linear"],
         **{name: ["split.column=y"] for name in ("group", "time", "column")},

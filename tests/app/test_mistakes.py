@@ -90,6 +90,8 @@ MISTAKES = {
     "split=fold split.folds=1": "split.folds=1: split.folds must be at least 2.",
     "split=fold split.fold=-1": "split.fold=-1: split.fold must be at least 0.",
     "split=fold split.fold=7": "split.fold=7: with split.folds=5 the folds are numbered from 0 to 4.",
+    "data=sql data.target=y": "data.query: a value is required.",
+    "data=csv data.query=x": "data.query exists only for data=sql.",
     "bs=null": "bs=null: bs must have a value.",
     "seed=1..5": "seed=1..5: seed must be an integer; a sweep over a range is -m 'seed=range(1,6)'.",
     "--optimizer adam": "--optimizer: keys have no dashes; write optimizer=<value>.",

@@ -12,6 +12,7 @@ import pytest
 
 import nettrain
 from nettrain.app.cli import main  # noqa: F401 -- imported here, so that no test pays for it
+from nettrain.errors import ConfigError
 from nettrain.storage.environment import environment
 from nettrain.storage.git_state import git_state
 
@@ -268,3 +269,37 @@ def test_links_in_a_received_folder_are_not_followed(command, tmp_path, name):
     assert ended.code == 6
     assert "it is a link, through which nothing is written" in ended.err
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "private").rglob("*")} == before
+
+
+def test_a_query_of_theirs_is_run_only_if_it_is_typed_or_trusted(here, command, monkeypatch):
+    """Nor is a place reached that their config names: to open, to predict and to evaluate needs neither."""
+    Path("t.csv").write_text("x,z,y\n" + "".join(f"{i},{i % 3},{'ab'[i % 2]}\n" for i in range(40)))
+    query = "data.query=select * from 't.csv'"
+    words = ["data.target=y", "epochs=1", "quiet=true", "tensorboard=false"]
+    url = f"data.path={(here / 't.csv').as_uri()}"
+    nettrain.train(["data=sql", query, *words], folder="query")
+    nettrain.train(["data=csv", url, *words], folder="url")
+    asked = []
+    for name in ("nettrain.data.queries.Query.read", "nettrain.data.files.downloaded"):
+        monkeypatch.setattr(name, lambda *arguments: asked.append(arguments) or pytest.fail("asked"))
+    for folder, key in (("query", "data.query"), ("url", "data.path")):
+        run = nettrain.Run(folder)
+        assert len(run.predict("t.csv")) == 40
+        assert run.evaluate("t.csv")["loss"] > 0
+        with pytest.raises(
+            ConfigError, match=f"^{folder}: .*; type it again, {key}=..., or, if you trust the folder's"
+        ):
+            _ = run.classes
+        for again in (
+            [f"resume={folder}", "epochs=2"],
+            ["--config-dir", f"{folder}/.hydra", "--config-name", "config", "hydra.run.dir=again"],
+        ):
+            ended = command(*again)
+            assert (ended.code, ended.err[: len(folder) + 10]) == (2, f"nettrain: {folder}")
+            assert f"type it again, {key}=..." in ended.err
+    assert asked == []
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert command("resume=query", "epochs=2", query).code == 0
+    assert command("resume=query", "epochs=3", "trust=true").code == 0
+    assert command("resume=url", "epochs=2", url).code == 0

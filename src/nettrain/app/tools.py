@@ -24,7 +24,15 @@ DEFAULT = "predictions.csv"
 Setting = tuple[str, str, str]  # a key, what stands for its value, and what it is
 
 _RUN = ("run", "FOLDER", "the folder of a run")
-_TABLE = ("data.path", "TABLE", "a table with the columns that the run was trained on, or a folder of images, arrays")
+_TABLE = (
+    "data.path",
+    "TABLE",
+    "a table with the columns that the run was trained on, or its URL, or a folder of images, arrays",
+)
+_QUERIES = [
+    ("data.query", "SELECT", "in the place of data.path: a query whose result is the table"),
+    ("data.database", "FILE", "the database of the query: a file of DuckDB or SQLite, or postgresql://..."),
+]
 _STRICT = ("strict", "true", "refuse rows that hold what the training rows had not, instead of saying so")
 _READING: list[Setting] = [
     (f"data.{field.name}", "...", f"how the table is read: {field.metadata['help']}; default: as in training")
@@ -41,13 +49,13 @@ def predict() -> None:
     output = ("output", "FILE", "where to write; default: predictions.csv in the run's folder")
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
     settings = [_KEEP, _STRICT, _INTERVAL, _ESCAPE, _TRUST, output, *_READING]
-    _call(_predict, about + "`probability_<class>`.", [_RUN, _TABLE], settings)
+    _call(_predict, about + "`probability_<class>`.", [_RUN], [_TABLE, *_QUERIES, *settings])
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
     run = RunFolder(settings["run"], _trusted(settings))
     strict, copied, interval = _is_true(settings, "strict"), _names(settings, "keep"), _number(settings, "interval")
-    predictions = run.predict(settings["data.path"], strict, copied, interval, **_reading(settings))
+    predictions = run.predict(_table(settings), strict, copied, interval, **_reading(settings))
     if _is_true(settings, "escape"):
         predictions["prediction"] = predictions["prediction"].map(_escaped)
         for name in copied:
@@ -65,12 +73,12 @@ def evaluate() -> None:
     """The command `nettrain-evaluate`."""
     table = (*_TABLE[:2], f"{_TABLE[2]}, and the target")
     about = "Prints the loss and the metrics of a run on a table that has the target, too."
-    _call(_evaluate, about, [_RUN, table], [_STRICT, _TRUST, *_READING])
+    _call(_evaluate, about, [_RUN], [table, *_QUERIES, _STRICT, _TRUST, *_READING])
 
 
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
     run = RunFolder(settings["run"], _trusted(settings))
-    numbers = run.evaluate(settings["data.path"], _is_true(settings, "strict"), **_reading(settings))
+    numbers = run.evaluate(_table(settings), _is_true(settings, "strict"), **_reading(settings))
     for name, value in numbers.items():
         say(f"{name:20} {value:.6g}")
 
@@ -132,6 +140,16 @@ def _split(arguments: list[str], known: list[str]) -> tuple[dict[str, str], list
     return settings, ["".join(pair) for pair in pairs if not (pair[1] and pair[0] in known)]
 
 
+def _table(settings: dict[str, str]) -> str | None:
+    """The path of the table; None where a query says what it is."""
+    path, query = settings.get("data.path"), settings.get("data.query")
+    if path and query:
+        raise ConfigError(f"data.query={query}: data.path={path} says which table is read, too; leave out one of them.")
+    if not path and not query:
+        raise ConfigError("data.path: a value is required, data.path=...")
+    return path or None
+
+
 def _is_true(settings: dict[str, str], key: str) -> bool:
     value = settings.get(key, "false").lower()
     if value not in ("true", "false"):
@@ -160,7 +178,8 @@ def _number(settings: dict[str, str], key: str) -> float | None:
 
 def _reading(settings: dict[str, str]) -> dict[str, Any]:
     """The options of reading among the settings; `data.missing` is a list as in YAML."""
-    options: dict[str, Any] = {key.removeprefix("data."): settings[key] for key, _, _ in _READING if key in settings}
+    known = [*_QUERIES, *_READING]
+    options: dict[str, Any] = {key.removeprefix("data."): settings[key] for key, _, _ in known if key in settings}
     if "missing" in options:
         try:
             options["missing"] = yaml.safe_load(options["missing"])

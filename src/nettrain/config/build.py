@@ -17,6 +17,7 @@ from nettrain.config.lightning import take_apart
 from nettrain.config.own_parts import load_parts, part_of_target
 from nettrain.config.schema import BEFORE, GROUPS, LISTS, OF_ANY_CLASS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
+from nettrain.data.remote import is_url
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import Inputs, described, is_vector, one_of
 from nettrain.optimizers.parameter_groups import check_groups, freeze
@@ -98,10 +99,11 @@ def place_paths(composed: DictConfig, folder: Path) -> None:
 
 
 def relative_paths(composed: DictConfig) -> list[str]:
-    """The keys of a composed config that hold a relative path."""
+    """The keys of a composed config that hold a relative path; a URL is none."""
     keys = [key for key, fields in known_options().items() if any(f.metadata["is_path"] for f in fields.values())]
     paths = {key: OmegaConf.select(composed, key, throw_on_missing=False) for key in keys}
-    return [key for key, path in paths.items() if isinstance(path, str) and not Path(path).expanduser().is_absolute()]
+    texts = {key: path for key, path in paths.items() if isinstance(path, str) and not is_url(path)}
+    return [key for key, path in texts.items() if not Path(path).expanduser().is_absolute()]
 
 
 def load_config(container: dict[str, Any]) -> Config:
@@ -188,7 +190,10 @@ def _saved(value: Any, field: dataclasses.Field | None = None) -> Any:
         return field.default
     if field is not None and field.metadata.get("is_path", False) and value is not None:
         paths = value if isinstance(value, list) else [value]  # of a list's elements some may be names of modules
-        placed = [str(Path(p).expanduser().absolute()) if p is value or p.endswith(".py") else p for p in paths]
+        placed = [
+            str(Path(p).expanduser().absolute()) if (p is value and not is_url(p)) or p.endswith(".py") else p
+            for p in paths
+        ]
         return placed if isinstance(value, list) else placed[0]
     return value
 

@@ -3,7 +3,8 @@
 from nettrain.data.encoding import Encoder
 from nettrain.data.loading import Data, encode, load
 from nettrain.data.sources import Dataset
+from nettrain.data.sql import Sql
 from nettrain.data.table import Table
 from nettrain.data.tensor_sources import Images, Npz
 
-__all__ = ["Data", "Dataset", "Encoder", "Images", "Npz", "Table", "encode", "load"]
+__all__ = ["Data", "Dataset", "Encoder", "Images", "Npz", "Sql", "Table", "encode", "load"]

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
+from nettrain.data.remote import downloaded, is_url
 from nettrain.data.wording import brief, nearest, place
 from nettrain.errors import DataError
 from nettrain.wording import counted, listed
@@ -22,13 +23,18 @@ PARQUET = (".parquet",)
 TABLES = (*TEXT, *PARQUET, *EXCEL)
 # By suffix: what packs the file, as messages call it.
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+_hashes: dict[str, str] = {}  # by URL: of the files that this process has read last
 
 
-def read_file(path: Path, source: str) -> tuple[str, bytes]:
-    """The suffix that tells a table's format, such as `.csv`, and its bytes, unpacked.
+def read_file(table: str | os.PathLike[str], source: str) -> tuple[str, bytes]:
+    """The suffix that tells a table's format, such as `.csv`, and its bytes, unpacked; `table` is a path or a URL.
 
     `source` is the path as messages give it. Raises `DataError` where there is no such file, or none that can be read.
     """
+    if is_url(str(table)):
+        with _downloaded(str(table), source) as copy:
+            return read_file(copy, source)
+    path = Path(os.path.expanduser(table))
     suffix = _checked_suffix(path, source)
     with _reading(source, PACKED.get(suffix)):
         if suffix == ".zip":
@@ -39,8 +45,27 @@ def read_file(path: Path, source: str) -> tuple[str, bytes]:
         return suffix, _all_of(path.open("rb"), source, suffix in TEXT, path.stat().st_size)
 
 
+@contextmanager
+def _downloaded(url: str, source: str) -> Iterator[Path]:
+    with downloaded(url, lambda size: check_size(size, source)) as copy:
+        with copy.open("rb") as content:
+            _hashes[url] = hashlib.file_digest(content, "sha256").hexdigest()
+        yield copy
+
+
 def file_hash(path: str) -> str | None:
-    """The SHA-256 of a file's bytes; None if it cannot be read."""
+    """The SHA-256 of a file's bytes; None if it cannot be read.
+
+    That of a URL is of the bytes that this process has read last, if it has.
+    """
+    if is_url(path):
+        try:
+            if path not in _hashes:
+                with _downloaded(path, path):
+                    pass
+        except DataError:
+            return None
+        return _hashes[path]
     try:
         file = Path(os.path.expanduser(path)).resolve()
         if not file.is_file():  # reading a pipe would wait for whoever writes into it

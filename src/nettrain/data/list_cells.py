@@ -184,6 +184,8 @@ def _array_of(column: Column, cells: "pa.ChunkedArray") -> np.ndarray:
     if values.null_count:
         row = int(np.asarray(values.is_null()).argmax()) // max(1, math.prod(shape[1:]))
         raise column.mistake(row, f"a number of the list is missing; fill it in, or {_remedy(column)}.")
+    if types.is_decimal(values.type):
+        values = values.cast(pa.float64())
     if not (types.is_integer(values.type) or types.is_floating(values.type) or types.is_boolean(values.type)):
         where = place(column.raw.source, column=column.name)
         raise DataError(f"{where}: found lists of the type {values.type}; lists of numbers are read.")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nettrain.data import csv_text, excel, files
 from nettrain.data.list_cells import arrays_of_cells, tensor_cells
+from nettrain.data.queries import SOURCE, Query
 from nettrain.data.raw_table import RawTable, count_from_1
 from nettrain.data.read_options import ReadOptions
+from nettrain.data.remote import brief_url, is_url
 from nettrain.data.values import exact_number, normalized
 from nettrain.data.wording import brief, quoted
 from nettrain.errors import DataError
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | RawTable"
+TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | RawTable | Query"
 
 
 def table_name(table: "TableLike | dict[str, str]") -> str:
@@ -31,11 +33,15 @@ def table_name(table: "TableLike | dict[str, str]") -> str:
         return ", ".join(dict.fromkeys(table.values()))
     if isinstance(table, RawTable):
         return table.source
-    return str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"
+    if isinstance(table, Query):
+        return SOURCE
+    if isinstance(table, str | os.PathLike):
+        return brief_url(str(table)) if is_url(str(table)) else str(table)
+    return "the DataFrame"
 
 
 def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable:
-    """The columns of a file or of a pandas DataFrame; a table that has been opened already as it is.
+    """The columns of a file, a pandas DataFrame or a query; a table that has been opened already as it is.
 
     Raises `DataError` where the file cannot be found, read or cut into columns, `ConfigError` for an option that cannot
     be.
@@ -50,7 +56,7 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
     typed_names = True  # by whoever made the table: they are no row of a file
     source = table_name(table)
     if isinstance(table, str | os.PathLike):
-        suffix, data = files.read_file(Path(os.path.expanduser(table)), source)
+        suffix, data = files.read_file(table, source)
         if suffix in files.PARQUET:
             names, columns, index = _parquet(data, source)
         elif suffix in files.EXCEL:
@@ -60,6 +66,9 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
             text = csv_text.CsvText.of(csv_text.decode(data, source, codec), separator, source)
             names, columns = text.columns(options.header)
             row_number, typed_names = lambda row: text.line_of(row + options.header), not options.header
+    elif isinstance(table, Query):
+        result = table.read()
+        names, columns = result.column_names, result.columns
     else:
         names, columns, index = _dataframe(table)
     if not options.header and names == [str(i) for i in range(len(names))]:

@@ -16,7 +16,7 @@ from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
 from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
-from nettrain.data.opening import TableLike
+from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import KINDS, read_table
 from nettrain.data.splitting import Files, Fractions, Split, Stratified
@@ -241,7 +241,7 @@ class File:
 
     path: str = option(
         MISSING,
-        "path of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
+        "path or URL of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
         is_path=True,
     )
 
@@ -260,7 +260,7 @@ class Csv(Tabular, File):
 
     @property
     def source(self) -> str:
-        return self.path
+        return table_name(self.path)
 
     def file_hash(self, split: Split | None = None) -> str | None:
         paths = split.paths(self.path).values() if isinstance(split, Files) else [self.path]

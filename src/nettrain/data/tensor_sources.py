@@ -13,6 +13,7 @@ from nettrain.data.files import file_hash
 from nettrain.data.images import COLORS, ImageFormat, image_table
 from nettrain.data.memory import enough_memory
 from nettrain.data.reading import read_table
+from nettrain.data.remote import brief_url, is_url
 from nettrain.data.sources import Dataset, Tabular
 from nettrain.data.splitting import Split, Stratified
 from nettrain.data.table import Table
@@ -50,6 +51,12 @@ def _pixels() -> tuple[Table, np.ndarray]:
     return table, np.stack(list(table.columns.values()), axis=1).reshape(-1, 8, 8)
 
 
+def _require_local(path: str, name: str) -> None:
+    """Raise `DataError` for a URL."""
+    if is_url(path):
+        raise DataError(f"{brief_url(path)}: data={name} reads files of this machine; copy it here first.")
+
+
 @dataclass
 class Npz(TensorOptions, Dataset):
     """Arrays of NumPy's: x, or several by name, and the target y, in an .npz file or a folder of .npy files.
@@ -67,6 +74,7 @@ class Npz(TensorOptions, Dataset):
         return self.load_for(Stratified())
 
     def load_for(self, split: Split) -> Table:
+        _require_local(self.path, self.name)
         with enough_memory(self.source):
             arrays = read_arrays(Path(self.path).expanduser(), self.path)
             for name in self.drop:
@@ -112,6 +120,7 @@ class Images(Tabular):
         return self.load_for(Stratified())
 
     def load_for(self, split: Split) -> Table:
+        _require_local(self.path, self.name)
         path, format = Path(self.path).expanduser(), {self.image: ImageFormat(self.size, self.color)}
         if not path.is_dir():
             return self.read(self.path, split, format)

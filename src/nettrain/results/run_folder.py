@@ -12,6 +12,7 @@ from torch import Tensor
 from nettrain.data import Table
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike
+from nettrain.data.queries import Query
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.wording import share
 from nettrain.errors import ConfigError, DataError
@@ -30,7 +31,7 @@ class RunFolder(SavedRun):
     @usual_torch()
     def predict(
         self,
-        table: TableLike,
+        table: "TableLike | None" = None,
         strict: bool = False,
         keep: Sequence[str] = (),
         interval: float | None = None,
@@ -38,9 +39,10 @@ class RunFolder(SavedRun):
     ) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
-        `table` is a path to a table file, or a pandas table, with the columns that the run was trained on; or what else
-        it was trained on: a folder of images, an .npz file, arrays or tensors, a dictionary of them. It is read as the
-        training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
+        `table` is a path or URL of a table file, or a pandas table, with the columns that the run was trained on; or
+        what else it was trained on: a folder of images, an .npz file, arrays or tensors, a dictionary of them. In its
+        place `query="select ..."`, with `database=` where it is not on files alone, says what is read. It is read as
+        the training table was; `options`, such as `decimal="comma"`, are for one that is written in another way.
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
         left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
         an id, that are copied in front of the predictions. With an `interval`, such as 0.9, numbers come with `lower`
@@ -108,10 +110,11 @@ class RunFolder(SavedRun):
             raise ConfigError(f"interval={interval}: it must be greater than 0 and less than 1.")
 
     @usual_torch()
-    def evaluate(self, table: TableLike, strict: bool = False, **options: Any) -> dict[str, float]:
+    def evaluate(self, table: "TableLike | None" = None, strict: bool = False, **options: Any) -> dict[str, float]:
         """The mean loss and the head's metrics on a table that has the target, too.
 
-        For `strict` and `options` see `predict`. Raises `DataError` where the model's output is not finite for a row.
+        For a query, `strict` and `options` see `predict`. Raises `DataError` where the model's output is not finite
+        for a row.
         """
         read = self._read(table, strict, options, with_target=True)
         assert read.target is not None
@@ -136,14 +139,21 @@ class RunFolder(SavedRun):
 
     def _read(
         self,
-        table: TableLike,
+        table: "TableLike | None",
         strict: bool,
         options: dict[str, Any],
         with_target: bool = False,
         copied: Sequence[str] = (),
     ) -> Table:
         """A new table, and what is unfamiliar in it said or refused."""
-        read = self.encoder.read(table, with_target, ReadOptions.of(options, self.encoder.options), copied)
+        query, database = options.pop("query", None), options.pop("database", None)
+        if (table is None) == (query is None):
+            what = "a table and a query were given" if query else "neither a table nor a query was given"
+            raise ConfigError(f"{what}; one of them says which rows are read.")
+        if database is not None and query is None:
+            raise ConfigError(f"data.database={database}: a query, data.query=..., says what is read of it.")
+        rows = Query(query, database) if query is not None else table
+        read = self.encoder.read(rows, with_target, ReadOptions.of(options, self.encoder.options), copied)
         self._report(read.unfamiliar, read.source, strict)
         return read
 

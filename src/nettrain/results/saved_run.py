@@ -1,5 +1,6 @@
 """A run's folder, read back: its config, its numbers and its model."""
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from nettrain import data
 from nettrain.config.build import build_model, callback_nodes, choose_head, load_config
 from nettrain.config.own_parts import load_parts, saved_sources
+from nettrain.config.reach import reaching
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
 from nettrain.errors import CheckpointError, ConfigError, DataError
@@ -76,7 +78,12 @@ class SavedRun:
 
     @cached_property
     def data(self) -> Data:
-        """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same."""
+        """The data that the run was trained on, loaded and split again; `DataError` if they are no longer the same.
+
+        Raises `ConfigError` where a query or a URL of the config says what is loaded, and the run is not trusted.
+        """
+        if self._loaded is None:
+            self.require_trusted_places()
         parts = self._parts
         loaded = self._loaded or data.load(parts.data, parts.seed, parts.split)
         loaded = loaded.limited(parts.debug.most(parts.bs), parts.debug.share)
@@ -162,6 +169,15 @@ class SavedRun:
         named = foreign(values_of(part)) if getattr(part, "takes_any_key", False) else []
         if named and not self.trust:
             raise self._distrust(f"its {group} is {named[0]}")
+
+    def require_trusted_places(self, typed: Collection[str] = ()) -> None:
+        """Raise `ConfigError` if its data come by a query or from a URL, and neither is trusted; `typed` keys are."""
+        for key, what in reaching(OmegaConf.to_container(self.config)).items():  # type: ignore[arg-type]
+            if not (self.trust or key in typed):
+                raise ConfigError(
+                    f"{self.folder}: {what}; type it again, {key}=..., or, if you trust the folder's origin, use "
+                    "trust=true on the command line, Run(folder, trust=True) in Python."
+                )
 
     def _distrust(self, what: str, why: str = "code that belongs neither to nettrain nor to torch") -> ConfigError:
         return ConfigError(

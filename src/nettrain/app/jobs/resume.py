@@ -31,6 +31,7 @@ def with_saved_config(arguments: list[str]) -> list[str]:
         return arguments
     run = RunFolder(Path(folder).parent, trust="trust=true" in rest)
     run.require_trust()
+    run.require_trusted_places(_keys(rest))
     container: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
     container = {key: value for key, value in container.items() if key not in ("resume", "trust")}  # of older versions
     container["parts"] = run.part_sources
@@ -60,6 +61,7 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
     """
     run = RunFolder(composed.resume, trust=composed.trust)
     run.require_trust()
+    run.require_trusted_places(_keys(overrides))
     saved = run.config
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
@@ -82,6 +84,10 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
             )
     container: dict[str, Any] = OmegaConf.to_container(saved)  # type: ignore[assignment]
     return load_config(container), run.folder
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [override.lstrip("+").partition("=")[0] for override in overrides]
 
 
 def ended_as(folder: Path, config: Config) -> str | None:
