@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ORDER, _NOISE = 1, 2  # one stream each
+_ORDER, _NOISE, _SPLIT = 1, 2, 3  # one stream each
 _LOW32 = 0xFFFFFFFF
 
 
@@ -28,15 +28,23 @@ def mix(*words: int | np.ndarray) -> np.ndarray:
     return np.asarray(state)
 
 
-def permutation(seed: int, epoch: int, n: int) -> Tensor:
-    """The order, (n,), in which epoch `epoch` of the run with this seed visits its n training samples."""
-    generator = torch.Generator().manual_seed(int(mix(_ORDER, seed, epoch) >> np.uint64(1)))
+def permutation(seed: int, epoch: int, n: int, *part: int) -> Tensor:
+    """The order, (n,), in which epoch `epoch` of the run with this seed visits its n training samples.
+
+    `part` is the number of a part of the epoch that has an order of its own.
+    """
+    generator = torch.Generator().manual_seed(int(mix(_ORDER, seed, epoch, *part) >> np.uint64(1)))
     return torch.randperm(n, generator=generator)
 
 
 def noise_keys(seed: int, steps: np.ndarray) -> np.ndarray:
     """A key below 2^32 for the noise of every step, int64 of the shape of `steps`."""
     return (mix(_NOISE, seed, steps) & np.uint64(_LOW32)).astype(np.int64)
+
+
+def uniform(seed: int, rows: np.ndarray) -> np.ndarray:
+    """A number in [0, 1) for each row of a table, by its number: float64 of the shape of `rows`."""
+    return np.asarray((mix(_SPLIT, seed, rows) >> np.uint64(11)) * 2.0**-53)
 
 
 @contextlib.contextmanager

@@ -246,7 +246,13 @@ BAD = [
         "nowhere/t.csv: there is no folder nowhere; correct the path.",
         {"path": "nowhere/t.csv"},
     ),
-    ("a folder", "t.csv", GOOD, ".: this is a folder; name the file in it that holds the table.", {"path": "."}),
+    (
+        "a folder",
+        "t.csv",
+        GOOD,
+        ".: this is a folder without Parquet files; name the file that holds the table.",
+        {"path": "."},
+    ),
     (
         "no such target",
         "t.csv",

@@ -1,7 +1,8 @@
 """Data sets: loaded as tables, split into training, validation and test rows, encoded as numbers for a network."""
 
 from nettrain.data.encoding import Encoder
-from nettrain.data.loading import Data, encode, load
+from nettrain.data.load import load
+from nettrain.data.loading import Data, encode
 from nettrain.data.sources import Dataset
 from nettrain.data.sql import Sql
 from nettrain.data.table import Table

@@ -38,7 +38,7 @@ class Dates:
         """Learn from the moments of the training rows, (n,), NaN where they are missing."""
         known = values[~np.isnan(values)]
         known = known if len(known) else np.zeros(1)
-        parts = _parts(known)
+        parts = parts_of(known)
         differing = [part for part, numbers in parts.items() if numbers.min() < numbers.max()]
         low, high = float(known.min()), float(known.max())
         made = cls(
@@ -68,7 +68,7 @@ class Dates:
     def features(self, values: np.ndarray) -> np.ndarray:
         missing = np.isnan(values)
         moments = np.where(missing | self.constant, self.median, values)
-        parts, columns = _parts(moments), []
+        parts, columns = parts_of(moments), []
         for part in self.parts:
             if part in PERIODS:
                 angle = 2 * np.pi * parts[part] / PERIODS[part]
@@ -107,7 +107,7 @@ class Dates:
         return notes
 
 
-def _parts(moments: np.ndarray) -> dict[str, np.ndarray]:
+def parts_of(moments: np.ndarray) -> dict[str, np.ndarray]:
     """The parts of moments, (n,) each: the year, months since January, days since Monday and hours since midnight."""
     days = np.floor(moments / DAY)
     dates = days.astype("datetime64[D]")

@@ -17,6 +17,7 @@ from nettrain.data.encoded_dates import Dates
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.images import ImageFormat, image_table, is_images
 from nettrain.data.in_python import new_table
+from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike, open_table
 from nettrain.data.raw_table import RawTable
@@ -83,10 +84,10 @@ class Encoder:
         encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
-            encoder._learn_from_file(table, table.options)
+            encoder.learn_from_file(table, table.options)
         return encoder
 
-    def _learn_from_file(self, table: Table, options: ReadOptions) -> None:
+    def learn_from_file(self, table: Table, options: ReadOptions) -> None:
         """How the file was read; and that no column of somebody's own that was constant in training rules later."""
         self.options, self.target_unit = options, table.units.get(self.target_name, "")
         for column in self.scalars:
@@ -230,7 +231,7 @@ class Encoder:
         if is_arrays(path):
             names = {column.name for column in self.tensors}
             return raw_table(read_arrays(path, str(table)), str(table), self.target_name, lambda name, _: name in names)
-        return open_table(table, options)
+        return open_files(table, options)
 
     def _read_weights(self, raw: RawTable) -> np.ndarray | None:
         if not self.weight_name:

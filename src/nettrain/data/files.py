@@ -1,5 +1,6 @@
 """From the path of a table to its bytes: found, checked, unpacked."""
 
+import glob
 import hashlib
 import io
 import itertools
@@ -53,6 +54,40 @@ def _downloaded(url: str, source: str) -> Iterator[Path]:
         yield copy
 
 
+def tables_at(path: str) -> list[str]:
+    """The files of a table, by name: those of a folder of Parquet files, or of a pattern such as `2024-*.csv`.
+
+    A folder's are in the folders within it, too; what begins with a dot or an underscore is none. Any other path is
+    that of a file.
+    """
+    if is_url(path):
+        return [path]
+    folder = os.path.expanduser(path)
+    if os.path.isdir(folder):
+        files = [
+            file for suffix in PARQUET for file in glob.glob(f"{glob.escape(folder)}/**/*{suffix}", recursive=True)
+        ]
+        return sorted(file for file in files if "/_" not in file[len(folder) :]) or [path]
+    if glob.has_magic(path) and not os.path.exists(folder):
+        found = sorted(file for file in glob.glob(folder, recursive=True) if os.path.isfile(file))
+        if not found:
+            raise DataError(f"{path}: no file has such a name; correct the pattern.")
+        return found
+    return [path]
+
+
+def files_hash(path: str) -> str | None:
+    """`file_hash`, of all files of a table."""
+    try:
+        files = tables_at(path)
+    except DataError:
+        return None
+    hashes = [file_hash(file) for file in files]
+    if None in hashes or len(hashes) == 1:
+        return hashes[0] if len(hashes) == 1 else None
+    return hashlib.sha256("".join(filter(None, hashes)).encode()).hexdigest()
+
+
 def file_hash(path: str) -> str | None:
     """The SHA-256 of a file's bytes; None if it cannot be read.
 
@@ -76,7 +111,7 @@ def file_hash(path: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _file_hash(file: Path, modified: int, size: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
@@ -86,7 +121,7 @@ def _checked_suffix(path: Path, source: str) -> str:
     """The path's suffix; `DataError` unless a regular file with the name of a table is there."""
     try:
         if path.is_dir():
-            raise DataError(f"{source}: this is a folder; name the file in it that holds the table.")
+            raise DataError(f"{source}: this is a folder without Parquet files; name the file that holds the table.")
         if path.is_symlink() and not path.exists():
             raise DataError(f"{source}: this is a link that leads nowhere; correct the path.")
         if not path.exists():

@@ -1,10 +1,10 @@
-"""`load`: from a data set's config to the arrays that a run trains on."""
+"""`Data`, `encode`: from a table to the arrays that a run trains on."""
 
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Data:
     "test", the last two empty where no rows are set aside. `encoder` is fitted on the training rows; `table` is what
     was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all. `limits` are those of `limited`.
     """
+
+    streamed: ClassVar[bool] = False  # whether x is read from disk while it trains
 
     x: Any
     y: np.ndarray
@@ -104,7 +106,7 @@ class Data:
     @property
     def _untrained_classes(self) -> list[str]:
         """A sentence on classes that no training row has, so that they will never be predicted."""
-        there = set(self.y[self.splits["train"]].tolist())
+        there = set(np.unique(self.y[self.splits["train"]]).tolist()) if self.encoder.classes else set()
         missing = [quoted(name) for i, name in enumerate(self.encoder.classes) if i not in there]
         if not missing:
             return []
@@ -144,19 +146,14 @@ def _some(n: int, most: int | None, share: float | None) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n)[:count])
 
 
-def load(dataset: Dataset, seed: int, split: Split | None = None) -> Data:
-    """Load, split (by default stratified) and encode; `dataset.split_seed`, or else the run's `seed`, draws the split.
-
-    Raises `DataError` or `ConfigError` for a table or a split that cannot be used.
-    """
-    split = split or Stratified()
-    return encode(dataset, dataset.load_for(split), seed, split)
-
-
 def encode(
     dataset: Dataset, table: Table, seed: int, split: Split, splits: dict[str, np.ndarray] | None = None
 ) -> Data:
-    """`load` for a table that has been loaded, and perhaps split."""
+    """Split and encode a table that has been loaded, and perhaps split already.
+
+    `dataset.split_seed`, or else the run's `seed`, draws the split. Raises `DataError` or `ConfigError` for a table or
+    a split that cannot be used.
+    """
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     with enough_memory(table.source):

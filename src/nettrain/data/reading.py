@@ -16,9 +16,9 @@ from nettrain.data.inference import (
     reason_to_leave_out,
     summary,
 )
-from nettrain.data.joining import FILE, open_tables
+from nettrain.data.joining import FILE, open_files, open_tables
 from nettrain.data.moments import moments
-from nettrain.data.opening import TableLike, open_table, table_name
+from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
 from nettrain.data.splitting import Split
@@ -84,7 +84,7 @@ def read_table(
     if isinstance(table, dict):
         raw, decides = open_tables(table, options), FILE
     else:
-        raw = open_table(table, options)
+        raw = open_files(table, options)
     for name in drop:
         raw.need(name, "which data.drop names")
     raw = raw.without([name for name in drop if name != decides])

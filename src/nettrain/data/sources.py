@@ -13,10 +13,11 @@ from omegaconf import MISSING
 
 from nettrain.data import toys
 from nettrain.data.bundled import bundled
-from nettrain.data.files import file_hash
+from nettrain.data.files import files_hash
 from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike, table_name
+from nettrain.data.parquet_files import bytes_as_numbers
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import KINDS, read_table
 from nettrain.data.splitting import Files, Fractions, Split, Stratified
@@ -25,6 +26,8 @@ from nettrain.data.target import TASKS
 from nettrain.data.tensor_columns import TensorOptions
 from nettrain.errors import DataError
 from nettrain.registry import option
+
+LARGE = 2**31  # bytes of cells beyond which a table in Parquet files is read in parts
 
 
 @dataclass
@@ -241,7 +244,8 @@ class File:
 
     path: str = option(
         MISSING,
-        "path or URL of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip",
+        "path or URL of the table: .csv, .tsv, .txt, .parquet, .xlsx; also packed: .gz, .bz2, .xz, .zst, .zip; or path "
+        "of a folder of Parquet files, or a pattern such as 2024-*.csv",
         is_path=True,
     )
 
@@ -251,9 +255,18 @@ class Csv(Tabular, File):
     """A table of your own, in a CSV, Parquet or Excel file."""
 
     name: str = "csv"
+    stream: Optional[bool] = option(  # noqa: UP045
+        None, "read Parquet files in parts while training; null: those with more than 2 GiB, at 8 bytes for each cell"
+    )
 
     def load(self) -> Table:
         return self.read(self.path)
+
+    def streamed(self, split: Split) -> bool:
+        """Whether the table is never held in memory as a whole."""
+        if self.stream is None:
+            return not isinstance(split, Files) and bytes_as_numbers(self.path) > LARGE
+        return self.stream
 
     def load_for(self, split: Split) -> Table:
         return self.read(split.paths(self.path) if isinstance(split, Files) else self.path, split)
@@ -264,7 +277,7 @@ class Csv(Tabular, File):
 
     def file_hash(self, split: Split | None = None) -> str | None:
         paths = split.paths(self.path).values() if isinstance(split, Files) else [self.path]
-        hashes = [file_hash(path) for path in paths]
+        hashes = [files_hash(path) for path in paths]
         return None if None in hashes else "+".join(filter(None, hashes))
 
 

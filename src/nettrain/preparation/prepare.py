@@ -22,7 +22,7 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
-from nettrain.parts.models import DenseNetwork, RowModule
+from nettrain.parts.models import DenseNetwork, Polynomial, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
 from nettrain.parts.torch_scheduler import TorchScheduler
@@ -70,6 +70,8 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     check_support(head, loaded.table)
     if not is_ours(type(head)):
         check_shapes(head, len(loaded.encoder.classes), config.dtype)
+    if loaded.streamed:
+        _check_streamed(config)
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
     config = dataclasses.replace(config, head=head, schedule=schedule)
     with seeded(config.seed):
@@ -97,6 +99,20 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     return run
 
 
+def _check_streamed(config: Config) -> None:
+    """Raise `ConfigError` for what needs the whole table in memory."""
+    if config.bs == "full":
+        raise ConfigError(
+            "bs=full: the table is read in parts, and never lies in memory as a whole; use a number of samples, or "
+            "data.stream=false."
+        )
+    if isinstance(config.model, Polynomial):
+        raise ConfigError(
+            f"model={config.model.name}: it is compared with least squares, which need the whole table, and this one "
+            "is read in parts; use data.stream=false."
+        )
+
+
 def _check_compiled(run: PreparedRun, device: torch.device) -> None:
     """Raise `ConfigError` for a run that cannot be compiled, or its rule fused."""
     config = run.config
@@ -111,6 +127,8 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
         why = "only nettrain's own models can be compiled"
     elif whole and one_of(run.data.inputs).kind != "numbers":
         why = f"compiled programs read floats, and x holds {one_of(run.data.inputs).kind}"
+    elif whole and run.data.streamed:
+        why = "compiled programs read all data in memory, and these are read in parts"
     elif whole and config.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot do"
     elif whole and (config.accumulate > 1 or config.autocast):

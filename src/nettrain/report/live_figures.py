@@ -35,7 +35,7 @@ class LiveFigures:
     def after_epoch(self, row: RunState, stack: Stack) -> None:
         """Draw, if it is time to, and write the images into the run's events."""
         start = time.monotonic()
-        if start - self.begun < self.due or not row.log.tensorboard:
+        if start - self.begun < self.due or not row.log.tensorboard or self.data.streamed:
             return
         self.objective, self.w = stack.objective, stack.w.flatten()
         try:

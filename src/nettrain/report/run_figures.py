@@ -44,7 +44,9 @@ def model_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
     if run.summary.get("best_epoch") is None:
         return [], ["The run has no best epoch, so there are no predictions to draw."]
     try:
-        _ = run.model, run.data
+        _ = run.model
+        if run.data.streamed:
+            return [], ["Figures of predictions and of the loss are left out: the table is read in parts."]
     except Mistake as error:
         return [], [f"Figures of predictions are missing: {error}"]
     best = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))

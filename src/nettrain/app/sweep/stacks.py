@@ -25,6 +25,7 @@ from nettrain.app.jobs.job import (
 )
 from nettrain.app.sweep.sweep import add_failure
 from nettrain.config.scopes import shared_by_rows
+from nettrain.data.sources import Csv
 from nettrain.data.splitting import Fold
 from nettrain.errors import Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
@@ -60,6 +61,8 @@ class Cache:
         key = self.key(dataset, seed, split)
         if key not in self.encoded and self.handed:
             self.encoded[key] = self.handed(dataset, seed, split)
+        elif key not in self.encoded and isinstance(dataset, Csv) and dataset.streamed(split):
+            self.encoded[key] = data.load(dataset, seed, split)
         elif key not in self.encoded:
             name = repr(
                 (replace(dataset, split_seed=None), replace(split, fold=0) if isinstance(split, Fold) else split)

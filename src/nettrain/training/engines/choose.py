@@ -103,4 +103,5 @@ def can_compile(stack: Stack) -> bool:
     config = stack.runs[0].config
     plain = config.accumulate == 1 and config.autocast is None
     our_model = isinstance(stack.objective.model, RowModule) and one_of(stack.objective.inputs).kind == "numbers"
-    return our_model and plain and stack.skips is None and stack.device.type == "cpu"
+    in_memory = not stack.runs[0].data.streamed
+    return our_model and plain and in_memory and stack.skips is None and stack.device.type == "cpu"

@@ -22,6 +22,7 @@ from nettrain.samples import sample_dim
 from nettrain.terminal import warn
 from nettrain.training.engines.program import Frozen, program_text, statistics_names
 from nettrain.training.engines.protocol import Updates, gradient_costs
+from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.rates import noise_keys, update_numbers
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
@@ -39,7 +40,8 @@ class Compiled:
     name = "compiled"
 
     def __init__(self, stack: Stack, threads: int, abandon: Callable[[], bool]) -> None:
-        self.stack, self.threads, self.updates_per_call = stack, threads, 64
+        assert isinstance(stack.batches, Batches)  # in memory
+        self.stack, self.threads, self.updates_per_call, self.batches = stack, threads, 64, stack.batches
         self.pool = ThreadPoolExecutor(threads)
         self.outputs, self.statistics = stack.runs[0].outputs, statistics_names(stack)
         noisy = noise_keys(stack, 0) is not None
@@ -61,7 +63,7 @@ class Compiled:
         stack, self.next = self.stack, first
         self.frozen = self.of_model.values  # of the rows that are left
         t, runs = update_numbers(stack, epoch), len(stack.runs)
-        self.order = stack.batches.order("train", epoch).expand(runs, -1)
+        self.order = self.batches.order("train", epoch).expand(runs, -1)
         tables = [group.table(t, rates)[1] for group in self.groups]
         self.tables = [torch.as_tensor(a.reshape(len(t), -1, a.shape[-1]), dtype=stack.dtype) for a in tables]
         keys, dropout = noise_keys(stack, epoch) or (np.zeros((len(t), runs), np.int64), np.zeros(runs))
@@ -99,7 +101,7 @@ class Compiled:
         arguments = [
             (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors)),
             *(_pointer(x), _pointer(y)),
-            _pointer(stack.batches.weights["train"]) if stack.batches.weights else None,
+            _pointer(self.batches.weights["train"]) if self.batches.weights else None,
             *(_pointer(order), order.stride(0)),
             *(_pointer(table), table.stride(1), table.stride(0)),
             *(_pointer(keys), keys.stride(0), _pointer(self.dropout[rows])),
@@ -112,7 +114,7 @@ class Compiled:
 
     def forward(self, split: str, w: Tensor) -> Tensor:
         stack, program, rows = self.stack, next(iter(self.programs.values())), len(self.stack.runs)
-        x, order = stack.batches.splits[split][0], stack.batches.order(split).expand(rows, -1)
+        x, order = stack.batches.splits[split][0], self.batches.order(split).expand(rows, -1)
         z = torch.empty(*order.shape, self.outputs, dtype=stack.dtype)
         arguments = *self._weights(w), _pointer(x), _pointer(order), order.stride(0), order.shape[1], _pointer(z)
         self._run([partial(_call, program.logits, program, *arguments, *share) for share in self._shares(rows)])

@@ -39,14 +39,13 @@ class Eager:
         stack = self.stack
         for group in stack.rule_groups:
             group.switch(stack.w[group.rows], training=True)
-        batches = zip(
-            stack.batches.of_epoch(epoch),
-            stack.batches.weights_of_epoch(epoch),
-            coefficients(stack, epoch, rates),
-            noises(stack, epoch),
+        self.left = zip(
+            stack.batches.of_epoch(epoch, first),
+            stack.batches.weights_of_epoch(epoch, first),
+            itertools.islice(coefficients(stack, epoch, rates), first, None),
+            itertools.islice(noises(stack, epoch), first, None),
             strict=True,
         )
-        self.left = itertools.islice(batches, first, None)
 
     def advance(self, number: int, last: bool) -> Updates:
         zs, w, before, counts = [], self.stack.w, None, Counts()

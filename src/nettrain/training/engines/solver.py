@@ -1,6 +1,5 @@
 """The updates of a run whose optimizer is a solver: it evaluates a batch as often as it needs."""
 
-import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -39,8 +38,7 @@ class SolverEngine:
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         self.t = epoch * self.stack.per_epoch + first
         batches = self.stack.batches
-        left = zip(batches.of_epoch(epoch), batches.weights_of_epoch(epoch), strict=True)
-        self.left = itertools.islice(left, first, None)
+        self.left = zip(batches.of_epoch(epoch, first), batches.weights_of_epoch(epoch, first), strict=True)
 
     def advance(self, number: int, last: bool) -> Updates:
         stack, objective, solver = self.stack, self.stack.objective, self.solver

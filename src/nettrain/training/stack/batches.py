@@ -79,9 +79,9 @@ class Batches:
             return torch.arange(n)
         return random.permutation(seed, epoch, n)[: self.used]
 
-    def of_epoch(self, epoch: int) -> Iterator[tuple[X, Tensor]]:
-        """x and y of every batch, the training split in the order of this epoch."""
-        index = self.order("train", epoch)
+    def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[X, Tensor]]:
+        """x and y of every batch from the batch `first` on, the training split in the order of this epoch."""
+        index = self.order("train", epoch)[..., first * self.bs :]
         if self.shared:  # one permuted copy, of which the batches are views
             with stage("batch"):
                 x, y = self._gather("train", index)
@@ -101,10 +101,11 @@ class Batches:
         """The weights (..., n) of a split's samples, in the order of `order`; None where all count alike."""
         return self.weights[split].take(self.order(split, epoch)) if self.weights else None
 
-    def weights_of_epoch(self, epoch: int) -> Iterator[Tensor | None]:
+    def weights_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor | None]:
         """The weights of every batch of `of_epoch`."""
         weights = self.weights_of("train", epoch)
-        yield from itertools.repeat(None, self.per_epoch) if weights is None else weights.split(self.bs, dim=-1)
+        all_of_them = itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs, -1))
+        yield from itertools.islice(all_of_them, first, None)
 
     def parts(self, split: str, size: int) -> Iterator[tuple[X, Tensor]]:
         """A whole split in its own order, `size` samples at a time."""

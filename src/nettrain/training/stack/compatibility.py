@@ -34,6 +34,7 @@ def shared_shapes(run: PreparedRun) -> Hashable:
         tuple(name for name, rows in data.splits.items() if len(rows)),
         run.batch_size,
         data.weights is None,
+        (id(data), run.config.seed) if data.streamed else None,  # rows read the same batches
     )
 
 

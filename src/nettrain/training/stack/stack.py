@@ -22,6 +22,7 @@ from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.best_weights import BestWeights
 from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.rule_groups import group_rules, select
+from nettrain.training.stack.stream_batches import StreamBatches
 from nettrain.vector import constants, flatten, state_dict
 
 
@@ -41,7 +42,7 @@ class Stack:
         self.stacked = len(runs) > 1 or stacked or _as_row(first)
         self.dtype = first.config.dtype
         self.per_epoch = first.updates_per_epoch
-        self.batches = Batches(runs, device, self.dtype)
+        self.batches = (StreamBatches if first.data.streamed else Batches)(runs, device, self.dtype)
         self.w = self.join([flatten(run.model) for run in runs])
         self.objective = self._objective()
         self.best = BestWeights(self.w, self.objective.buffers)
