@@ -36,7 +36,7 @@ def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
     imported.
     """
     load_parts(composed.get("parts") or [])
-    note = take_apart(composed, overrides)
+    composed, note = take_apart(composed, overrides)
     _name_targets(composed)
     for key in name_keys():
         if names := OmegaConf.select(composed, key):  # in overrides they stood as Hydra takes them

@@ -4,6 +4,7 @@ The class of the LightningModule holds a training loop, which is nettrain's here
 the model; optimizer and scheduler become the run's, unless the run has chosen others.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,14 +18,15 @@ _PLACES = {"optimizer": "optimizer", "scheduler": "schedule"}  # the group of wh
 _DEFAULTS = {"optimizer": "adam", "schedule": "constant"}  # of configs/train.yaml
 
 
-def take_apart(composed: DictConfig, overrides: Sequence[str]) -> str | None:
-    """Put the parts of such a model file where they belong; what was done, in a sentence, None for any other file.
+def take_apart(composed: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
+    """The config with the parts of such a model file where they belong, and a sentence on it; any other as it is.
 
-    `overrides` are those of the command line.
+    `overrides` are those of the command line. The config itself, which may be that of other runs, too, is not changed.
     """
     node = composed.get("model")
     if not (isinstance(node, DictConfig) and all(_names_class(node, key) for key in ("net", "optimizer"))):
-        return None
+        return composed, None
+    composed = copy.deepcopy(composed)
     content: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     net = content.pop("net")
     used, left = [f"its net {net['_target_']} is trained"], [str(content.pop("_target_", "its class"))]
@@ -39,7 +41,7 @@ def take_apart(composed: DictConfig, overrides: Sequence[str]) -> str | None:
                 composed[group] = part
                 used.append(f"with its {key} {part['_target_']}")
     left += [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in content.items()]
-    return f"model: of its file {' '.join(used)}; not used: {joined(left)}."
+    return composed, f"model: of its file {' '.join(used)}; not used: {joined(left)}."
 
 
 def _names_class(node: DictConfig, key: str) -> bool:
