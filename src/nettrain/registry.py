@@ -132,8 +132,8 @@ def named_parts(classes: Iterable[type]) -> dict[str, type]:
     return parts
 
 
-def is_ours(part: type) -> bool:
-    """Whether a part lies in nettrain itself."""
+def is_ours(part: Any) -> bool:
+    """Whether a part, a class or an activation's function, lies in nettrain itself."""
     return part.__module__.partition(".")[0] == "nettrain"
 
 

@@ -17,8 +17,9 @@ from nettrain.data.table import Table
 from nettrain.data.target import with_order, with_positive
 from nettrain.data.weights import class_weights, require_weight
 from nettrain.data.wording import quoted
-from nettrain.errors import ConfigError
+from nettrain.errors import ConfigError, DataError
 from nettrain.inputs import Inputs, each
+from nettrain.registry import is_ours
 from nettrain.wording import listed
 
 
@@ -154,6 +155,7 @@ def encode(
     `dataset.split_seed`, or else the run's `seed`, draws the split. Raises `DataError` or `ConfigError` for a table or
     a split that cannot be used.
     """
+    _check_table(dataset, table)
     assert table.target is not None
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     with enough_memory(table.source):
@@ -161,6 +163,8 @@ def encode(
         if table.splits and split != Stratified():
             raise ConfigError(f"split={split.name}: the data of {table.source} are split already; leave out split.")
         partition = Partition(given) if given else split.partition(table, dataset.fractions, split_seed)
+        if not is_ours(type(split)):
+            _check_partition(split, partition, len(table.target))
         _refuse_unused(dataset, split, partition)
         splits = partition.rows
         table = with_positive(with_order(table, dataset.order), dataset.positive)
@@ -170,6 +174,45 @@ def encode(
         encoder = Encoder.fit(table, splits["train"], dataset.standardize)
         x, y = encoder.features(table), encoder.encode_target(table.target)
         return Data(x, y, splits, encoder, table, partition.samples_per_epoch)
+
+
+def _check_table(dataset: Dataset, table: Any) -> None:
+    """Raise `DataError` for what a data set of somebody's own has loaded and is no whole table."""
+    if is_ours(type(dataset)):
+        return
+    where = f"data={dataset.name}"
+    if not isinstance(table, Table):
+        raise DataError(f"{where}: its load returns a {type(table).__name__}; it must return a nettrain.data.Table.")
+    if table.target is None:
+        raise DataError(f"{where}: its table has no target.")
+    for name, column in table.columns.items():
+        if len(column) != len(table.target):
+            raise DataError(
+                f"{where}: its column {quoted(name)} has {len(column)} rows, and its target {len(table.target)}; they "
+                "must be equally many."
+            )
+    if table.classes and not 0 <= table.target.min() <= table.target.max() < len(table.classes):
+        raise DataError(
+            f"{where}: its target has values from {table.target.min()} to {table.target.max()}; with "
+            f"{len(table.classes)} classes they are numbers from 0 to {len(table.classes) - 1}."
+        )
+
+
+def _check_partition(split: Split, partition: Any, n: int) -> None:
+    """Raise `ConfigError` for what a split of somebody's own gives and does not divide n rows."""
+    where = f"split={split.name}"
+    if not isinstance(partition, Partition) or set(partition.rows) != {"train", "val", "test"}:
+        raise ConfigError(f"{where}: its partition must be a Partition with the rows of train, val and test.")
+    rows = np.concatenate(list(partition.rows.values()))
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n:
+        raise ConfigError(
+            f"{where}: it gives the row {rows.max() if rows.max() >= n else rows.min()}, and there are {n}."
+        )
+    numbers, counts = np.unique(rows, return_counts=True)
+    if (counts > 1).any():
+        raise ConfigError(
+            f"{where}: it gives row {numbers[counts.argmax()]} twice; a row is in one split, and there once."
+        )
 
 
 def _refuse_unused(dataset: Dataset, split: Split, partition: Partition) -> None:

@@ -28,6 +28,7 @@ from nettrain.parts.slopes import slopes
 from nettrain.parts.torch_scheduler import TorchScheduler
 from nettrain.preparation.callbacks import build_callbacks
 from nettrain.preparation.heads import check_shapes, check_support
+from nettrain.preparation.own_parts import calling, try_activation, try_own_parts
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
 from nettrain.random import seeded
@@ -62,14 +63,16 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
 
     Raises `ConfigError` or `DataError` for anything that would keep the run from training.
     """
-    loaded = (handed.load or data.load)(config.data, config.seed, config.split)
+    try_activation(config.activation)
+    with calling("data", config.data):
+        loaded = (handed.load or data.load)(config.data, config.seed, config.split)
     loaded = loaded.limited(config.debug.most(config.bs), config.debug.share)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = copy.deepcopy(config.schedule)
     head = choose_head(handed.head or config.head, loaded.encoder, loaded.table.options is not None)
-    check_support(head, loaded.table)
     if not is_ours(type(head)):
         check_shapes(head, len(loaded.encoder.classes), config.dtype)
+    check_support(head, loaded.table)
     if loaded.streamed:
         _check_streamed(config)
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
@@ -80,6 +83,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     notes = [*debug, *loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
     run = PreparedRun(folder, config, loaded, model, notes)
     run.callbacks.update(build_callbacks(config, handed.callbacks))
+    try_own_parts(run)
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
