@@ -39,6 +39,7 @@ def parts_are_forgotten() -> Iterator[None]:
         while brought := parts(group).keys() - known[group]:  # several of one name where a file has changed
             name = brought.pop()
             parts(group)[name].name = ""
+            ACTIVATIONS.pop(name, None)
             parts.cache_clear()
             repo = ConfigStore.instance().repo
             for folder in (repo.get(group, {}), repo["schema"][group]):
