@@ -94,9 +94,9 @@ def test_the_commands_write_the_predictions_and_print_the_evaluation(trained, he
         (
             ["runs=none"],
             2,
-            "runs=none: known are run=..., data.path=..., keep=..., strict=..., interval=..., escape=..., "
-            "trust=..., output=..., data.header=..., data.separator=..., data.decimal=..., data.encoding=..., "
-            "data.missing=..., "
+            "runs=none: known are run=..., data.path=..., data.query=..., data.database=..., keep=..., strict=..., "
+            "interval=..., escape=..., trust=..., output=..., data.header=..., data.separator=..., data.decimal=..., "
+            "data.encoding=..., data.dates=..., data.missing=..., "
             "data.drop_missing_target=..., data.ignore_case=....",
         ),
     ],

@@ -53,9 +53,9 @@ def predict() -> None:
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
-    run = RunFolder(settings["run"], _trusted(settings))
+    table, run = _table(settings), RunFolder(settings["run"], _trusted(settings))
     strict, copied, interval = _is_true(settings, "strict"), _names(settings, "keep"), _number(settings, "interval")
-    predictions = run.predict(_table(settings), strict, copied, interval, **_reading(settings))
+    predictions = run.predict(table, strict, copied, interval, **_reading(settings))
     if _is_true(settings, "escape"):
         predictions["prediction"] = predictions["prediction"].map(_escaped)
         for name in copied:
@@ -77,8 +77,8 @@ def evaluate() -> None:
 
 
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
-    run = RunFolder(settings["run"], _trusted(settings))
-    numbers = run.evaluate(_table(settings), _is_true(settings, "strict"), **_reading(settings))
+    table, run = _table(settings), RunFolder(settings["run"], _trusted(settings))
+    numbers = run.evaluate(table, _is_true(settings, "strict"), **_reading(settings))
     for name, value in numbers.items():
         say(f"{name:20} {value:.6g}")
 
