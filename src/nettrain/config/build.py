@@ -135,9 +135,7 @@ def _give_schemas(composed: DictConfig) -> None:
             )
         if name not in known:
             raise ConfigError(f"{group}={name}: there is no such {group}; choose from {', '.join(known)}.")
-        content = OmegaConf.to_container(node)
-        with open_dict(composed):
-            composed[group] = _with_schema(known[name], content)
+        _give_schema(composed, group, known[name])
     for group in LISTS:
         node = composed.get(group)
         if not isinstance(node, DictConfig):
@@ -146,11 +144,13 @@ def _give_schemas(composed: DictConfig) -> None:
             _give_callback_schema(node, group, str(name))
 
 
-def _with_schema(part: type, content: Any) -> DictConfig:
-    node = OmegaConf.structured(part)
-    OmegaConf.set_struct(node, False)  # keys that no schema knows are found later
-    node.merge_with(content)
-    return node
+def _give_schema(parent: DictConfig, key: str, part: type) -> None:
+    """Give the node at this key the schema of its part."""
+    content = OmegaConf.to_container(parent[key])
+    with open_dict(parent):
+        parent[key] = OmegaConf.structured(part)
+        OmegaConf.set_struct(parent[key], False)  # keys that no schema knows are found later
+        parent[key].merge_with(content)  # where it lies, so that errors name the whole key
 
 
 def _give_callback_schema(nodes: DictConfig, group: str, name: str) -> None:
@@ -166,9 +166,7 @@ def _give_callback_schema(nodes: DictConfig, group: str, name: str) -> None:
     if node.name not in known:
         raise no_such_part(group, node.name, known)
     if OmegaConf.get_type(node) is dict:
-        content = OmegaConf.to_container(node)
-        with open_dict(nodes):
-            nodes[name] = _with_schema(known[node.name], content)
+        _give_schema(nodes, name, known[node.name])
 
 
 def saved_container(config: Config) -> dict[str, Any]:
