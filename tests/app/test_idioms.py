@@ -154,7 +154,7 @@ def test_train_takes_a_line_a_list_or_a_mapping(here, config):
 
 @pytest.mark.parametrize("config", [7, ["data=iris", 3], {"data=iris"}])
 def test_train_says_what_it_takes(here, config):
-    with pytest.raises(ConfigError, match=rf"config: found a {type(config).__name__}; it must be overrides"):
+    with pytest.raises(ConfigError, match=rf"config: found a .*{type(config).__name__}.*; it must be overrides"):
         nettrain.train(config)
 
 

@@ -39,7 +39,7 @@ MISTAKES = {
     "optimizer.lrr=2": "optimizer.lrr: there is no such key; did you mean optimizer.lr?",
     "optimizer.momentum=0.9": "optimizer.momentum exists only for optimizer=momentum and rmsprop.",
     "experiment=course/momentum optimizer=newton": "experiment/course/momentum.yaml: optimizer.lr exists only for "
-    "optimizer=sgd, momentum, adagrad, rmsprop, adam, adamw, bfgs and lbfgs.",
+    "optimizer=sgd, momentum, adagrad, rmsprop, adam, adamw, bfgs, lbfgs and torch.",
     "optimizer.name=sgd": "optimizer.name=sgd: parts are chosen by their group, optimizer=sgd.",
     "lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",
     "+lr=0.1": "lr: there is no such key; did you mean optimizer.lr?",

@@ -55,11 +55,11 @@ def test_an_interrupted_search_goes_on(command, tmp_path, monkeypatch):
 
     train, calls = stacking.train, []
 
-    def killed(*arguments):
+    def killed(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return train(*arguments)
+        return train(*arguments, **options)
 
     monkeypatch.setattr(stacking, "train", killed)
     search = (

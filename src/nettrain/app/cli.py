@@ -94,9 +94,11 @@ def _find_own_modules() -> None:
 
 def _run_hydra(tries: int = 10) -> None:
     """Run what the command line asks for; while Hydra makes its folder, others may remove empty ones above it."""
+    # Not where this module is imported: `hydra.main` sets the version of Hydra for the whole process.
+    job = hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")(_job)
     for left in reversed(range(tries)):
         try:
-            _job()
+            job()
             return
         except (FileNotFoundError, FileExistsError):
             if not left or sweep.underway():
@@ -109,7 +111,6 @@ def _tell(mistake: Mistake) -> int:
     return mistake.exit_code
 
 
-@hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")
 def _job(composed: DictConfig) -> float | None:
     return run_job(composed)
 
