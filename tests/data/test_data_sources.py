@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn import datasets
 
-from nettrain.data import load, sources, tensor_sources
+from nettrain.data import load, sources, sql, tensor_sources
 from nettrain.errors import ConfigError
 from nettrain.registry import check, named_parts, subclasses
 
@@ -23,6 +23,7 @@ ALL = [
     sources.Spirals,
     sources.Csv,
     sources.Frame,
+    sql.Sql,
     tensor_sources.DigitsImages,
     tensor_sources.DigitsRows,
     tensor_sources.Npz,

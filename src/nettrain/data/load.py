@@ -3,7 +3,6 @@
 from nettrain.data.loading import Data, encode
 from nettrain.data.sources import Csv, Dataset
 from nettrain.data.splitting import Split, Stratified
-from nettrain.data.streaming import load_stream
 
 
 def load(dataset: Dataset, seed: int, split: Split | None = None) -> Data:
@@ -13,5 +12,7 @@ def load(dataset: Dataset, seed: int, split: Split | None = None) -> Data:
     """
     split = split or Stratified()
     if isinstance(dataset, Csv) and dataset.streamed(split):
+        from nettrain.data.streaming import load_stream  # which needs torch
+
         return load_stream(dataset, dataset.path, seed, split)
     return encode(dataset, dataset.load_for(split), seed, split)
