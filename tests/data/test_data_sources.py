@@ -111,6 +111,7 @@ def test_a_data_set_is_a_config_schema(source):
     config.split_seed = 3
     needed = {sources.Csv: {"path": "p", "target": "t"}, sources.Frame: {"target": "t"}}
     needed |= {tensor_sources.Npz: {"path": "p"}, tensor_sources.Images: {"path": "p"}}
+    needed |= {sql.Sql: {"query": "select 1", "target": "t"}}
     assert OmegaConf.to_object(OmegaConf.merge(config, needed.get(source, {})))
 
 
