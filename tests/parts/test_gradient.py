@@ -12,7 +12,7 @@ from nettrain.parts.models import MLP, Polynomial
 from nettrain.random import Noise
 from nettrain.vector import flatten
 
-HEADS = {name: part for name, part in parts("head").items() if name != "auto"}
+HEADS = {name: part for name, part in parts("head").items() if name not in ("auto", "loss")}  # loss names another
 
 
 def problem(head, rows=None, samples=9, features=4):

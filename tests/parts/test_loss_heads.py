@@ -98,7 +98,7 @@ def test_a_loss_of_one_s_own(here):
         z = run.logits(run.data.x[rows])
         shares.append(float((torch.as_tensor(run.data.y[rows]) < z.squeeze(-1)).double().mean()))
     assert shares == pytest.approx([0.1, 0.9], abs=0.08)
-    with pytest.raises(ConfigError, match=r"its loss is \S*pinball, code that belongs neither to nettrain"):
+    with pytest.raises(ConfigError, match=r"its head is \S*pinball, code that belongs neither to nettrain"):
         nettrain.Run(low.folder).head  # noqa: B018
     run = nettrain.train({"data": "diabetes", **EXACT}, head=lambda z, y: (z - y).abs() ** 1.5)
     assert run.config.head._target_ is None
