@@ -18,7 +18,7 @@ from nettrain.config.build import to_config
 from nettrain.config.overrides import with_module
 from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, DataError
-from nettrain.preparation.prepare import prepare
+from nettrain.preparation.prepare import HandedOver, prepare
 from nettrain.training.stack import compatibility
 from nettrain.training.stack.batches import Batches
 
@@ -177,7 +177,7 @@ def runs_of(*overrides, seeds=(0, 1)):
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         for seed in seeds:
             config = to_config(compose("train", with_module(["data=npz", *overrides, f"seed={seed}"])))
-            runs.append(prepare(config, Path("unused"), load=cache.load))
+            runs.append(prepare(config, Path("unused"), handed=HandedOver(cache.load)))
     return runs
 
 
