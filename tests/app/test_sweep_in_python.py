@@ -49,7 +49,7 @@ def test_a_mapping_says_several_values_in_a_text_and_the_folder_goes_on(here):
     assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
 
 
-@pytest.mark.parametrize("launcher", ["stacked", "basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["stacked", "basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_rows_on_what_is_handed_over_are_runs_alone(here, launcher):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
