@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import nettrain
-from nettrain.errors import ConfigError, DataError
+from nettrain.errors import ConfigError, DataError, StorageError
 
 QUIET = {"quiet": True, "figures": "never", "tensorboard": False}
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_a_mapping_says_several_values_in_a_text_and_the_folder_goes_on(here):
     assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
 
 
-@pytest.mark.parametrize("launcher", ["stacked", "basic", pytest.param("joblib", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("launcher", ["stacked", "basic", "joblib"])
 def test_rows_on_what_is_handed_over_are_runs_alone(here, launcher):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
@@ -65,6 +65,20 @@ def test_rows_on_what_is_handed_over_are_runs_alone(here, launcher):
     if launcher == "stacked":
         with pytest.raises(DataError, match="the data have changed"):
             nettrain.sweep({"seed": "0,1", **options}, "sweep", data=(X, Y**2), model=module)
+
+
+def test_processes_that_a_signal_has_reached_are_not_those_of_the_next_sweep(here, monkeypatch):
+    """A process of joblib's remembers that its sweep is over, and would do nothing for another one."""
+    code = (
+        "import os, torch\nclass Ended(torch.nn.Linear):\n    def forward(self, x):\n        os.kill(os.getpid(), 15)\n"
+    )
+    Path("ended_by_signal.py").write_text(code + "        return super().forward(x)\n")
+    monkeypatch.syspath_prepend(here)
+    options = {"data": "iris", "epochs": 1, "hydra/launcher": "joblib", "hydra.launcher.n_jobs": 2, **QUIET}
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        nettrain.sweep({**options, "model._target_": "ended_by_signal.Ended", "seed": "0,1"}, "first")
+    second = nettrain.sweep({**options, "seed": "0,1"}, "second")
+    assert list(second.results["status"]) == ["completed", "completed"]
 
 
 def test_what_fails_is_recorded_and_raised_where_nothing_else_is_left(here, capsys):

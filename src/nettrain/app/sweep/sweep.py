@@ -66,6 +66,7 @@ def begin(config: DictConfig) -> None:
     if "joblib" in config.hydra.launcher._target_:
         _hand_over_parts()
         _open.enter_context(workers.passing_signals_on())
+        _open.callback(workers.end_workers)
 
 
 def _hand_over_parts() -> None:

@@ -58,6 +58,13 @@ def passing_signals_on() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def end_workers() -> None:
+    """End joblib's processes, which wait for more: they remember the signals of their sweep, and not the next one's."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown()
+
+
 @contextmanager
 def taking_signals() -> Iterator[None]:
     """Within it a signal interrupts a worker; otherwise the worker only remembers it, for the jobs to come."""
