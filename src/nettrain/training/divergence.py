@@ -1,7 +1,24 @@
 """Why a run has diverged, and what may help, in a sentence."""
 
+from collections.abc import Sequence
+
 from nettrain.optimizers.solvers import Solver
+from nettrain.training.epoch import EpochResult, until_divergence
 from nettrain.training.run_state import MOST_LR_HALVINGS, RunState
+from nettrain.training.stack.going_back import go_back_to_best
+from nettrain.training.stack.stack import Stack
+
+
+def explain(stack: Stack, rows: Sequence[RunState], result: EpochResult) -> None:
+    """Say why rows have diverged in this epoch, and let those go on that are to."""
+    back = []
+    for row, (batches, largest) in zip(rows, until_divergence(stack, result), strict=True):
+        diverged = row.status == "diverged"
+        if diverged:
+            row.reason = reason(row, result.epoch, batches, largest)
+        back.append(diverged and row.recover())
+    if any(back):
+        go_back_to_best(stack, back)
 
 
 def reason(row: RunState, epoch: int, finite_batches: int, largest_output: float) -> str:

@@ -21,7 +21,7 @@ from nettrain.storage.atomic import write_together
 from nettrain.terminal import say
 from nettrain.training.checkpoints import SaveTimes, restore_stack, save_rows
 from nettrain.training.counters import Counters
-from nettrain.training.divergence import reason
+from nettrain.training.divergence import explain
 from nettrain.training.engines.choose import choose_engine
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.epoch import (
@@ -32,14 +32,12 @@ from nettrain.training.epoch import (
     measure,
     monitored_values,
     train_epoch,
-    until_divergence,
 )
 from nettrain.training.progress import Progress
 from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.signals import Signals
 from nettrain.training.stack import rates
 from nettrain.training.stack.evaluation import evaluation_weights
-from nettrain.training.stack.going_back import go_back_to_best
 from nettrain.training.stack.rows import fetch, take
 from nettrain.training.stack.stack import Stack
 from nettrain.training.successive_halving import SuccessiveHalving
@@ -196,7 +194,7 @@ class Trainer:
         with evaluation_weights(self.stack, between_epochs=result.batches == self.stack.per_epoch):
             self._measure_epoch(result, lr)
         if any(row.status == "diverged" for row in self.rows):
-            self._explain_divergence(result)
+            explain(self.stack, self.rows, result)
         for row in self.rows:
             row.tell()
 
@@ -213,17 +211,6 @@ class Trainer:
             better.append(row.observe({**position, **losses, "lr": rate, **numbers, **spent}, finite))
         if any(better):
             stack.best.keep(None if all(better) else stack.mask(better), stack.w, stack.objective.buffers)
-
-    def _explain_divergence(self, result: EpochResult) -> None:
-        """Say why rows have diverged in this epoch, and let those go on that are to."""
-        back = []
-        for row, (batches, largest) in zip(self.rows, until_divergence(self.stack, result), strict=True):
-            diverged = row.status == "diverged"
-            if diverged:
-                row.reason = reason(row, result.epoch, batches, largest)
-            back.append(diverged and row.recover())
-        if any(back):
-            go_back_to_best(self.stack, back)
 
     def _conclude(self) -> None:
         """End the rows for which nothing is left to do."""
