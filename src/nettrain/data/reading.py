@@ -2,19 +2,11 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from nettrain.data.columns import Column
-from nettrain.data.images import ImageFormat, load_images
+from nettrain.data.features import Features
+from nettrain.data.images import ImageFormat
 from nettrain.data.inference import (
-    infer,
     note_on_missing_words,
-    notes_on_category,
-    notes_on_dates,
-    notes_on_numbers,
-    read_as,
-    reason_to_leave_out,
-    summary,
 )
 from nettrain.data.joining import FILE, open_files, open_tables
 from nettrain.data.moments import moments
@@ -22,12 +14,12 @@ from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
 from nettrain.data.splitting import Split
-from nettrain.data.table import ColumnSummary, Table
+from nettrain.data.table import Table
 from nettrain.data.target import read_target, rows_with_target
-from nettrain.data.tensor_columns import TensorOptions, note_on_channels, tensor_values
+from nettrain.data.tensor_columns import TensorOptions
 from nettrain.data.values import normalized
 from nettrain.data.weights import rates, read_exposure, read_weights
-from nettrain.data.wording import override, quoted
+from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 
 KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
@@ -131,54 +123,31 @@ def read_table(
         counts = values
         values, weights = rates(values, weights, read_exposure(Column(raw, exposure)))
     notes = [*raw.notes, *([raw.doubt] if raw.doubt else []), *notes_on_target]
-    read, columns = [target_column], dict[str, np.ndarray]()
-    overview, found_kinds, date_orders = list[ColumnSummary](), dict[str, str](), dict[str, str]()
-    units = {target: target_column.numbers.unit} if found_task == "regression" else {}
     tensors, images = tensors or TensorOptions(), images or {}
     for name in images:
         raw.need(name, "which data.image names")
+    features = Features(raw, kinds, categorical, tensors, images, options is None or options.dates == "auto")
     for name in raw.columns:
-        if name in no_features:
-            continue
-        if name in images:
-            columns[name], _ = load_images(Column(raw, name), images[name])
-            continue
-        if name not in categorical and (arrays := tensor_values(Column(raw, name), tensors)) is not None:
-            columns[name] = arrays
-            notes += note_on_channels(name, arrays.shape[1:], str(arrays.dtype))
-            continue
-        column, keep = Column(raw, name), override("categorical", name)
-        if name in raw.index and name not in kinds:
-            notes.append(f"column {quoted(name)} is the index of a pandas table: left out ({keep} keeps it)")
-            continue
-        kind, cells, order = read_as(column, kinds[name]) if name in kinds else infer(column)
-        note = None if name in kinds else reason_to_leave_out(name, cells, kind)
-        overview.append(summary(name, "left out" if note else kind, cells))
-        if note:
-            notes.append(note)
-            continue
-        columns[name] = cells
-        if kind in ("date", "hash"):
-            found_kinds[name], date_orders[name] = kind, order
-            notes += notes_on_dates(name, order) if options is None or options.dates == "auto" else []
-        if kind == "category" and name not in kinds:
-            notes += notes_on_category(column)
-        if kind == "number":
-            units[name] = column.numbers.unit
-            notes += notes_on_numbers(column, f"{keep} keeps the texts")
-        read.append(column)
-    if not columns:
+        if name not in no_features:
+            features.read(name)
+    notes += features.notes
+    if not features.columns:
         why = f" ({'; '.join(notes)})" if notes else ""
         raise DataError(
             f"{raw.source}: no column is left to predict {quoted(target)} from{why}; a table needs features."
         )
-    units = {name: unit for name, unit in units.items() if unit}
+    units = {target: target_column.numbers.unit} if found_task == "regression" else {}
+    units = {name: unit for name, unit in {**units, **features.units}.items() if unit}
     read_in = Table(
-        columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
+        features.columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
     )
-    read_in.kinds, read_in.date_orders, read_in.overview = found_kinds, date_orders, overview
+    read_in.kinds, read_in.date_orders, read_in.overview = features.kinds, features.date_orders, features.overview
     read_in.counts, read_in.exposure_name = counts, exposure or ""
     read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
     read_in.vocabulary, read_in.images = tensors.vocabulary, dict(images)
-    notes += [*note_on_missing_words(read), *nearly_constant(read_in), *leaks(read_in)]
+    notes += [
+        *note_on_missing_words([target_column, *features.read_columns]),
+        *nearly_constant(read_in),
+        *leaks(read_in),
+    ]
     return read_in
