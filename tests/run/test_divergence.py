@@ -240,3 +240,11 @@ def test_numbers_at_the_end_of_their_range_end_a_run_in_order(here, row):
     assert run.summary["status"] in ("completed", "diverged")
     if row.endswith(".lr=3e+38"):
         assert run.summary["status"] == "diverged"
+
+
+def test_a_quiet_run_says_why_it_diverged(command):
+    ended = command(*DIVERGES, "hydra.run.dir=run")
+    assert ended.code == 4
+    assert re.match(r"nettrain: \S*run: the run has diverged: the loss of update \d+ is not finite; ", ended.err)
+    assert ended.err.endswith("may help.\n")
+    assert len(ended.err.splitlines()) == 1

@@ -176,6 +176,8 @@ def train_alone(job: Job) -> Outcome:
             if row.error is None:
                 if not job.config.quiet:
                     say(console.result(row))
+                elif row.status == "diverged":  # what ends with an exit code says why
+                    warn(f"{job.folder}: the run has diverged: {row.reason}.")
                 draw(row, job.handed)
     if row.error:
         raise row.error
