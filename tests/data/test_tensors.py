@@ -1,5 +1,8 @@
 """Arrays, images and lists become tensors of x: their numbers, their kinds, their scaling and their splits."""
 
+import gc
+import warnings
+
 import numpy as np
 import pandas as pd
 import pyarrow
@@ -293,3 +296,18 @@ def test_small_whole_numbers_do_for_bytes(here):
     read = encoder.read(torch.tensor(PICTURES.astype(np.int64)))
     assert read.columns["x"].dtype == np.uint8
     np.testing.assert_array_equal(read.columns["x"], PICTURES)
+
+
+def test_no_file_is_left_open(here):
+    write_pictures(here / "pics")
+    write_pictures(here / "unlike")
+    Image.new("RGB", (9, 9)).save(here / "unlike" / "a" / "09.png")
+    (here / "damaged.npz").write_bytes(b"PK\x03\x04 and nothing more")
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        load(Images(path="pics"), 0)
+        for source in (Images(path="unlike"), Npz(path="damaged.npz")):
+            with pytest.raises(DataError):
+                load(source, 0)
+        gc.collect()
+    assert not [str(warning.message) for warning in noted if warning.category is ResourceWarning]

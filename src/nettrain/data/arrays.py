@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def read_arrays(path: Path, source: str) -> Arrays:
         files = {file.stem: file for file in sorted(path.glob("*.npy"))}
         if not files:
             raise DataError(f"{source}: there is no .npy file in this folder; write arrays as x.npy and y.npy.")
-        return {name: _load(file, str(file)) for name, file in files.items()}
+        return {name: _array(file) for name, file in files.items()}
     if not path.is_file():
         raise DataError(f"{source}: there is no such file; correct the path.")
     if path.suffix.lower() != ".npz":
@@ -46,11 +46,16 @@ def read_arrays(path: Path, source: str) -> Arrays:
             f"{source}: arrays are read from an .npz file, or from a folder with x.npy and y.npy; name one of these."
         )
     loaded = _load(path, source)
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
+    if not isinstance(loaded, dict):
         raise DataError(f"{source}: the file is no .npz file, or a damaged one; write it again with numpy.savez.")
-    with loaded:
-        check_size(_unpacked_size(path), source)
-        return {name: _checked(loaded, name, source) for name in loaded.files}
+    return loaded
+
+
+def _array(file: Path) -> np.ndarray:
+    loaded = _load(file, str(file))
+    if isinstance(loaded, dict):
+        raise DataError(f"{file}: the file is no .npy file, or a damaged one; write it again with numpy.save.")
+    return loaded
 
 
 def _unpacked_size(path: Path) -> int:
@@ -58,9 +63,15 @@ def _unpacked_size(path: Path) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _load(file: Path, source: str) -> Any:
+def _load(path: Path, source: str) -> np.ndarray | Arrays:
+    # NumPy leaves a file open that it opened itself and found to be damaged.
     try:
-        return np.load(file, allow_pickle=False)
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                return cast("np.ndarray", loaded)
+            check_size(_unpacked_size(path), source)
+            return {name: _checked(loaded, name, source) for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _unreadable(source, error) from None
 

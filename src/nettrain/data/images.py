@@ -127,9 +127,9 @@ def load_images(
         files.append(column.raw.folder / os.path.expanduser(text.strip()))
     if format.size is not None and len(format.size) != 2:
         raise ConfigError(f"data.size={format.size}: it must be [height,width].")
-    one = _opened(column, 0, files[0])
-    height, width = format.size or (shape and shape[1:]) or (one.height, one.width)
-    mode = _mode(column, 0, files[0], one)
+    with _opened(column, 0, files[0]) as one:
+        height, width = format.size or (shape and shape[1:]) or (one.height, one.width)
+        mode = _mode(column, 0, files[0], one)
     wanted = {"grey": "L", "rgb": "RGB"}.get(format.color) or mode
     if shape is not None:
         wanted = "L" if shape[0] == 1 else "RGB"
@@ -140,7 +140,10 @@ def load_images(
     recolored = np.zeros(len(files), dtype=bool)
 
     def load(row: int) -> None:
-        image = _opened(column, row, files[row])
+        with _opened(column, row, files[row]) as image:
+            keep(row, image)
+
+    def keep(row: int, image: Any) -> None:
         mode = _mode(column, row, files[row], image)
         if mode != wanted and strict:
             words = {"L": "grey", "RGB": "in colour"}
