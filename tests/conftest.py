@@ -1,6 +1,7 @@
 """What several tests share: the command line in this process, and a folder to work in."""
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from nettrain.parts.activations import ACTIVATIONS
 
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # the tensors are small, and several test runs may share a machine
 simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process

@@ -6,9 +6,11 @@ import contextlib
 import csv
 import io
 import itertools
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nettrain.data.wording import place
@@ -94,10 +96,16 @@ class CsvText:
                 yield start, cells
             start = reader.line_num + 1 + self.lines_before
 
-    def line_of(self, record: int) -> int:
-        """The line at which a record starts, both counted: records from 0, lines from 1."""
-        # Empty lines and quoted line ends make records and lines differ, and only a message asks for a line.
-        return next(itertools.islice(self.records(), record, None))[0]
+    def numbering(self, rows: int, header: bool) -> Callable[[int], int]:
+        """The function that gives the line, counted from 1, at which each of the rows starts, counted from 0.
+
+        It keeps the text only where empty lines and quoted line ends make rows and lines differ.
+        """
+        ends, returns = self.text.count("\n"), self.text.count("\r")
+        lines = ends + (not self.text.endswith("\n"))
+        if lines == rows + header and returns in (0, self.text.count("\r\n")):
+            return partial(operator.add, 1 + self.lines_before + header)
+        return lambda row: next(itertools.islice(self.records(), row + header, None))[0]
 
     def columns(self, header: bool) -> tuple[list[str], list["pa.ChunkedArray"]]:
         """The stripped cells of the header, or else 1, 2, ..., and below each the column of its cells as text.

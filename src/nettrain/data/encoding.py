@@ -34,6 +34,7 @@ from nettrain.wording import counted
 
 Scalars = Numeric | Categorical | Dates | HashedWords
 EncodedColumn = Scalars | TensorColumn
+NUMBERS_AT_ONCE = 1 << 21  # of which a copy is made while their statistics are learnt
 
 
 @dataclass
@@ -62,16 +63,17 @@ class Encoder:
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
-        values = {name: column[rows] for name, column in table.columns.items() if column.ndim == 1}
-        numeric = [n for n, column in values.items() if column.dtype != object and n not in table.kinds]
+        scalars = {name: column for name, column in table.columns.items() if column.ndim == 1}
+        numeric = [n for n, column in scalars.items() if column.dtype != object and n not in table.kinds]
         columns: dict[str, EncodedColumn] = {
-            name: _fit_column(table, name, column, standardize)
-            for name, column in values.items()
+            name: _fit_column(table, name, column[rows], standardize)
+            for name, column in scalars.items()
             if name not in numeric
         }
-        if numeric:
-            fitted = Numeric.fit(numeric, np.stack([values[name] for name in numeric]).astype(float), standardize)
-            columns |= {column.name: column for column in fitted}
+        size = max(1, NUMBERS_AT_ONCE // len(rows))
+        for names in (numeric[start : start + size] for start in range(0, len(numeric), size)):
+            values = np.stack([scalars[name][rows] for name in names]).astype(float, copy=False)
+            columns |= {column.name: column for column in Numeric.fit(names, values, standardize)}
         for name, column in table.columns.items():
             if column.ndim > 1:
                 columns[name] = tensor = TensorColumn.fit(name, column, rows, standardize, table.vocabulary)
@@ -153,9 +155,18 @@ class Encoder:
                 raise DataError(f"{place(table.source, column=column.name)}: the model needs it, and it is not there.")
         x = {column.name: table.columns[column.name] for column in self.tensors}
         if self.scalars:
-            vectors = [column.features(table.columns[column.name]) for column in self.scalars]
-            x[FEATURES] = np.concatenate(vectors, axis=1)
+            x[FEATURES] = self._vectors(table)
         return x if len(x) > 1 else next(iter(x.values()))
+
+    def _vectors(self, table: Table) -> np.ndarray:
+        """The features of all columns but tensors, (n, D), written where they stay: a table may fill the memory."""
+        rows = len(table.columns[self.scalars[0].name])
+        vectors, start = np.empty((rows, len(self.feature_names))), 0
+        for column in self.scalars:
+            end = start + len(column.feature_names)
+            vectors[:, start:end] = column.features(table.columns[column.name])
+            start = end
+        return vectors
 
     def encode_target(self, target: np.ndarray) -> np.ndarray:
         """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""

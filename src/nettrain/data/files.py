@@ -46,6 +46,12 @@ def read_file(table: str | os.PathLike[str], source: str) -> tuple[str, bytes]:
         return suffix, _all_of(path.open("rb"), source, suffix in TEXT, path.stat().st_size)
 
 
+def parquet_on_disk(table: str | os.PathLike[str], source: str) -> Path | None:
+    """The path of a Parquet file, whose bytes need not be in memory beside its columns; None for any other table."""
+    path = Path(os.path.expanduser(table))
+    return path if not is_url(str(table)) and _checked_suffix(path, source) in PARQUET else None
+
+
 @contextmanager
 def _downloaded(url: str, source: str) -> Iterator[Path]:
     with downloaded(url, lambda size: check_size(size, source)) as copy:

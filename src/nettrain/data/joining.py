@@ -56,12 +56,13 @@ def _join(tables: list[RawTable], source: str, whole: str) -> RawTable:
         require_columns(first.source, list(first.columns), other.source, list(other.columns), whole)
     columns = {name: _joined(name, tables) for name in first.columns}
     ends = np.cumsum([table.rows for table in tables])
+    places = [(table.row_number, table.source) for table in tables]  # without their columns
 
     def row_number(row: int) -> str:
         which = int(np.searchsorted(ends, row, side="right"))
-        table, number = tables[which], row - (int(ends[which - 1]) if which else 0)
-        numbered = str(table.row_number(number))
-        return numbered if " of " in numbered else f"{numbered} of {table.source}"
+        (number, source), before = places[which], int(ends[which - 1]) if which else 0
+        numbered = str(number(row - before))
+        return numbered if " of " in numbered else f"{numbered} of {source}"
 
     joined = RawTable(source, columns, row_number, first.options, first.index, first.repeated, first.doubt)
     joined.notes += dict.fromkeys(note for table in tables for note in table.notes)

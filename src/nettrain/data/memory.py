@@ -1,5 +1,6 @@
 """What to say where a table does not fit into memory."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,10 +9,13 @@ from nettrain.errors import DataError
 
 @contextmanager
 def enough_memory(source: str) -> Iterator[None]:
-    """Raise `DataError` where there is not enough for what is done with a table."""
+    """Raise `DataError` where there is not enough for what is done with a table; afterwards Arrow keeps no spare."""
     try:
         yield
     except MemoryError:
         raise DataError(
             f"{source}: the table does not fit into memory; make one with fewer rows, columns or categories."
         ) from None
+    finally:
+        if (arrow := sys.modules.get("pyarrow")) is not None:
+            arrow.default_memory_pool().release_unused()

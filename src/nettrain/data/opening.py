@@ -23,6 +23,7 @@ from nettrain.wording import listed
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pyarrow import parquet
 
 TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | RawTable | Query"
 
@@ -56,16 +57,18 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
     typed_names = True  # by whoever made the table: they are no row of a file
     source = table_name(table)
     if isinstance(table, str | os.PathLike):
-        suffix, data = files.read_file(table, source)
-        if suffix in files.PARQUET:
-            names, columns, index = _parquet(data, source)
+        on_disk = files.parquet_on_disk(table, source)
+        suffix, data = (on_disk.suffix, b"") if on_disk else files.read_file(table, source)
+        if on_disk or suffix in files.PARQUET:
+            names, columns, index = _parquet(on_disk or data, source)
         elif suffix in files.EXCEL:
             names, columns, rows, notes = excel.parse(data, options.header, source)
             row_number, typed_names = rows.__getitem__, not options.header
         else:
             text = csv_text.CsvText.of(csv_text.decode(data, source, codec), separator, source)
+            del data  # a table may fill the memory
             names, columns = text.columns(options.header)
-            row_number, typed_names = lambda row: text.line_of(row + options.header), not options.header
+            row_number, typed_names = text.numbering(len(columns[0]), options.header), not options.header
     elif isinstance(table, Query):
         result = table.read()
         names, columns = result.column_names, result.columns
@@ -90,19 +93,29 @@ def open_table(table: TableLike, options: ReadOptions | None = None) -> RawTable
     return RawTable(source, kept, row_number, options, index_names, repeated, doubt, notes, folder)
 
 
-def _parquet(data: bytes, source: str) -> tuple[list[str], list["pa.ChunkedArray"], list[str]]:
+def _parquet(data: bytes | Path, source: str) -> tuple[list[str], list["pa.ChunkedArray"], list[str]]:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(pa.BufferReader(data))
-        files.check_size(8 * file.metadata.num_rows * file.metadata.num_columns, source)
-        table = file.read()
-    except (pa.ArrowException, OSError):
+        with parquet.ParquetFile(pa.BufferReader(data) if isinstance(data, bytes) else data) as file:
+            files.check_size(8 * file.metadata.num_rows * file.metadata.num_columns, source)
+            table = _column_by_column(file) if len(set(names := file.schema_arrow.names)) == len(names) else file.read()
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise DataError(f"{source}: the file cannot be read ({error.strerror}).") from None
         raise DataError(f"{source}: the file is no Parquet file, or a damaged one; write it again.") from None
     if table.num_rows == 0:
         raise DataError(f"{source}: the table has no rows; a table needs rows.")
     return table.column_names, table.columns, _pandas_index(table.schema.metadata or {})
+
+
+def _column_by_column(file: "parquet.ParquetFile") -> "pa.Table":
+    """What `file.read` gives, in half of the memory; for columns with different names."""
+    import pyarrow as pa
+
+    columns = [file.read([name]).column(name) for name in file.schema_arrow.names]
+    return pa.Table.from_arrays(columns, schema=file.schema_arrow)
 
 
 def _pandas_index(metadata: dict[bytes, bytes]) -> list[str]:

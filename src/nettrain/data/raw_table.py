@@ -71,4 +71,5 @@ class RawTable:
     def take(self, rows: np.ndarray) -> "RawTable":
         """The table of some rows (indices), which keep their numbers in messages."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
-        return replace(self, columns=columns, row_number=lambda row: self.row_number(int(rows[row])))
+        number = self.row_number  # not `self`, which would keep its columns
+        return replace(self, columns=columns, row_number=lambda row: number(int(rows[row])))
