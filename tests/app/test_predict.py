@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 import nettrain
 from nettrain.app import tools
+from nettrain.data import new_tables
 from nettrain.errors import ConfigError, DataError
 from nettrain.storage.checkpoint_files import load_checkpoint, save_checkpoint
 
@@ -379,3 +380,51 @@ def test_ordered_classes_have_the_order_that_was_given(here):
     assert run.evaluate(table)["accuracy"] > 0.9
     assert list(run.predict(table)) == ["prediction", "probability_low", "probability_medium", "probability_high"]
     assert run.evaluate(table)["mae"] < 0.1
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Every Parquet file is a large one, and read 20 rows at a time."""
+    monkeypatch.setattr(new_tables, "LARGE", 0)
+    monkeypatch.setattr(new_tables, "NUMBERS", 60)
+
+
+def test_large_parquet_files_are_predicted_in_parts_as_a_whole_is(run, tool, in_parts):
+    odd = pd.array([None if i % 50 == 7 else 2**53 + i for i in range(N)], dtype="Int64")
+    new = TABLE.assign(
+        id=odd, x=np.where(np.arange(N) % 100 == 99, 1e3, X), b=np.where(np.arange(N) % 90 == 50, "huh", B)
+    )
+    Path("new").mkdir()
+    for name, rows in (("a", slice(0, 130)), ("b", slice(130, N))):
+        new[rows].to_parquet(f"new/{name}.parquet", row_group_size=50)
+    new.to_csv("new.csv", index=False)
+    code, out, said = tool(tools.predict, "run=run", "data.path=new", "keep=[id]", "output=parts.csv")
+    assert (code, out) == (0, f"{N} predictions in parts.csv\n")
+    assert tool(tools.predict, "run=run", "data.path=new.csv", "keep=[id]", "output=whole.csv")[0] == 0
+    parts, whole = pd.read_csv("parts.csv", dtype={"id": str}), pd.read_csv("whole.csv", dtype={"id": str})
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-5)
+    unknown, far = said.splitlines()
+    assert "range of the training" in far
+    assert far.endswith(": 2 of 240 values (0.83 %), such as 1000 in row 100.")
+    assert unknown.endswith("no category of the training: 3 of 240 values (1.2 %), such as 'huh' in row 51.")
+    assert run.predict("new").equals(pd.concat(run.predict_in_parts("new"), ignore_index=True))
+
+
+def test_a_mistake_far_down_a_large_file_leaves_no_predictions(run, tool, in_parts):
+    new = TABLE.assign(x=np.where(np.arange(N) == 200, np.inf, X))
+    new.to_parquet("new.parquet")
+    Path("p.csv").write_text("as it was")
+    code, out, err = tool(tools.predict, "run=run", "data.path=new.parquet", "output=p.csv")
+    assert (code, out) == (3, "")
+    assert "new.parquet, row 201, column 'x': found inf" in err
+    new = TABLE.assign(b=np.where(np.arange(N) == 3, "huh", B))
+    new.to_parquet("new.parquet")
+    code, out, err = tool(tools.predict, "run=run", "data.path=new.parquet", "output=p.csv", "strict=true")
+    assert code == 3
+    assert "1 of 240 values" in err
+    assert Path("p.csv").read_text() == "as it was"
+    assert not [path for path in Path().iterdir() if "tmp" in path.name]
+    TABLE.drop(columns="x").to_parquet("new.parquet")
+    assert tool(tools.predict, "run=run", "data.path=new.parquet")[2].startswith(
+        "nettrain: new.parquet: there is no column 'x', which the model was trained with; the columns are b, y."
+    )

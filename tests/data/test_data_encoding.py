@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nettrain.data import Encoder, Table, load, sources
+from nettrain.data import Encoder, Table, encoding, load, sources
 from nettrain.data.encoding import Categorical, Numeric
 from nettrain.errors import DataError
 
@@ -219,3 +219,12 @@ def test_a_table_has_the_bits_that_it_always_had(target, digest, tmp_path):
 )
 def test_a_bundled_data_set_has_the_bits_that_it_always_had(source, digest):
     assert load(source(standardize=False), seed=5).digest.startswith(digest)
+
+
+def test_statistics_by_blocks_are_those_of_all_columns_at_once(monkeypatch):
+    columns = {f"c{i}": np.random.default_rng(i).normal(size=50) for i in range(5)}
+    columns["c3"][7] = np.nan
+    table = Table(columns, np.arange(50.0), "y", "regression", [], "t")
+    whole = Encoder.fit(table, np.arange(40), standardize=True).state
+    monkeypatch.setattr(encoding, "NUMBERS_AT_ONCE", 100)
+    assert Encoder.fit(table, np.arange(40), standardize=True).state == whole

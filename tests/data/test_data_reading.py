@@ -465,3 +465,29 @@ def test_a_missing_library_for_excel_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(DataError, match=r"t\.xlsx: Excel files are read by openpyxl.*pip install 'nettrain\[excel\]'"):
         read(tmp_path, b"PK", "t.xlsx")
+
+
+MEMORY = """
+import resource, sys
+import pyarrow, pyarrow.parquet, pandas, torch
+from nettrain.data import load
+from nettrain.data.sources import Csv
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+load(Csv(path="small.parquet", target="c0"), 0)
+before = peak()
+load(Csv(path="large.parquet", target="c0"), 0)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
+def test_a_table_takes_no_more_than_three_times_its_bytes_while_it_is_read(here):
+    numbers = np.random.default_rng(0).normal(size=(20, 400_000))
+    for name, rows in (("large", 400_000), ("small", 1000)):
+        columns = {f"c{i}": column[:rows] for i, column in enumerate(numbers)}
+        parquet.write_table(pyarrow.table(columns), f"{name}.parquet")
+    ended = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 3 * numbers.nbytes

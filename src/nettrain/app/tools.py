@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -55,18 +55,25 @@ def predict() -> None:
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
     table, run = _table(settings), RunFolder(settings["run"], _trusted(settings))
     strict, copied, interval = _is_true(settings, "strict"), _names(settings, "keep"), _number(settings, "interval")
-    predictions = run.predict(table, strict, copied, interval, **_reading(settings))
-    if _is_true(settings, "escape"):
-        predictions["prediction"] = predictions["prediction"].map(_escaped)
-        for name in copied:
-            predictions[name] = predictions[name].map(_escaped_unless_number)
-    content, output = predictions.to_csv(index=False).encode(), Path(settings.get("output", run.folder / DEFAULT))
+    rows, escape = 0, _is_true(settings, "escape")
+
+    def content() -> Iterator[bytes]:
+        nonlocal rows
+        for part in run.predict_in_parts(table, strict, copied, interval, **_reading(settings)):
+            if escape:
+                part["prediction"] = part["prediction"].map(_escaped)
+                for name in copied:
+                    part[name] = part[name].map(_escaped_unless_number)
+            yield part.to_csv(index=False, header=not rows).encode()
+            rows += len(part)
+
+    output = Path(settings.get("output", run.folder / DEFAULT))
     if "output" not in settings:  # the folder may be somebody else's, and a link there lead out of it
         clear_left(run.folder, DEFAULT)
-        replace_file(output, content)
-    elif not write_output(output, content):
+        replace_file(output, content())
+    elif not write_output(output, content()):
         return
-    say(f"{len(predictions)} predictions in {output}")
+    say(f"{rows} predictions in {output}")
 
 
 def evaluate() -> None:

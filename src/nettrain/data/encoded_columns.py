@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nettrain.data.columns import Column
+from nettrain.data.findings import MISSING, Finding
 from nettrain.data.inference import check_finite, check_unit, no_number, numbers
 from nettrain.data.matching import matched
 from nettrain.data.values import truth
-from nettrain.data.wording import quoted, share
+from nettrain.data.wording import quoted
 
 FAR = 1.0  # beyond the range of the training rows, in widths of that range
 
@@ -70,8 +71,8 @@ class Numeric:
         scaled = (np.where(missing | self.constant, self.median, values) - self.mean) / self.scale
         return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
 
-    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
-        """The numbers of a new table's column, and sentences on what the training rows had not.
+    def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
+        """The numbers of a new table's column, and what the training rows had not.
 
         Truth values are 1 and 0 where the training rows had these two numbers, or one of them.
         """
@@ -92,25 +93,24 @@ class Numeric:
         check_finite(column, values)
         return values
 
-    def _unfamiliar(self, column: Column, values: np.ndarray) -> list[str]:
-        name, missing, notes = f"column {quoted(self.name)}", np.isnan(values), []
+    def _unfamiliar(self, column: Column, values: np.ndarray) -> list[Finding]:
+        name, missing, found = f"column {quoted(self.name)}", np.isnan(values), []
         if missing.any() and not self.indicator:
-            instead = f"{self.median:.10g} stands for them"
-            notes.append(f"{name}: missing, as none was in training: {share(missing.sum(), len(values))}; {instead}")
+            instead = f"; {self.median:.10g} stands for them"
+            found.append(Finding(name, MISSING, int(missing.sum()), len(values), instead))
         if self.unit == "%" and not column.numbers.unit and not missing.all():
-            notes.append(f"{name}: the numbers have no %, as those of the training had")
+            found.append(Finding(name, "the numbers have no %, as those of the training had"))
         if self.low is None or self.high is None:
-            return notes
+            return found
         margin = FAR * (self.high - self.low)
         far = (values < self.low - margin) | (values > self.high + margin)
         if far.any():
             row = int(far.argmax())
             trained = f"{self.low:.10g} to {self.high:.10g}" if self.low < self.high else f"{self.low:.10g} alone"
-            notes.append(
-                f"{name}: far outside the range of the training ({trained}): {share(far.sum(), len(values))}, such as "
-                f"{values[row]:.10g} in row {column.raw.row_number(row)}"
-            )
-        return notes
+            example = f", such as {values[row]:.10g} in row {column.raw.row_number(row)}"
+            what = f"far outside the range of the training ({trained})"
+            found.append(Finding(name, what, int(far.sum()), len(values), example))
+        return found
 
 
 @dataclass
@@ -150,24 +150,24 @@ class Categorical:
         one_hot[known, codes[known]] = 1.0
         return one_hot
 
-    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
-        """The categories of a new table's column, named as in training, and sentences on what training had not."""
+    def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
+        """The categories of a new table's column, named as in training, and what training had not."""
         texts = column.texts
         known = [category for category in self.categories if category is not None]
         names = matched(set(texts) - {None}, known, column.raw.options.ignore_case)
         read = np.array([names.get(text, text) for text in texts], dtype=object)
         new = Counter(text for text in read.tolist() if text not in self.categories)
-        name, notes = f"column {quoted(self.name)}", []
+        name, found = f"column {quoted(self.name)}", []
         if missing := new.pop(None, 0):
-            notes.append(f"{name}: missing, as none was in training: {share(missing, len(texts))}")
+            found.append(Finding(name, MISSING, missing, len(texts)))
         if new:
             (example, _), *_ = new.most_common(1)
             row = int((read == example).argmax())
             cased = matched([example], known, ignore_case=True).get(example)
             hint = f" (data.ignore_case=true takes it for {quoted(cased)})" if cased else ""
-            where = f"{quoted(example)} in row {column.raw.row_number(row)}{hint}"
-            notes.append(f"{name}: no category of the training: {share(new.total(), len(texts))}, such as {where}")
-        return read, notes
+            where = f", such as {quoted(example)} in row {column.raw.row_number(row)}{hint}"
+            found.append(Finding(name, "no category of the training", new.total(), len(texts), where))
+        return read, found
 
 
 def means_and_scales(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nettrain.data.columns import Column
+from nettrain.data.findings import MISSING, Finding
 from nettrain.data.moments import Moments, find_moments, no_moment, written
-from nettrain.data.wording import quoted, share
+from nettrain.data.wording import quoted
 
 DAY = 86_400.0  # seconds
 PERIODS = {"month": 12, "weekday": 7, "hour": 24}  # of the parts that come round again
@@ -81,8 +82,8 @@ class Dates:
     def _scaled(self, part: str, values: np.ndarray) -> np.ndarray:
         return (values - self.means.get(part, 0.0)) / self.scales.get(part, 1.0)
 
-    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
-        """The moments of a new table's column, and sentences on what the training rows had not."""
+    def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
+        """The moments of a new table's column, and what the training rows had not."""
         found = find_moments(column, self.order, digits=True)
         if found is None:
             none = np.array([cell is not None for cell in column.cells.to_pylist()])
@@ -91,20 +92,19 @@ class Dates:
             raise no_moment(column, found.is_text)
         return found.values, self._unfamiliar(column, found.values)
 
-    def _unfamiliar(self, column: Column, values: np.ndarray) -> list[str]:
-        name, missing, notes = f"column {quoted(self.name)}", np.isnan(values), []
+    def _unfamiliar(self, column: Column, values: np.ndarray) -> list[Finding]:
+        name, missing, found = f"column {quoted(self.name)}", np.isnan(values), []
         if missing.any() and not self.indicator:
-            instead = f"{written(self.median)} stands for them"
-            notes.append(f"{name}: missing, as none was in training: {share(missing.sum(), len(values))}; {instead}")
+            instead = f"; {written(self.median)} stands for them"
+            found.append(Finding(name, MISSING, int(missing.sum()), len(values), instead))
         width = self.high - self.low
         far = (values < self.low - width) | (values > self.high + width)
         if far.any():
             row = int(far.argmax())
-            notes.append(
-                f"{name}: far outside the time of the training ({written(self.low)} to {written(self.high)}): "
-                f"{share(far.sum(), len(values))}, such as {written(values[row])} in row {column.raw.row_number(row)}"
-            )
-        return notes
+            example = f", such as {written(values[row])} in row {column.raw.row_number(row)}"
+            what = f"far outside the time of the training ({written(self.low)} to {written(self.high)})"
+            found.append(Finding(name, what, int(far.sum()), len(values), example))
+        return found
 
 
 def parts_of(moments: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nettrain.data.columns import Column, is_none
-from nettrain.data.wording import quoted, share
+from nettrain.data.findings import MISSING, Finding
+from nettrain.data.wording import quoted
 
 _WORD = re.compile(r"\w+")
 
@@ -61,14 +62,14 @@ class HashedWords:
         counts /= np.where(lengths > 0, lengths, 1.0)
         return result
 
-    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
-        """The texts of a new table's column, and sentences on what the training rows had not."""
+    def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
+        """The texts of a new table's column, and what the training rows had not."""
         texts = column.texts
         missing = is_none(texts)
         if not missing.any() or self.indicator:
             return texts, []
         name = f"column {quoted(self.name)}"
-        return texts, [f"{name}: missing, as none was in training: {share(missing.sum(), len(texts))}"]
+        return texts, [Finding(name, MISSING, int(missing.sum()), len(texts))]
 
 
 def _place(word: str, buckets: int) -> tuple[int, int]:

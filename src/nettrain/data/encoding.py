@@ -19,7 +19,7 @@ from nettrain.data.images import ImageFormat, image_table, is_images
 from nettrain.data.in_python import new_table
 from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
-from nettrain.data.opening import TableLike, open_table
+from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.table import Table
@@ -191,10 +191,10 @@ class Encoder:
 
         It is read with the `options` of the training table unless there are others. Columns are found by name; others
         are ignored, unless they are to be `copied`. The target is read only `with_target`, and must be there then. What
-        the training rows had not is listed in the table's `unfamiliar`. Raises `DataError` with row and column for a
+        the training rows had not is listed in the table's `findings`. Raises `DataError` with row and column for a
         missing column, a text where a number is needed, and a missing or unknown label.
         """
-        with enough_memory(str(table) if isinstance(table, str | os.PathLike) else "the DataFrame"):
+        with enough_memory(table_name(table)):
             raw = self._open(table, with_target, options or self.options)
             target = weights = counts = None
             if with_target:
@@ -204,7 +204,7 @@ class Encoder:
                     raw.need(self.exposure_name, "in which the target was counted")
                     counts = target
                     target, weights = rates(target, weights, read_exposure(Column(raw, self.exposure_name)))
-            columns, unfamiliar = {}, []
+            columns, findings = {}, []
             for column in self.columns:
                 name = normalized(column.name)
                 if not isinstance(column, TensorColumn) and column.constant and name not in raw.columns:
@@ -212,7 +212,7 @@ class Encoder:
                     continue
                 raw.need(name, "which the model was trained with")
                 columns[column.name], found = column.read(Column(raw, name, trusted=True))
-                unfamiliar += found
+                findings += found
             for name in map(normalized, copied):
                 raw.need(name, "which keep names")
         copies = {name: raw.columns[name] for name in map(normalized, copied)}
@@ -223,7 +223,7 @@ class Encoder:
             *kind,
             raw.source,
             raw.notes,
-            unfamiliar,
+            findings,
             row_number=raw.row_number,
             copied=copies,
             weights=weights,

@@ -11,9 +11,10 @@ import numpy as np
 
 from nettrain.data.columns import Column
 from nettrain.data.files import check_size
+from nettrain.data.findings import Finding
 from nettrain.data.raw_table import SPLITS, RawTable
 from nettrain.data.read_options import ReadOptions
-from nettrain.data.wording import quoted, share
+from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.registry import option
 
@@ -114,8 +115,8 @@ def _all_images(folder: Path, source: str) -> Iterable[Path]:
 
 def load_images(
     column: Column, format: ImageFormat, shape: tuple[int, ...] | None = None
-) -> tuple[np.ndarray, list[str]]:
-    """The images (n, channels, height, width) whose paths a column holds, uint8; and sentences on what is unfamiliar.
+) -> tuple[np.ndarray, list[Finding]]:
+    """The images (n, channels, height, width) whose paths a column holds, uint8; and what training images had not.
 
     They must have one size and be all grey or all in colour, unless the `format` or the `shape` of the training says
     to which they are converted. Raises `DataError` that names the image, and row, which is missing, damaged or unlike.
@@ -171,14 +172,14 @@ def load_images(
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for _ in pool.map(load, range(len(files))):
             pass
-    notes = []
+    found = []
     if shape is not None and recolored.any():
         row = int(recolored.argmax())
         was = "grey" if wanted == "L" else "in colour"
-        where = f"such as {files[row]}"
-        of_all = share(int(recolored.sum()), len(files), "image")
-        notes.append(f"column {quoted(column.name)}: not {was}, as those of the training: {of_all}, {where}")
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), notes
+        what, example = f"not {was}, as those of the training", f", such as {files[row]}"
+        count = int(recolored.sum())
+        found.append(Finding(f"column {quoted(column.name)}", what, count, len(files), example, "image"))
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), found
 
 
 def _opened(column: Column, row: int, file: Path) -> Any:

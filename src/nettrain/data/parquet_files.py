@@ -1,7 +1,7 @@
 """`ParquetFiles`: a table in Parquet files that are read in parts, never as a whole."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,20 +38,22 @@ class ParquetFiles:
     """The row groups of all files that a path names (see `tables_at`), one after another.
 
     Raises `DataError` for a file that is no Parquet file, and for one that has not the columns of the first, or holds
-    texts where that has numbers.
+    texts where that has numbers. With `columns`, the others are not looked at.
     """
 
-    def __init__(self, path: str, options: ReadOptions) -> None:
+    def __init__(self, path: str, options: ReadOptions, columns: Collection[str] | None = None) -> None:
         self.source, self.options, self.paths = path, options, tables_at(path)
         self.metadata = {file: _metadata(file) for file in self.paths}
         schemas = {file: metadata.schema.to_arrow_schema() for file, metadata in self.metadata.items()}
         first, *others = self.paths
-        self.names = {normalized(name): name for name in schemas[first].names if normalized(name)}
-        if len(self.names) < sum(bool(normalized(name)) for name in schemas[first].names):
+        there = [name for name in schemas[first].names if normalized(name)]
+        there = there if columns is None else [name for name in there if normalized(name) in columns]
+        self.names = {normalized(name): name for name in there}
+        if len(self.names) < len(there):
             raise DataError(f"{first}: several columns have the same name; rename them.")
         for other in others:
             require_columns(first, schemas[first].names, other, schemas[other].names, path)
-            for name in schemas[first].names:
+            for name in there:
                 types = [schemas[file].field(name).type for file in (first, other)]
                 if len({_kind(type) for type in types} - {"missing"}) > 1:
                     raise DataError(

@@ -1,11 +1,12 @@
 """`Table`: a data set as named columns and a target, before anything is scaled or split."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nettrain.data.findings import Finding
 from nettrain.data.images import ImageFormat
 from nettrain.data.raw_table import count_from_1
 from nettrain.data.read_options import ReadOptions
@@ -33,7 +34,7 @@ class Table:
     that format. `target` has shape (n,): int64 indices into `classes`, or float64 for regression;
     None for a table without one. `task` is "binary" (index 1 is the positive class), "multiclass" or
     "regression" (`classes` is empty). `source` is the name or path that messages give; `notes` are sentences
-    on what reading decided and left out, `unfamiliar` those on what the training rows had not, for a new table.
+    on what reading decided and left out, `findings` what the training rows had not, for a new table.
     `units` are what stands beside the numbers of a column in the file, `%` or a currency, and `options` how the file is
     written; a table of somebody's own has one. `copied` are columns as they stand in the table, on request. `weights`,
     float64 of shape (n,), say how much each row counts, and `weight_name` from which column they come; None where all
@@ -53,7 +54,7 @@ class Table:
     classes: list[str]
     source: str
     notes: list[str] = field(default_factory=list)
-    unfamiliar: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     options: ReadOptions | None = None
     row_number: Callable[[int], int | str] = count_from_1
@@ -70,3 +71,14 @@ class Table:
     vocabulary: int | None = None
     images: dict[str, ImageFormat] = field(default_factory=dict)
     splits: dict[str, np.ndarray] | None = None
+
+    def in_parts(self, rows: int) -> Iterator["Table"]:
+        """The columns of `rows` rows after others."""
+        count = len(next(iter(self.columns.values())))
+        for first in range(0, count, rows):
+            yield replace(self, columns={name: values[first : first + rows] for name, values in self.columns.items()})
+
+    @property
+    def unfamiliar(self) -> list[str]:
+        """Sentences on what the training rows had not."""
+        return [finding.text for finding in self.findings]

@@ -7,6 +7,7 @@ from typing import Optional
 import numpy as np
 
 from nettrain.data.columns import Column
+from nettrain.data.findings import Finding
 from nettrain.data.images import ImageFormat, load_images
 from nettrain.data.list_cells import cell_arrays, check_finite, check_sample, plain
 from nettrain.data.wording import place, quoted
@@ -71,8 +72,8 @@ class TensorColumn:
         mean, scale = tuple(self.mean), tuple(self.scale)
         return Input(tuple(self.shape), self.kind, self.vocabulary, mean, scale, self.axis)
 
-    def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
-        """The arrays of a new table's column, and sentences on what the training rows had not."""
+    def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
+        """The arrays of a new table's column, and what the training rows had not."""
         where = place(column.raw.source, column=self.name)
         values = cell_arrays(column)
         if values is None and self.image:

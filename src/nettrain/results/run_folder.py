@@ -1,6 +1,6 @@
 """What the model of a run's folder predicts for new tables, and how good that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from nettrain.data import Table
+from nettrain.data.findings import Finding, merged
 from nettrain.data.memory import enough_memory
-from nettrain.data.opening import TableLike
+from nettrain.data.new_tables import new_tables
+from nettrain.data.opening import TableLike, table_name
 from nettrain.data.queries import Query
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.wording import share
 from nettrain.errors import ConfigError, DataError
+from nettrain.inputs import total_size
 from nettrain.parts.metrics import confusion_matrix, of_each_class
 from nettrain.parts.named_metrics import NamedMetric, named_metric
 from nettrain.preparation.heads import check_support
@@ -23,6 +26,8 @@ from nettrain.results.saved_run import SavedRun
 from nettrain.terminal import warn
 from nettrain.training.device import usual_torch
 from nettrain.wording import counted
+
+PART = 1 << 22  # numbers of a table's features that are computed at a time
 
 
 class RunFolder(SavedRun):
@@ -50,17 +55,43 @@ class RunFolder(SavedRun):
         """
         import pandas
 
+        parts = list(self.predict_in_parts(table, strict, keep, interval, **options))
+        predictions = parts[0] if len(parts) == 1 else pandas.concat(parts, ignore_index=True)
+        return predictions.set_axis(table.index) if isinstance(table, pandas.DataFrame) else predictions
+
+    def predict_in_parts(
+        self,
+        table: "TableLike | None" = None,
+        strict: bool = False,
+        keep: Sequence[str] = (),
+        interval: float | None = None,
+        **options: Any,
+    ) -> Iterator[Any]:
+        """What `predict` gives, for some rows after others where the table lies in large Parquet files.
+
+        They need not fit into memory. What is said of the rows, or with `strict` refused, is when all have been read.
+        """
         self._check_interval(interval)
-        read = self._read(table, strict, options, copied=[keep] if isinstance(keep, str) else keep)
+        source, options = _source(table, options)
+        findings, rows, lost, first = list[Finding](), list[int](), 0, ""
+        copied = [keep] if isinstance(keep, str) else keep
+        for read in new_tables(self.encoder, source, ReadOptions.of(options, self.encoder.options), copied):
+            predictions, finite = self._predicted(read, interval)
+            findings += read.findings
+            rows.append(len(finite))
+            if not finite.all():
+                first, lost = first or _first_not_finite(read, finite), lost + int((~finite).sum())
+            yield predictions
+        sentences = [finding.text for finding in merged(findings, rows)]
+        if lost:
+            sentences.append(f"{_not_finite(lost, sum(rows))}, and left empty; {first}")
+        self._report(sentences, table_name(source), strict)
+
+    @usual_torch()
+    def _predicted(self, read: Table, interval: float | None) -> tuple[Any, Tensor]:
+        """The pandas table of predictions for a new table's rows, and for which rows (n,) they are finite."""
         z, finite = self._outputs(read)
-        if not finite.all():
-            self._report([_not_finite(read, finite, "and left empty")], read.source, strict)
-        index = table.index if isinstance(table, pandas.DataFrame) else None
-        columns = self._predictions(z, finite, interval)
-        if clash := [name for name in read.copied if name in columns]:
-            raise ConfigError(f"keep={clash[0]}: predictions have a column of this name; give the table's another one.")
-        copied = {name: column.to_pandas().array for name, column in read.copied.items()}
-        return pandas.DataFrame({**copied, **columns}, index=index)
+        return _with_copied(read, self._predictions(z, finite, interval)), finite
 
     def _predictions(self, z: Tensor, finite: Tensor, interval: float | None) -> dict[str, Any]:
         """The columns of predictions from logits z (n, outputs); empty for rows that are not `finite` (n,)."""
@@ -74,7 +105,10 @@ class RunFolder(SavedRun):
             }
             return {name: values.where(finite, torch.nan).tolist() for name, values in in_units.items()}
         labels = _as_written(classes)
-        predicted = [labels[i] if known else None for i, known in zip(self.head.predict(z), finite, strict=True)]
+        predicted = [
+            labels[i] if known else None
+            for i, known in zip(self.head.predict(z).tolist(), finite.tolist(), strict=True)
+        ]
         columns: dict[str, Any] = {"prediction": predicted if finite.all() else np.array(predicted, dtype=object)}
         probabilities = self.head.mean(z).where(finite.unsqueeze(-1), torch.nan).T.tolist()
         return columns | {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
@@ -116,12 +150,15 @@ class RunFolder(SavedRun):
         For a query, `strict` and `options` see `predict`. Raises `DataError` where the model's output is not finite
         for a row.
         """
-        read = self._read(table, strict, options, with_target=True)
+        source, options = _source(table, options)
+        read = self.encoder.read(source, True, ReadOptions.of(options, self.encoder.options))
+        self._report(read.unfamiliar, read.source, strict)
         assert read.target is not None
         check_support(self.head, read)
         z, finite = self._outputs(read)
         if not finite.all():
-            raise DataError(f"{read.source}: {_not_finite(read, finite, 'so that nothing can be measured')}.")
+            lost, first = _not_finite(int((~finite).sum()), len(z)), _first_not_finite(read, finite)
+            raise DataError(f"{read.source}: {lost}, so that nothing can be measured; {first}.")
         y = torch.as_tensor(self.encoder.encode_target(read.target))
         weights = self.encoder.weights(read)
         if weights is not None and not weights.any():
@@ -137,30 +174,11 @@ class RunFolder(SavedRun):
         self.require_trust()
         return [named_metric(path, len(self.encoder.classes)) for path in self._parts.metrics]
 
-    def _read(
-        self,
-        table: "TableLike | None",
-        strict: bool,
-        options: dict[str, Any],
-        with_target: bool = False,
-        copied: Sequence[str] = (),
-    ) -> Table:
-        """A new table, and what is unfamiliar in it said or refused."""
-        query, database = options.pop("query", None), options.pop("database", None)
-        if (table is None) == (query is None):
-            what = "a table and a query were given" if query else "neither a table nor a query was given"
-            raise ConfigError(f"{what}; one of them says which rows are read.")
-        if database is not None and query is None:
-            raise ConfigError(f"data.database={database}: a query, data.query=..., says what is read of it.")
-        rows = Query(query, database) if query is not None else table
-        read = self.encoder.read(rows, with_target, ReadOptions.of(options, self.encoder.options), copied)
-        self._report(read.unfamiliar, read.source, strict)
-        return read
-
     def _outputs(self, read: Table) -> tuple[Tensor, Tensor]:
         """The logits (n, outputs) of a new table's rows, and for which rows (n,) all are finite."""
         with enough_memory(read.source):
-            z = self.logits(self.encoder.features(read))
+            parts = read.in_parts(max(1, PART // total_size(self.encoder.inputs)))
+            z = torch.cat([self.logits(self.encoder.features(part)) for part in parts])
         return z, z.isfinite().all(-1)
 
     def _report(self, sentences: list[str], source: str, strict: bool) -> None:
@@ -172,11 +190,40 @@ class RunFolder(SavedRun):
             warn(f"{source}: {sentence}.")
 
 
-def _not_finite(table: Table, finite: Tensor, consequence: str) -> str:
-    """What is said of rows for which the model's output is not finite; `finite` (n,) says of which it is."""
-    count, row = int((~finite).sum()), table.row_number(int((~finite).nonzero()[0]))
-    of_all = share(count, len(finite), "prediction")
-    return f"{of_all} {'is' if count == 1 else 'are'} not finite, {consequence}; the first is that of row {row}"
+def _source(table: "TableLike | None", options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The rows that are asked for, a table or a `Query`, and the options of how they are read."""
+    query, database = options.pop("query", None), options.pop("database", None)
+    if (table is None) == (query is None):
+        what = "a table and a query were given" if query else "neither a table nor a query was given"
+        raise ConfigError(f"{what}; one of them says which rows are read.")
+    if database is not None and query is None:
+        raise ConfigError(f"data.database={database}: a query, data.query=..., says what is read of it.")
+    return (Query(query, database) if query is not None else table), options
+
+
+def _with_copied(read: Table, columns: dict[str, Any]) -> Any:
+    """A pandas table with the columns that are copied, and those of the predictions."""
+    import pandas
+    import pyarrow
+
+    if clash := [name for name in read.copied if name in columns]:
+        raise ConfigError(f"keep={clash[0]}: predictions have a column of this name; give the table's another one.")
+    whole = {pyarrow.int64(): pandas.Int64Dtype()}.get  # an id is no float because one of them is missing
+    copied = {
+        name: column.to_pandas(types_mapper=whole if column.null_count else None).array
+        for name, column in read.copied.items()
+    }
+    return pandas.DataFrame({**copied, **columns})
+
+
+def _not_finite(count: int, rows: int) -> str:
+    """What is said of rows for which the model's output is not finite."""
+    return f"{share(count, rows, 'prediction')} {'is' if count == 1 else 'are'} not finite"
+
+
+def _first_not_finite(table: Table, finite: Tensor) -> str:
+    """Which row of a table is the first that is not `finite` (n,)."""
+    return f"the first is that of row {table.row_number(int((~finite).nonzero()[0]))}"
 
 
 def _as_written(classes: list[str]) -> list[Any]:

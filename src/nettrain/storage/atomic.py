@@ -12,13 +12,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from nettrain.errors import StorageError
 from nettrain.storage import disk
@@ -31,6 +31,7 @@ EVERYWHERE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, e
 NO_LINKS = (*disk.NO_SUCH_CALL, errno.EPERM, errno.EACCES, errno.EMLINK)  # where a file cannot have two names
 
 T = TypeVar("T")
+Content: TypeAlias = bytes | Iterable[bytes]  # of a file, as a whole or in parts
 
 
 @dataclass
@@ -67,12 +68,12 @@ class _Written:
 _together: ContextVar[list[_Written] | None] = ContextVar("_together", default=None)
 
 
-def replace_file(path: Path, content: bytes, keep: str | None = None, durable: bool = True) -> None:
+def replace_file(path: Path, content: Content, keep: str | None = None, durable: bool = True) -> None:
     """Write a file so that after a crash at any moment it is the old one or the new one, never a torn one.
 
-    The old one stays beside it under the name `keep`, if given; the new one has its permissions. A folder that is
-    missing is made, those above it are not: they have been deleted. Raises `StorageError` when the disk is full or the
-    folder cannot be written; the old file then stays.
+    An error of whoever makes its parts leaves the old one, too. The old one stays beside it under the name `keep`, if
+    given; the new one has its permissions. A folder that is missing is made, those above it are not: they have been
+    deleted. Raises `StorageError` when the disk is full or the folder cannot be written; the old file then stays.
     """
     written, group = _Written(path, keep=keep), _together.get()
     with _written(written):
@@ -81,7 +82,8 @@ def replace_file(path: Path, content: bytes, keep: str | None = None, durable: b
         with _new_beside(path) as (temporary, file):
             written.temporary = temporary
             _like_before(file, path)
-            _write(file, content)
+            for part in parts(content):
+                _write(file, part)
         if durable and group is not None:
             group.append(written)
             return
@@ -173,6 +175,11 @@ def remove_file(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def parts(content: Content) -> Iterable[bytes]:
+    """The content of a file in parts."""
+    return [content] if isinstance(content, bytes) else content
 
 
 @contextlib.contextmanager

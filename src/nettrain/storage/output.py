@@ -5,10 +5,10 @@ import stat
 import sys
 from pathlib import Path
 
-from nettrain.storage.atomic import clear_left, replace_file, storage_error
+from nettrain.storage.atomic import Content, clear_left, parts, replace_file, storage_error
 
 
-def write_output(path: Path, content: bytes) -> bool:
+def write_output(path: Path, content: Content) -> bool:
     """Write a file, whole or not at all; whether it is one.
 
     A link stays, and its file is replaced; into a pipe or a device, and into what this process prints to, the content
@@ -32,7 +32,7 @@ def write_output(path: Path, content: bytes) -> bool:
     return False
 
 
-def _replace(path: Path, content: bytes) -> bool:
+def _replace(path: Path, content: Content) -> bool:
     real = Path(os.path.realpath(path))
     clear_left(real.parent, real.name)
     replace_file(real, content)
@@ -47,6 +47,6 @@ def _is(number: int, found: os.stat_result) -> bool:
         return False
 
 
-def _write_into(descriptor: int, content: bytes) -> None:
+def _write_into(descriptor: int, content: Content) -> None:
     with open(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(parts(content))
