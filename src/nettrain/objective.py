@@ -1,7 +1,8 @@
 """The objective: model + head + data as a function of the flat parameter vector, for one run or for K.
 
-Shapes: w (..., P), x (..., n, *shape) or a dictionary of such tensors, y (..., n), logits z (..., n, outputs), where
-`...` is nothing for one run and K for a stack of runs. Everything that optimizes sees only this.
+Shapes: w (..., P), x (..., n, *shape) or a dictionary of such tensors, y (..., n), or (..., n, m) for a head of several
+targets, logits z (..., n, outputs), where `...` is nothing for one run and K for a stack of runs. Everything that
+optimizes sees only this.
 """
 
 import math
@@ -35,8 +36,8 @@ EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors:
 class Objective:
     """The mean negative log-likelihood of a head over a batch, as a function of `w`.
 
-    `target_mean` and `target_scale`, (..., 1) in float64, undo a regression target's standardisation before it is
-    measured.
+    `target_mean` and `target_scale`, (..., 1) in float64, (..., 1, m) for several targets, undo a regression target's
+    standardisation before it is measured.
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
@@ -92,7 +93,11 @@ class Objective:
 
     def losses(self, z: Tensor, y: Tensor) -> Tensor:
         """The loss of every sample, (..., n); rows of z (..., n, outputs) may share one y (n,)."""
-        return self.head.loss(z, y.expand(z.shape[:-1]))
+        return self.head.loss(z, self._of_rows(y, z))
+
+    def _of_rows(self, y: Tensor, z: Tensor) -> Tensor:
+        """y for each row of z."""
+        return y.expand(*z.shape[:-1], *self.head.event_shape)
 
     def gradient(
         self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
@@ -104,15 +109,18 @@ class Objective:
         """
         if self._views is None or self._views.w is not w:
             self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
-        views, size = self._views, -(-y.shape[-1] // self.accumulate)
+        sample = y.dim() - 1 - len(self.head.event_shape)
+        views, samples = self._views, y.shape[sample]
+        size = -(-samples // self.accumulate)
         if self.accumulate == 1:
             return self._backward(views, x, y, noise, weights), views.g
         total, zs = torch.zeros_like(w), []
-        for i, (part_x, part_y) in enumerate(zip(split(x, size, y.dim() - 1), y.split(size, -1), strict=True)):
+        for i, (part_x, part_y) in enumerate(zip(split(x, size, sample), y.split(size, sample), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
-            part = None if weights is None else weights[..., i * size : i * size + part_y.shape[-1]]
+            here = part_y.shape[sample]
+            part = None if weights is None else weights[..., i * size : i * size + here]
             zs.append(self._backward(views, part_x, part_y, part_noise, part))
-            total.add_(views.g, alpha=part_y.shape[-1] / y.shape[-1])
+            total.add_(views.g, alpha=here / samples)
         return torch.cat(zs, dim=-2), total
 
     @property
@@ -132,12 +140,12 @@ class Objective:
         with stage("forward"), torch.enable_grad(), cast:
             z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
-            samples = z.flatten(0, -2), y.expand(z.shape[:-1]).flatten()
+            samples = z.flatten(0, -2), self._of_rows(y, z).flatten(0, z.dim() - 2)
             if weights is None:
                 total = self.head.loss(*samples, reduction="sum")
             else:
                 total = (self.head.loss(*samples) * weights.expand(z.shape[:-1]).flatten()).sum()
-            loss = total / y.shape[-1]
+            loss = total / z.shape[-2]
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
@@ -146,7 +154,7 @@ class Objective:
 
     def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""
-        gradient = self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
+        gradient = self.head.loss_gradient(z, self._of_rows(y, z)).div_(z.shape[-2])
         return gradient if weights is None else gradient.mul_(weights.unsqueeze(-1))
 
     def of_rows(self, rows: Sequence[int]) -> "Objective":
@@ -161,7 +169,7 @@ class Objective:
 
         Rows may share y (n,), and weights (n,) of any scale.
         """
-        y = y.expand(z.shape[:-1])
+        y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
         loss = mean(self.head.loss(z, y), weights)
         nowhere = z.isnan().flatten(-2).any(-1)  # a class can be read from NaN, but it means nothing
@@ -177,10 +185,10 @@ class Objective:
         arguments: list[list[np.ndarray | None]] = []
         predicted = self.head.predict(z)
         for tensor in (y, predicted) if self.head.for_classes else (self._in_units(y), self._in_units(predicted)):
-            arguments.append(list(tensor.reshape(rows, -1).cpu().numpy()))
+            arguments.append(list(tensor.reshape(rows, *y.shape[z.dim() - 2 :]).cpu().numpy()))
         p = self.head.mean(z).double() if self.head.for_classes else None
         arguments.append([None] * rows if p is None else list(p.reshape(rows, *p.shape[-2:]).cpu().numpy()))
-        counts = None if weights is None else weights.expand(y.shape).reshape(rows, -1).cpu().numpy()
+        counts = None if weights is None else weights.expand(z.shape[:-1]).reshape(rows, -1).cpu().numpy()
         arguments.append([None] * rows if counts is None else list(counts))
         finite = z.isfinite().flatten(-2).all(-1).reshape(rows).tolist()
         named = {}
@@ -190,7 +198,7 @@ class Objective:
         return named
 
     def _in_units(self, values: Tensor) -> Tensor:
-        """Numbers (..., n) in the target's own units."""
+        """Numbers (..., n), or (..., n, m), in the target's own units."""
         if self.target_mean is None or self.target_scale is None:
             return values
         return values.double() * self.target_scale + self.target_mean

@@ -57,7 +57,8 @@ def _predict(settings: dict[str, str], folders: list[str]) -> None:
     strict, copied, interval = _is_true(settings, "strict"), _names(settings, "keep"), _number(settings, "interval")
     predictions = run.predict(table, strict, copied, interval, **_reading(settings))
     if _is_true(settings, "escape"):
-        predictions["prediction"] = predictions["prediction"].map(_escaped)
+        if "prediction" in predictions:  # several have numbers alone
+            predictions["prediction"] = predictions["prediction"].map(_escaped)
         for name in copied:
             predictions[name] = predictions[name].map(_escaped_unless_number)
     content, output = predictions.to_csv(index=False).encode(), Path(settings.get("output", run.folder / DEFAULT))

@@ -23,7 +23,11 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
     fractions, n = {"val": val_fraction, "test": test_fraction}, len(target)
     check_fractions(val_fraction, test_fraction, n)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(n)
-    groups = np.zeros(n, dtype=np.int64) if task == "regression" else np.unique(target, return_inverse=True)[1]
+    groups = (
+        np.zeros(n, dtype=np.int64)
+        if task in ("regression", "multilabel")
+        else np.unique(target, return_inverse=True)[1]
+    )
     sizes = np.bincount(groups)
     free = sizes - 1
     counts = {}

@@ -36,12 +36,13 @@ def read_exposure(column: Column) -> np.ndarray:
 
 
 def rates(target: np.ndarray, weights: np.ndarray | None, exposure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A target per unit of exposure, and what its rows count, times the exposure; all (n,).
+    """A target per unit of exposure, (n,) or (n, m), and what its rows count, times the exposure, (n,).
 
     Counts y with exposures e have the Poisson log-likelihood y log(e mu) - e mu = e ((y / e) log mu - mu) + constant:
     that of the rates y / e, weighted with e.
     """
-    return target / exposure, exposure if weights is None else weights * exposure
+    per_unit = (target.T / exposure).T
+    return per_unit, exposure if weights is None else weights * exposure
 
 
 def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:

@@ -128,13 +128,15 @@ def result(row: RunState) -> str:
         lines.append(f"{name:18}" + "".join(f"{'' if v is None else f'{v:.4g}':>15}" for v in cells).rstrip())
     if columns:
         lines.append(f"baseline: {constant_prediction(row.run.data.encoder)} of the training rows, whatever x is")
-    if isinstance(row.run.model, PolynomialModel) and not row.run.data.encoder.classes:
+    if isinstance(row.run.model, PolynomialModel) and row.run.data.y.ndim == 1 and not row.run.data.encoder.classes:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
 
 
 def constant_prediction(encoder: Encoder) -> str:
     """What the baseline predicts, in words."""
+    if encoder.targets:
+        return "the more frequent value of each label" if encoder.classes else "the mean of each target"
     return "the most frequent class" if encoder.classes else "the mean"
 
 

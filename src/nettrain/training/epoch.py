@@ -135,7 +135,9 @@ def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
 
 def _targets(stack: Stack, result: EpochResult) -> Tensor:
     """y (..., samples) of an epoch's batches."""
-    return stack.batches.targets("train", result.epoch)[..., : result.batches * stack.batches.bs]
+    y = stack.batches.targets("train", result.epoch)
+    sample = y.dim() - 1 - len(stack.objective.head.event_shape)
+    return y.narrow(sample, 0, min(result.batches * stack.batches.bs, y.shape[sample]))
 
 
 def _weights(stack: Stack, result: EpochResult) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 The network gives logits `z` of shape (..., n, outputs); the family says which link turns them into parameters of
 the distribution. Its negative log-likelihood is the loss, and what is predicted and measured comes from it, too.
-Targets `y` have shape (..., n): class indices, or numbers.
+Targets `y` have shape (..., n): class indices, or numbers. A head of several targets (`Independent`) has y (..., n, m).
 """
 
 import threading
@@ -54,6 +54,11 @@ class Head(ABC):
     def for_target(self, classes: int) -> "Head":
         """The head for a target of so many classes, 0 for numbers; another one where the head can fit both."""
         return self
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sample's y, as in `torch.distributions`: () for one target, (m,) for several."""
+        return ()
 
     @property
     def for_classes(self) -> bool:

@@ -23,7 +23,7 @@ from nettrain.vector import Layout
 
 _LOOP = Template("""
 constexpr int64_t MOST = $some > $bs ? $some : $bs;  // samples at once
-extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs) * 8 + (2 * MOST + 14) * 8 + 64; }
+extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs + $targets + 1) * 8 + 176; }
 
 // For each of the rows: `steps` updates on the samples in `order`, the last one on a smaller batch if that is so.
 extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y, const $real* all_weights,
@@ -33,7 +33,7 @@ extern "C" void advance($real* const* tensors, const $real* all_x, const $target
                         int64_t first, int64_t rows, int64_t steps, int64_t smaller, char* scratch) {
   $real* x = ($real*)(scratch + $scratch);
   $target* y = ($target*)(x + (MOST * $inputs + 7) / 8 * 8);
-  $real* weight = ($real*)(y + (MOST + 7) / 8 * 8);
+  $real* weight = ($real*)(y + (MOST * $targets + 7) / 8 * 8);
   const int64_t sizes[] = {$sizes};
   for (int64_t r = first; r < first + rows; r++) {
     $real* row[$tensors];
@@ -44,7 +44,7 @@ extern "C" void advance($real* const* tensors, const $real* all_x, const $target
       if (last && before) memcpy(before + r * sizes[0], row[0], sizes[0] * sizeof($real));
       for (int64_t i = 0; i < (small ? $last : $bs); i++) {
         memcpy(x + i * $inputs, all_x + sample[i] * $inputs, $inputs * sizeof($real));
-        y[i] = all_y[sample[i]];
+        memcpy(y + i * $targets, all_y + sample[i] * $targets, $targets * sizeof($target));
         if (all_weights) weight[i] = all_weights[sample[i]];
       }
       $real* c = const_cast<$real*>(scalars + r * scalars_row + s * scalars_step);
@@ -189,6 +189,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
         last=batches.last,
         inputs=x[0].numel(),
         outputs=outputs,
+        targets=y[0].numel(),
         weight="weight," if batches.weights else "",
         tensors=2 + len(of_rows),
         sizes=", ".join(str(len(tensor)) for tensor in (w, w, *of_rows.values())),
