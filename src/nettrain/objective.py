@@ -88,24 +88,30 @@ class Objective:
 
     def mean_loss(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean of the losses of given logits, times their weights, (...)."""
-        losses = self.losses(z, y)
-        return losses.mean(-1) if weights is None else (losses * weights).mean(-1)
+        return self._weighted(z, self._of_rows(y, z), weights).mean(-1)
 
     def losses(self, z: Tensor, y: Tensor) -> Tensor:
         """The loss of every sample, (..., n); rows of z (..., n, outputs) may share one y (n,)."""
         return self.head.loss(z, self._of_rows(y, z))
 
     def _of_rows(self, y: Tensor, z: Tensor) -> Tensor:
-        """y for each row of z."""
+        """y, or weights, for each row of z."""
         return y.expand(*z.shape[:-1], *self.head.event_shape)
+
+    def _weighted(self, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """The loss of every sample, (..., n), times its weight; of several targets each loss has one, (..., n, m)."""
+        if weights is None:
+            return self.head.loss(z, y)
+        losses = self.head.loss_of_each(z, y) * weights
+        return losses.sum(-1) if self.head.event_shape else losses
 
     def gradient(
         self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
-        `weights`, (..., n) or (n,) of mean 1 over the training split, are factors of the samples' losses. The next call
-        may overwrite g.
+        `weights`, of the shape of y and of mean 1 over the training split, are factors of the samples' losses. The next
+        call may overwrite g.
         """
         if self._views is None or self._views.w is not w:
             self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
@@ -118,7 +124,7 @@ class Objective:
         for i, (part_x, part_y) in enumerate(zip(split(x, size, sample), y.split(size, sample), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
             here = part_y.shape[sample]
-            part = None if weights is None else weights[..., i * size : i * size + here]
+            part = None if weights is None else weights.narrow(sample, i * size, here)
             zs.append(self._backward(views, part_x, part_y, part_noise, part))
             total.add_(views.g, alpha=here / samples)
         return torch.cat(zs, dim=-2), total
@@ -144,7 +150,7 @@ class Objective:
             if weights is None:
                 total = self.head.loss(*samples, reduction="sum")
             else:
-                total = (self.head.loss(*samples) * weights.expand(z.shape[:-1]).flatten()).sum()
+                total = self._weighted(*samples, self._of_rows(weights, z).flatten(0, z.dim() - 2)).sum()
             loss = total / z.shape[-2]
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
@@ -155,7 +161,12 @@ class Objective:
     def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""
         gradient = self.head.loss_gradient(z, self._of_rows(y, z)).div_(z.shape[-2])
-        return gradient if weights is None else gradient.mul_(weights.unsqueeze(-1))
+        if weights is None:
+            return gradient
+        if not self.head.event_shape:
+            return gradient.mul_(weights.unsqueeze(-1))
+        of_each = gradient.unflatten(-1, (*self.head.event_shape, -1))
+        return (of_each * weights.unsqueeze(-1)).flatten(-2)
 
     def of_rows(self, rows: Sequence[int]) -> "Objective":
         """What measures these rows alone."""
@@ -167,11 +178,16 @@ class Objective:
     def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
 
-        Rows may share y (n,), and weights (n,) of any scale.
+        Rows may share y (n,), and weights of any scale, of the shape of y. Of several targets the loss is the sum of
+        their means.
         """
         y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
-        loss = mean(self.head.loss(z, y), weights)
+        losses = self.head.loss_of_each(z, y)
+        if self.head.event_shape:
+            loss = mean(losses.mT, None if weights is None else weights.mT).sum(-1)
+        else:
+            loss = mean(losses, weights)
         nowhere = z.isnan().flatten(-2).any(-1)  # a class can be read from NaN, but it means nothing
         metrics = self.head.metrics(z, y, self._in_units, weights)
         measured = {name: value.masked_fill(nowhere, torch.nan) for name, value in metrics.items()}
@@ -188,8 +204,10 @@ class Objective:
             arguments.append(list(tensor.reshape(rows, *y.shape[z.dim() - 2 :]).cpu().numpy()))
         p = self.head.mean(z).double() if self.head.for_classes else None
         arguments.append([None] * rows if p is None else list(p.reshape(rows, *p.shape[-2:]).cpu().numpy()))
-        counts = None if weights is None else weights.expand(z.shape[:-1]).reshape(rows, -1).cpu().numpy()
-        arguments.append([None] * rows if counts is None else list(counts))
+        if weights is None:
+            arguments.append([None] * rows)
+        else:
+            arguments.append(list(weights.expand(y.shape).reshape(rows, *y.shape[z.dim() - 2 :]).cpu().numpy()))
         finite = z.isfinite().flatten(-2).all(-1).reshape(rows).tolist()
         named = {}
         for metric in self.named_metrics:

@@ -80,8 +80,9 @@ def evaluate() -> None:
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
     table, run = _table(settings), RunFolder(settings["run"], _trusted(settings))
     numbers = run.evaluate(table, _is_true(settings, "strict"), **_reading(settings))
+    width = max(20, *map(len, numbers))
     for name, value in numbers.items():
-        say(f"{name:20} {value:.6g}")
+        say(f"{name:{width}} {value:.6g}")
 
 
 def compare() -> None:

@@ -59,7 +59,7 @@ class Encoder:
     options: ReadOptions = field(default_factory=ReadOptions)
     weight_name: str = ""
     exposure_name: str = ""
-    class_weights: list[float] = field(default_factory=list)
+    class_weights: list[Any] = field(default_factory=list)  # of each class; of labels a pair each, without and with it
     targets: list[str] = field(default_factory=list)
 
     @classmethod
@@ -192,12 +192,16 @@ class Encoder:
         return numbers * np.asarray(self.target_scale) + np.asarray(self.target_mean)
 
     def weights(self, table: Table) -> np.ndarray | None:
-        """How much each row of a table with a target counts, (n,); None where all count alike."""
-        if not self.class_weights:
-            return table.weights
+        """How much each row of a table counts, (n,), or each target of it, (n, m); None where all count alike."""
         assert table.target is not None
-        of_class = np.array(self.class_weights)[table.target]
-        return of_class if table.weights is None else table.weights * of_class
+        of_rows = table.weights
+        if of_rows is not None and self.targets:
+            of_rows = np.repeat(of_rows[:, None], len(self.targets), axis=1)
+        if not self.class_weights:
+            return of_rows
+        weights = np.array(self.class_weights)
+        of_class = weights[np.arange(len(weights)), table.target] if self.targets else weights[table.target]
+        return of_class if of_rows is None else of_rows * of_class
 
     def read(
         self,
@@ -301,7 +305,7 @@ class Encoder:
         content = json.loads(state)
         columns = [_column_of(column) for column in content["columns"]]
         options = ReadOptions(**content.get("options", {}))
-        if len(content.get("class_weights", [])) not in (0, len(content["classes"])):
+        if len(content.get("class_weights", [])) not in (0, len(content.get("targets") or content["classes"])):
             raise ValueError("class_weights")
         return cls(**{**content, "columns": columns, "options": options})
 

@@ -48,13 +48,12 @@ def read_table(
     values of the column that decides about the `split`, if one does; it is a feature only where it holds times.
 
     Each column but `target`, or several of them, is a feature: numbers or dates if nearly all of its cells are, else
-    categories, and categories in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same
-    value in every row, with hardly any text twice (names, free text), and pandas' index are left out; all but the first
-    with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise. `kinds`, some of
-    `KINDS`, decide for the columns that they name.
-    For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each row counts.
-    A column of arrays or lists is a tensor of x (see `TensorOptions`), and so is one of paths that `images` names.
-    Raises `DataError` for whatever cannot be used.
+    categories, and categories in any case if `categorical` names it. Columns in `drop`, without a name, without a
+    value, with the same value in every row, with hardly any text twice (names, free text), and pandas' index are left
+    out; all but the first with a sentence in `notes`, which also say what was read in a way that somebody may want
+    otherwise. `kinds`, some of `KINDS`, decide for the columns that they name. For `task` and `rows_per_class` see
+    `read_target`. The column `weight` says how much each row counts. A column of arrays or lists is a tensor of x (see
+    `TensorOptions`), and so is one of paths that `images` names. Raises `DataError` for whatever cannot be used.
     """
     targets = target_names(target)
     categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))

@@ -102,7 +102,8 @@ def _task(columns: Sequence[Column]) -> str:
     if any(are_labels):
         label, number = (columns[are_labels.index(value)].name for value in (True, False))
         raise DataError(
-            f"{columns[0].raw.source}: the target {quoted(label)} has 0 and 1 alone, and {quoted(number)} other "
-            "numbers; train labels and numbers in two runs, or take all as numbers with data.task=regression."
+            f"{columns[0].raw.source}: the target {quoted(label)} is a label, with two truth values alone, and "
+            f"{quoted(number)} has numbers; train labels and numbers in two runs, or take all as numbers with "
+            "data.task=regression."
         )
     return "regression"

@@ -49,16 +49,17 @@ def of_several(
 
 
 def of_labels(predicted: Tensor, y: Tensor, weights: Weights = None) -> dict[str, Tensor]:
-    """The metrics of m labels together, predicted and true ones (..., n, m) of 0 and 1.
+    """The metrics of m labels together, predicted and true ones (..., n, m) of 0 and 1, as are the weights.
 
     `exact_match` is the share of samples all of whose labels are right, `micro_f1` the F1 of all labels as if they were
     those of one: 2 TP / (2 TP + FP + FN), 0 where there are none.
     """
-    true, taken = y.double(), predicted.double()
-    total = true.sum(-1) + taken.sum(-1)
-    both, either = (mean(values, weights) for values in (2 * (true * taken).sum(-1), total))
+    of_samples = None if weights is None else weights.mean(-1)
+    of_each = None if weights is None else weights.expand(y.shape).flatten(-2)
+    true, taken = y.double().flatten(-2), predicted.double().flatten(-2)
+    both, either = (mean(values, of_each) for values in (2 * true * taken, true + taken))
     return {
-        "exact_match": mean((predicted == y).all(-1), weights),
+        "exact_match": mean((predicted == y).all(-1), of_samples),
         "micro_f1": torch.where(either > 0, both / either, 0.0),
     }
 

@@ -41,6 +41,13 @@ class NamedMetric:
         if self.of_probabilities:
             assert p is not None
             given = p[:, 1] if p.shape[1] == 2 and not self.several else p
+        if weights is not None and weights.ndim > 1:
+            if (weights != weights[:, :1]).any():
+                raise ConfigError(
+                    f"metrics={self.path}: it weighs rows, and class_weight weighs each label of them; leave out one "
+                    "of the two."
+                )
+            weights = weights[:, 0]
         of_rows = {"sample_weight": weights} if self.takes_weights and weights is not None else {}
         try:
             with warnings.catch_warnings():
@@ -79,6 +86,10 @@ def named_metric(path: str, classes: int, targets: int = 0) -> NamedMetric:
         raise ConfigError(f"metrics={path}: it measures probabilities, and the head predicts numbers.")
     if classes and "_regression" in getattr(function, "__module__", ""):
         raise ConfigError(f"metrics={path}: it measures numbers, and the target has {classes} classes.")
+    if name == "log_loss" and targets:
+        raise ConfigError(
+            f"metrics={path}: it measures one target; of {targets} labels it is the sum, which is the loss."
+        )
     keywords: dict[str, Any] = {}
     if classes > 2 or (classes and targets):
         several = {"average": "macro"} if targets else {"multi_class": "ovr", "average": "macro"}

@@ -50,20 +50,21 @@ def _of_several(
     train, encoder = data.splits["train"], data.encoder
     of_train, of_rows = (None if data.weights is None else data.weights[r] for r in (train, rows))
     weights = None if of_rows is None else torch.as_tensor(of_rows)
+    of_each_row = None if weights is None else weights.mT
     numbers = data.y if encoder.classes else encoder.in_units(data.y)
     y, shape = numbers[rows], (len(rows), len(encoder.targets))
     means = np.broadcast_to(np.average(numbers[train], axis=0, weights=of_train), shape)
     suffixes = metric_suffixes(encoder.targets)
     if not encoder.classes:
         true, constant = torch.as_tensor(y).mT, torch.as_tensor(means.copy()).mT
-        of_each = metrics.of_numbers(constant, true, weights)
+        of_each = metrics.of_numbers(constant, true, of_each_row)
         if "deviance" in names:
-            of_each["deviance"] = metrics.poisson_deviance(constant, true, weights)
+            of_each["deviance"] = metrics.poisson_deviance(constant, true, of_each_row)
         return y, means, None, metrics.of_several(of_each, suffixes)
     predicted = (means > 0.5).astype(np.int64)
     true, constant = torch.as_tensor(y), torch.as_tensor(predicted)
-    score = constant.double().mT if "auroc" in names else None
-    of_each = metrics.of_classes(constant.mT, true.mT, 2, score, weights)
-    of_each["mae"] = metrics.mae(constant.mT, true.mT, weights)
+    score = constant.double().mT.contiguous() if "auroc" in names else None
+    of_each = metrics.of_classes(constant.mT, true.mT, 2, score, of_each_row)
+    of_each["mae"] = metrics.mae(constant.mT, true.mT, of_each_row)
     together = metrics.of_labels(constant, true, weights)
     return y, predicted, means, metrics.of_several(of_each, suffixes, together)

@@ -19,8 +19,8 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
-from nettrain.parts.heads.independent import for_targets
-from nettrain.parts.named_metrics import NamedMetric, named_metric
+from nettrain.parts.heads.independent import for_targets, metric_suffixes
+from nettrain.parts.named_metrics import NamedMetric, more_is_better, named_metric
 from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
 from nettrain.storage.yaml_text import yaml_text
@@ -86,6 +86,8 @@ class PreparedRun:
         if config.monitor is None:
             return Monitor(f"{split}_loss")
         better = {metric.name: metric.more_is_better for metric in self.named_metrics}
+        for target in metric_suffixes(self.data.encoder.targets):
+            better |= {f"{name}_{target}": more_is_better(name) for name in self.metric_names}
         return choose_monitor(config.monitor, config.monitor_mode, split, self.metric_names, better)
 
     @cached_property

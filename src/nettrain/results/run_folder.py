@@ -95,7 +95,7 @@ class RunFolder(SavedRun):
 
     @cached_property
     def classes(self) -> Any:
-        """Precision, recall and F1 of each class or label on the test rows (without any, those of validation, training).
+        """Precision, recall and F1 of each class or label on the test rows (without any of validation, or training).
 
         A pandas table with a row for each class, and its `rows`, in a number or, where these have weights, as the sum
         of them. Raises `ConfigError` for a run that predicts numbers.
@@ -116,7 +116,8 @@ class RunFolder(SavedRun):
         predicted = self.head.predict(self.logits(data.rows(rows)))
         y = torch.as_tensor(data.y[rows])
         if self.encoder.targets:
-            of_labels = of_each_class(confusion_matrix(predicted.mT, y.mT, len(names), counts))
+            of_rows = None if counts is None else counts.mT
+            of_labels = of_each_class(confusion_matrix(predicted.mT, y.mT, len(names), of_rows))
             there = {name: values[..., 1].tolist() for name, values in of_labels.items()}
             return {"label": list(self.encoder.targets), **there}
         columns = of_each_class(confusion_matrix(predicted, y, len(names), counts))

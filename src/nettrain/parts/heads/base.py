@@ -84,6 +84,10 @@ class Head(ABC):
             losses = -self.distribution(z).log_prob(y.to(z.dtype))
         return losses if reduction == "none" else losses.sum()
 
+    def loss_of_each(self, z: Tensor, y: Tensor) -> Tensor:
+        """The loss of every sample, or of several targets that of each of them, of the shape of y."""
+        return self.loss(z, y)
+
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
         """The derivative of every sample's loss by its logits, of the shape of z and in memory of its own."""
         with torch.enable_grad():
@@ -128,7 +132,8 @@ class Head(ABC):
     ) -> dict[str, Tensor]:
         """What is measured beside the loss, each of shape (...).
 
-        `in_units` gives numbers in the target's own units; `weights` say how much each sample counts, (..., n).
+        `in_units` gives numbers in the target's own units; `weights` say how much each sample counts, (..., n), or each
+        target of it, (..., n, m).
         """
         if not self.for_classes:
             return metrics.of_numbers(in_units(self.predict(z)), in_units(y), weights)

@@ -14,11 +14,11 @@ MEASURED_ALONE = 20  # targets up to which each is measured by itself, too
 
 
 class Independent(Head):
-    """Targets Y_1, ..., Y_m that are independent given x, each of the family of `head`: `torch.distributions.Independent`.
+    """Targets Y_1, ..., Y_m that are independent given x, each of the family of `head`.
 
-    y is (..., n, m), and z (..., n, m * outputs), the outputs of each target side by side. As
-    p(y) = p(y_1) ... p(y_m), the loss is the sum of those of the targets. For labels, each of which is there (1) or not
-    (0), it is that of independent Bernoulli distributions: multi-label classification.
+    As `torch.distributions.Independent`: y is (..., n, m), and z (..., n, m * outputs), the outputs of each target side
+    by side. As p(y) = p(y_1) ... p(y_m), the loss is the sum of those of the targets. For labels, each of which is
+    there (1) or not (0), it is that of independent Bernoulli distributions: multi-label classification.
     """
 
     def __init__(self, head: Head, targets: Sequence[str]) -> None:
@@ -48,11 +48,15 @@ class Independent(Head):
         return distributions.Independent(self.head.distribution(self._of_each(z)), 1)
 
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
-        losses = self.head.loss(self._of_each(z), y, reduction)
-        return losses.sum(-1) if reduction == "none" else losses
+        if reduction == "none":
+            return self.loss_of_each(z, y).sum(-1)
+        return self.head.loss(*self._side_by_side(z, y), reduction)
+
+    def loss_of_each(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.head.loss(*self._side_by_side(z, y)).view(y.shape)
 
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
-        return self.head.loss_gradient(self._of_each(z), y).flatten(-2)
+        return self.head.loss_gradient(*self._side_by_side(z, y)).view(z.shape)
 
     def mean(self, z: Tensor) -> Tensor:
         """The mean of each target, (..., n, m): of a label the probability that it is there."""
@@ -77,8 +81,8 @@ class Independent(Head):
         target has no such number, as the AUROC of a label that is nowhere, the mean is that of the others. Of more than
         `MEASURED_ALONE` targets there are the means alone.
         """
-        z_of_each, y_of_each = self._of_each(z).movedim(-2, -3), y.mT
-        of_each = None if weights is None else weights.unsqueeze(-2)
+        z_of_each, y_of_each = self._of_each(z).movedim(-2, -3).contiguous(), y.mT.contiguous()
+        of_each = None if weights is None else weights.mT
         measured = self.head.metrics(z_of_each, y_of_each, lambda values: in_units(values.mT).mT, of_each)
         together = {} if not self.for_classes else metrics.of_labels(self.predict(z), y, weights)
         return metrics.of_several(measured, self.names, together)
@@ -92,6 +96,13 @@ class Independent(Head):
         z = torch.zeros(2, self.outputs(classes))
         y = torch.zeros(2, len(self.targets), dtype=torch.int64 if classes else z.dtype)
         return list(self.metrics(z, y))
+
+    def _side_by_side(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (..., n m, outputs) and y (..., n m), as if each target were a sample: so any head can take them.
+
+        Programs are compiled for these shapes alone.
+        """
+        return self._of_each(z).flatten(-3, -2), y.flatten(-2)
 
     def _of_each(self, z: Tensor) -> Tensor:
         """The logits (..., n, m, outputs) of each target."""

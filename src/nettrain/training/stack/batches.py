@@ -99,13 +99,15 @@ class Batches:
         return _at(self.order(split, epoch), self.splits[split][1])
 
     def weights_of(self, split: str, epoch: int | None = None) -> Tensor | None:
-        """The weights (..., n) of a split's samples, in the order of `order`; None where all count alike."""
-        return self.weights[split].take(self.order(split, epoch)) if self.weights else None
+        """The weights of a split's samples, of the shape of `targets`; None where all count alike."""
+        return _at(self.order(split, epoch), self.weights[split]) if self.weights else None
 
     def weights_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor | None]:
         """The weights of every batch of `of_epoch`."""
-        weights = self.weights_of("train", epoch)
-        all_of_them = itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs, -1))
+        weights, sample = self.weights_of("train", epoch), 0 if self.shared else 1
+        all_of_them = (
+            itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs, sample))
+        )
         yield from itertools.islice(all_of_them, first, None)
 
     def parts(self, split: str, size: int) -> Iterator[tuple[X, Tensor]]:
