@@ -16,7 +16,7 @@ def split_labels(labels: np.ndarray, val_fraction: float, test_fraction: float, 
 
 
 def label_folds(labels: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """The fold of each row, 0 to k - 1, int64 (n,), which has its share of every label (n, m); as `partitions.folds`."""
+    """The fold of each row, int64 (n,), as `partitions.folds` gives them; each has its share of every label (n, m)."""
     n = len(labels)
     require_folds(k, n, "row")
     return share_out(labels, n // k + (np.arange(k) < n % k), seed)
