@@ -1,7 +1,8 @@
 """The objective: model + head + data as a function of the flat parameter vector, for one run or for K.
 
-Shapes: w (..., P), x (..., n, *shape) or a dictionary of such tensors, y (..., n), logits z (..., n, outputs), where
-`...` is nothing for one run and K for a stack of runs. Everything that optimizes sees only this.
+Shapes: w (..., P), x (..., n, *shape) or a dictionary of such tensors, y (..., n), or (..., n, m) for a head of several
+targets, logits z (..., n, outputs), where `...` is nothing for one run and K for a stack of runs. Everything that
+optimizes sees only this.
 """
 
 import math
@@ -35,8 +36,8 @@ EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors:
 class Objective:
     """The mean negative log-likelihood of a head over a batch, as a function of `w`.
 
-    `target_mean` and `target_scale`, (..., 1) in float64, undo a regression target's standardisation before it is
-    measured.
+    `target_mean` and `target_scale`, (..., 1) in float64, (..., 1, m) for several targets, undo a regression target's
+    standardisation before it is measured.
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
@@ -87,32 +88,45 @@ class Objective:
 
     def mean_loss(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean of the losses of given logits, times their weights, (...)."""
-        losses = self.losses(z, y)
-        return losses.mean(-1) if weights is None else (losses * weights).mean(-1)
+        return self._weighted(z, self._of_rows(y, z), weights).mean(-1)
 
     def losses(self, z: Tensor, y: Tensor) -> Tensor:
         """The loss of every sample, (..., n); rows of z (..., n, outputs) may share one y (n,)."""
-        return self.head.loss(z, y.expand(z.shape[:-1]))
+        return self.head.loss(z, self._of_rows(y, z))
+
+    def _of_rows(self, y: Tensor, z: Tensor) -> Tensor:
+        """y, or weights, for each row of z."""
+        return y.expand(*z.shape[:-1], *self.head.event_shape)
+
+    def _weighted(self, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """The loss of every sample, (..., n), times its weight; of several targets each loss has one, (..., n, m)."""
+        if weights is None:
+            return self.head.loss(z, y)
+        losses = self.head.loss_of_each(z, y) * weights
+        return losses.sum(-1) if self.head.event_shape else losses
 
     def gradient(
         self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
-        `weights`, (..., n) or (n,) of mean 1 over the training split, are factors of the samples' losses. The next call
-        may overwrite g.
+        `weights`, of the shape of y and of mean 1 over the training split, are factors of the samples' losses. The next
+        call may overwrite g.
         """
         if self._views is None or self._views.w is not w:
             self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
-        views, size = self._views, -(-y.shape[-1] // self.accumulate)
+        sample = y.dim() - 1 - len(self.head.event_shape)
+        views, samples = self._views, y.shape[sample]
+        size = -(-samples // self.accumulate)
         if self.accumulate == 1:
             return self._backward(views, x, y, noise, weights), views.g
         total, zs = torch.zeros_like(w), []
-        for i, (part_x, part_y) in enumerate(zip(split(x, size, y.dim() - 1), y.split(size, -1), strict=True)):
+        for i, (part_x, part_y) in enumerate(zip(split(x, size, sample), y.split(size, sample), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
-            part = None if weights is None else weights[..., i * size : i * size + part_y.shape[-1]]
+            here = part_y.shape[sample]
+            part = None if weights is None else weights.narrow(sample, i * size, here)
             zs.append(self._backward(views, part_x, part_y, part_noise, part))
-            total.add_(views.g, alpha=part_y.shape[-1] / y.shape[-1])
+            total.add_(views.g, alpha=here / samples)
         return torch.cat(zs, dim=-2), total
 
     @property
@@ -132,12 +146,12 @@ class Objective:
         with stage("forward"), torch.enable_grad(), cast:
             z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
-            samples = z.flatten(0, -2), y.expand(z.shape[:-1]).flatten()
+            samples = z.flatten(0, -2), self._of_rows(y, z).flatten(0, z.dim() - 2)
             if weights is None:
                 total = self.head.loss(*samples, reduction="sum")
             else:
-                total = (self.head.loss(*samples) * weights.expand(z.shape[:-1]).flatten()).sum()
-            loss = total / y.shape[-1]
+                total = self._weighted(*samples, self._of_rows(weights, z).flatten(0, z.dim() - 2)).sum()
+            loss = total / z.shape[-2]
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
@@ -146,8 +160,13 @@ class Objective:
 
     def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""
-        gradient = self.head.loss_gradient(z, y.expand(z.shape[:-1])).div_(y.shape[-1])
-        return gradient if weights is None else gradient.mul_(weights.unsqueeze(-1))
+        gradient = self.head.loss_gradient(z, self._of_rows(y, z)).div_(z.shape[-2])
+        if weights is None:
+            return gradient
+        if not self.head.event_shape:
+            return gradient.mul_(weights.unsqueeze(-1))
+        of_each = gradient.unflatten(-1, (*self.head.event_shape, -1))
+        return (of_each * weights.unsqueeze(-1)).flatten(-2)
 
     def of_rows(self, rows: Sequence[int]) -> "Objective":
         """What measures these rows alone."""
@@ -159,11 +178,16 @@ class Objective:
     def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
 
-        Rows may share y (n,), and weights (n,) of any scale.
+        Rows may share y (n,), and weights of any scale, of the shape of y. Of several targets the loss is the sum of
+        their means.
         """
-        y = y.expand(z.shape[:-1])
+        y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
-        loss = mean(self.head.loss(z, y), weights)
+        losses = self.head.loss_of_each(z, y)
+        if self.head.event_shape:
+            loss = mean(losses.mT, None if weights is None else weights.mT).sum(-1)
+        else:
+            loss = mean(losses, weights)
         nowhere = z.isnan().flatten(-2).any(-1)  # a class can be read from NaN, but it means nothing
         metrics = self.head.metrics(z, y, self._in_units, weights)
         measured = {name: value.masked_fill(nowhere, torch.nan) for name, value in metrics.items()}
@@ -177,11 +201,13 @@ class Objective:
         arguments: list[list[np.ndarray | None]] = []
         predicted = self.head.predict(z)
         for tensor in (y, predicted) if self.head.for_classes else (self._in_units(y), self._in_units(predicted)):
-            arguments.append(list(tensor.reshape(rows, -1).cpu().numpy()))
+            arguments.append(list(tensor.reshape(rows, *y.shape[z.dim() - 2 :]).cpu().numpy()))
         p = self.head.mean(z).double() if self.head.for_classes else None
         arguments.append([None] * rows if p is None else list(p.reshape(rows, *p.shape[-2:]).cpu().numpy()))
-        counts = None if weights is None else weights.expand(y.shape).reshape(rows, -1).cpu().numpy()
-        arguments.append([None] * rows if counts is None else list(counts))
+        if weights is None:
+            arguments.append([None] * rows)
+        else:
+            arguments.append(list(weights.expand(y.shape).reshape(rows, *y.shape[z.dim() - 2 :]).cpu().numpy()))
         finite = z.isfinite().flatten(-2).all(-1).reshape(rows).tolist()
         named = {}
         for metric in self.named_metrics:
@@ -190,7 +216,7 @@ class Objective:
         return named
 
     def _in_units(self, values: Tensor) -> Tensor:
-        """Numbers (..., n) in the target's own units."""
+        """Numbers (..., n), or (..., n, m), in the target's own units."""
         if self.target_mean is None or self.target_scale is None:
             return values
         return values.double() * self.target_scale + self.target_mean

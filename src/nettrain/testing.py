@@ -112,7 +112,7 @@ def check_schedule(schedule: Schedule, epochs: int = 20, per_epoch: int = 5) -> 
 
 
 def check_head(head: Head, classes: int = 0, samples: int = 12) -> None:
-    """Check a head for targets of so many classes, 0 for numbers.
+    """Check a head for targets of so many classes, 0 for numbers; one of several targets, (n, m), too.
 
     Its loss is that of each sample by itself, with the right derivative, in both precisions; probabilities add up to 1;
     rows of a stack do not mix; nothing is drawn or changed.
@@ -121,8 +121,9 @@ def check_head(head: Head, classes: int = 0, samples: int = 12) -> None:
     outputs = head.outputs(classes)
     z = _normal(0, ROWS, samples, outputs)
     generator = torch.Generator().manual_seed(1)
-    y = torch.randint(classes, (samples,), generator=generator) if classes else _normal(1, samples).abs()
-    ys = y.expand(ROWS, samples)
+    shape = (samples, *head.event_shape)
+    y = torch.randint(classes, shape, generator=generator) if classes else _normal(1, *shape).abs()
+    ys = y.expand(ROWS, *shape)
     before, loss = z.clone(), head.loss(z, ys)
     _require(loss.shape == (ROWS, samples), "loss gives a number for each sample")
     _require(bool((head.loss(z, ys) == loss).all()), "the same outputs give the same loss")
@@ -147,10 +148,12 @@ def check_head(head: Head, classes: int = 0, samples: int = 12) -> None:
         _require_close(derivative[..., i], slope, "the loss has the slope that autograd finds", 1e-4)
     mean = head.mean(z)
     _require(mean.shape[:2] == (ROWS, samples), "mean has a value for each sample")
-    if classes:
+    if head.event_shape:
+        _require(mean.shape[2:] == head.event_shape, "mean has a value for each target")
+    elif classes:
         _require(mean.shape[2:] == (classes,), "mean has a probability for each class")
         _require_close(mean.sum(-1), torch.ones_like(mean[..., 0]), "probabilities add up to 1", 1e-8)
-    _require(head.predict(z).shape == (ROWS, samples), "predict gives one value for each sample")
+    _require(head.predict(z).shape == ys.shape, "predict gives one value for each sample")
     for name, value in head.metrics(z, ys).items():
         _require(value.shape == (ROWS,), f"the metric {name} is a number for each row")
         alone = torch.stack([head.metrics(z[k], y)[name] for k in range(ROWS)])

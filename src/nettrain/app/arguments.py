@@ -67,7 +67,9 @@ class _Load:
 
     @property
     def overrides(self) -> list[str]:
-        return ["data=frame", *([f"data.target={self.data.target}"] if self.data.target else [])]
+        targets = self.data.targets
+        named = [] if not targets else [f"data.target={targets[0] if len(targets) == 1 else list(targets)}"]
+        return ["data=frame", *named]
 
     def __call__(self, dataset: Any, seed: int, split: Any) -> Data:
         if not isinstance(dataset, Frame):

@@ -61,7 +61,8 @@ def _predict(settings: dict[str, str], folders: list[str]) -> None:
         nonlocal rows
         for part in run.predict_in_parts(table, strict, copied, interval, **_reading(settings)):
             if escape:
-                part["prediction"] = part["prediction"].map(_escaped)
+                if "prediction" in part:  # several have numbers alone
+                    part["prediction"] = part["prediction"].map(_escaped)
                 for name in copied:
                     part[name] = part[name].map(_escaped_unless_number)
             yield part.to_csv(index=False, header=not rows).encode()
@@ -86,8 +87,9 @@ def evaluate() -> None:
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
     table, run = _table(settings), RunFolder(settings["run"], _trusted(settings))
     numbers = run.evaluate(table, _is_true(settings, "strict"), **_reading(settings))
+    width = max(20, *map(len, numbers))
     for name, value in numbers.items():
-        say(f"{name:20} {value:.6g}")
+        say(f"{name:{width}} {value:.6g}")
 
 
 def compare() -> None:

@@ -227,16 +227,17 @@ def _check_keys(node: DictConfig, path: str = "") -> None:
 
 
 def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = False) -> Head:
-    """The head that was asked for, or the target's natural one; `ConfigError` if it cannot fit the target.
+    """The head that was asked for, or the target's natural one, for each target; `ConfigError` if it cannot fit it.
 
     `may_be_numbers` says whether `data.task` could make numbers of the target's classes.
     """
     heads: list[Any] = [part for part in subclasses(Head) if part is not Loss]
-    natural = next(part for part in heads if part.tasks[:1] == (encoder.task,) and not isabstract(part))
+    task = "binary" if encoder.task == "multilabel" else encoder.task  # of each label
+    natural = next(part for part in heads if part.tasks[:1] == (task,) and not isabstract(part))
     if isinstance(head, Auto):
         return natural()
-    if encoder.task not in head.tasks:
-        what = f"{len(encoder.classes)} classes" if encoder.classes else "numbers"
+    if task not in head.tasks:
+        what = encoder.target_text if encoder.targets or not encoder.classes else f"{len(encoder.classes)} classes"
         or_numbers = " or data.task=regression" if may_be_numbers and "regression" in head.tasks else ""
         raise ConfigError(
             f"head={head.name}: it cannot fit the target {encoder.target_name!r}, which holds {what}; use "

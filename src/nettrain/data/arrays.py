@@ -4,7 +4,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -144,8 +144,30 @@ def samples(arrays: Arrays, source: str) -> int:
     return next(iter(sizes.values()))
 
 
+def target_arrays(arrays: Arrays, targets: Sequence[str]) -> tuple[Arrays, list[str]]:
+    """A single target y of shape (n, m) as m arrays y0, y1, ... (n,), and their names; others as they are."""
+    array = arrays.get(targets[0]) if len(targets) == 1 else None
+    if array is None or array.ndim != 2 or array.shape[1] < 2:
+        return arrays, list(targets)
+    names = _numbered(targets[0], array)
+    others = {name: values for name, values in arrays.items() if name != targets[0]}
+    return others | dict(zip(names, array.T, strict=True)), names
+
+
+def new_target_arrays(arrays: Arrays, targets: Sequence[str]) -> Arrays:
+    """The arrays of a new table, of which one (n, m) may be that of which `target_arrays` made these targets."""
+    for name, array in arrays.items():
+        if array.ndim == 2 and _numbered(name, array) == list(targets):
+            return target_arrays(arrays, [name])[0]
+    return arrays
+
+
+def _numbered(name: str, array: np.ndarray) -> list[str]:
+    return [f"{name}{i}" for i in range(array.shape[1])]
+
+
 def raw_table(
-    arrays: Arrays, source: str, target: str | None, is_tensor: Callable[[str, np.ndarray], bool]
+    arrays: Arrays, source: str, targets: Collection[str], is_tensor: Callable[[str, np.ndarray], bool]
 ) -> RawTable:
     """Arrays as columns: x (n, *shape) as one, x (n, D) of plain numbers as x0, x1, ..., and (n,) as it is.
 
@@ -156,27 +178,29 @@ def raw_table(
     samples(arrays, source)
     columns: dict[str, pa.ChunkedArray] = {}
     for name, array in arrays.items():
-        if name == target or array.ndim == 1:
-            columns[name] = _column(array, place(source, column=name), name == target)
+        if name in targets or array.ndim == 1:
+            columns[name] = _column(array, place(source, column=name), name in targets)
         elif array.ndim > 2 or is_tensor(name, array):
             where = place(source, column=name)
             check_sample(array.shape[1:], where)
             columns[name] = tensor_cells(plain(array, where))
         else:
             where = place(source, column=name)
-            columns |= {f"{name}{i}": _column(array[:, i], where) for i in range(array.shape[1])}
+            columns |= {key: _column(array[:, i], where) for i, key in enumerate(_numbered(name, array))}
     return RawTable(source, columns)
 
 
-def need_target(arrays: Arrays, target: str, source: str) -> None:
-    """Raise `DataError` where there is no array of the target, or nothing else."""
-    if target not in arrays:
+def need_target(arrays: Arrays, targets: Sequence[str], source: str) -> None:
+    """Raise `DataError` where there is no array of a target, or nothing else."""
+    target = next((name for name in targets if name not in arrays), None)
+    if target is not None:
         raise DataError(
             f"{source}: there is no array {quoted(target)}{nearest(target, arrays)}, which data.target names; there "
             f"{'are' if len(arrays) > 1 else 'is'} {listed(arrays) or 'none'}."
         )
-    if len(arrays) == 1:
-        raise DataError(f"{source}: beside the target {quoted(target)} there is no array to predict it from.")
+    if len(arrays) == len(targets):
+        called = quoted(listed(targets, 5))
+        raise DataError(f"{source}: beside the target {called} there is no array to predict it from.")
 
 
 def _column(array: np.ndarray, where: str, is_target: bool = False) -> "pa.ChunkedArray":
@@ -185,8 +209,8 @@ def _column(array: np.ndarray, where: str, is_target: bool = False) -> "pa.Chunk
     if array.ndim > 1 and math.prod(array.shape[1:]) == 1:
         array = array.reshape(len(array))
     if array.ndim > 1:
-        remedy = "; argmax(1) makes class numbers of one-hot rows" if is_target and array.ndim == 2 else ""
-        raise DataError(f"{where}: the target has the shape {array.shape}; it must be ({len(array)},){remedy}.")
+        several = f", or ({len(array)}, m) for several targets" if is_target and array.ndim > 2 else ""
+        raise DataError(f"{where}: the target has the shape {array.shape}; it must be ({len(array)},){several}.")
     if array.dtype.kind in "SU":
         array = array.astype(str)
     elif array.dtype.kind not in "biuf":

@@ -9,6 +9,7 @@ from nettrain.data.columns import Column
 from nettrain.data.inference import MANY_CATEGORIES, infer, read_as
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
+from nettrain.data.several_targets import target_names
 from nettrain.data.stream_statistics import DateStatistics, NumberStatistics, TextStatistics
 from nettrain.data.target import read_target
 from nettrain.data.values import normalized
@@ -63,7 +64,7 @@ class ColumnPlan:
     @classmethod
     def of(cls, dataset: "Tabular", files: ParquetFiles) -> "ColumnPlan":
         preview = _preview(files)
-        target, drop = normalized(dataset.target), [normalized(name) for name in dataset.drop]
+        (target,), drop = target_names(dataset.target), [normalized(name) for name in dataset.drop]
         weight = None if dataset.weight is None else normalized(dataset.weight)
         asked = {normalized(name): kind for name, kind in dataset.columns.items()}
         asked |= dict.fromkeys(map(normalized, dataset.categorical), "category")

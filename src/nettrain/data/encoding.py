@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nettrain.data.arrays import is_arrays, raw_table, read_arrays
+from nettrain.data.arrays import is_arrays, new_target_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
 from nettrain.data.encoded_dates import Dates
@@ -22,6 +22,7 @@ from nettrain.data.memory import enough_memory
 from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
+from nettrain.data.several_targets import new_targets
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
 from nettrain.data.tensor_columns import TensorColumn
@@ -41,8 +42,9 @@ NUMBERS_AT_ONCE = 1 << 21  # of which a copy is made while their statistics are 
 class Encoder:
     """Features and target of a table, as `fit` learnt them from its training rows.
 
-    `task`, `target_name` and `classes` are the table's. A regression target is `(y - target_mean) / target_scale`
-    (0 and 1 for the other tasks); `target_unit` stood beside its numbers. A row counts as much as the column
+    `task`, `target_name`, `targets` and `classes` are the table's. A regression target is `(y - target_mean) /
+    target_scale` (0 and 1 for the other tasks); `target_unit` stood beside its numbers. Of several targets these three
+    are lists. A row counts as much as the column
     `weight_name` says, times the weight of its class, where there are such; with a column `exposure_name` the target is
     that per unit of exposure. New tables are read with the `options` of
     the table.
@@ -52,13 +54,14 @@ class Encoder:
     task: str
     target_name: str
     classes: list[str]
-    target_mean: float
-    target_scale: float
-    target_unit: str = ""
+    target_mean: float | list[float]
+    target_scale: float | list[float]
+    target_unit: str | list[str] = ""
     options: ReadOptions = field(default_factory=ReadOptions)
     weight_name: str = ""
     exposure_name: str = ""
-    class_weights: list[float] = field(default_factory=list)
+    class_weights: list[Any] = field(default_factory=list)  # of each class; of labels a pair each, without and with it
+    targets: list[str] = field(default_factory=list)
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
@@ -78,20 +81,34 @@ class Encoder:
             if column.ndim > 1:
                 columns[name] = tensor = TensorColumn.fit(name, column, rows, standardize, table.vocabulary)
                 tensor.image = table.images.get(name)
-        mean, scale = 0.0, 1.0
-        if table.task == "regression" and standardize and table.target is not None:
-            means, scales = means_and_scales(table.target[None, rows])
-            mean, scale = float(means[0]), float(scales[0])
         ordered = [columns[name] for name in table.columns]
-        encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
+        encoder = cls(ordered, table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
+        if table.task == "regression" and standardize and table.target is not None:
+            means, scales = means_and_scales(np.ascontiguousarray(np.atleast_2d(table.target[rows].T)))
+            encoder = encoder.with_scale(means.tolist(), scales.tolist())
+        else:
+            encoder = encoder.unscaled
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
             encoder.learn_from_file(table, table.options)
         return encoder
 
+    def with_scale(self, means: Sequence[float], scales: Sequence[float]) -> "Encoder":
+        """The same with the target's mean and scale, or those of each of several targets."""
+        if self.targets:
+            return replace(self, target_mean=list(means), target_scale=list(scales))
+        return replace(self, target_mean=float(means[0]), target_scale=float(scales[0]))
+
+    @property
+    def unscaled(self) -> "Encoder":
+        """The same with targets in their own units."""
+        count = max(1, len(self.targets))
+        return self.with_scale([0.0] * count, [1.0] * count)
+
     def learn_from_file(self, table: Table, options: ReadOptions) -> None:
         """How the file was read; and that no column of somebody's own that was constant in training rules later."""
-        self.options, self.target_unit = options, table.units.get(self.target_name, "")
+        self.options, units = options, [table.units.get(name, "") for name in self.target_columns]
+        self.target_unit = units if self.targets else units[0]
         for column in self.scalars:
             if isinstance(column, Numeric):
                 column.unit = table.units.get(column.name, "")
@@ -108,10 +125,17 @@ class Encoder:
 
     @property
     def target_text(self) -> str:
-        """What the target is, in words: `3 classes`, `2 classes, yes is positive` or `numbers`."""
+        """What the target is, in words: `3 classes`, `2 classes, yes is positive`, `numbers` or `3 labels`."""
+        if self.targets:
+            return f"{len(self.targets)} {'labels' if self.classes else 'numbers'}"
         if self.task == "binary":
             return f"2 classes, {brief(self.classes[1])} is positive"
         return f"{len(self.classes)} classes" if self.classes else "numbers"
+
+    @property
+    def target_columns(self) -> list[str]:
+        """The columns of the target, or of several targets."""
+        return self.targets or [self.target_name]
 
     @property
     def scalars(self) -> list[Scalars]:
@@ -169,16 +193,26 @@ class Encoder:
         return vectors
 
     def encode_target(self, target: np.ndarray) -> np.ndarray:
-        """A `Table.target` of shape (n,) as the network sees it: class indices, or standardised numbers."""
-        return (target - self.target_mean) / self.target_scale if self.task == "regression" else target
+        """A `Table.target`, (n,) or (n, m), as the network sees it: class indices, or standardised numbers."""
+        if self.task != "regression":
+            return target
+        return (target - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
+
+    def in_units(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers (n,) or (n, m) as the network sees them, in the units of a regression target."""
+        return numbers * np.asarray(self.target_scale) + np.asarray(self.target_mean)
 
     def weights(self, table: Table) -> np.ndarray | None:
-        """How much each row of a table with a target counts, (n,); None where all count alike."""
-        if not self.class_weights:
-            return table.weights
+        """How much each row of a table counts, (n,), or each target of it, (n, m); None where all count alike."""
         assert table.target is not None
-        of_class = np.array(self.class_weights)[table.target]
-        return of_class if table.weights is None else table.weights * of_class
+        of_rows = table.weights
+        if of_rows is not None and self.targets:
+            of_rows = np.repeat(of_rows[:, None], len(self.targets), axis=1)
+        if not self.class_weights:
+            return of_rows
+        weights = np.array(self.class_weights)
+        of_class = weights[np.arange(len(weights)), table.target] if self.targets else weights[table.target]
+        return of_class if of_rows is None else of_rows * of_class
 
     def read(
         self,
@@ -217,7 +251,7 @@ class Encoder:
                 raw.need(name, "which keep names")
         copies = {name: raw.columns[name] for name in map(normalized, copied)}
         kind = self.target_name, self.task, self.classes
-        return Table(
+        read = Table(
             columns,
             target,
             *kind,
@@ -229,19 +263,22 @@ class Encoder:
             weights=weights,
             counts=counts,
         )
+        read.targets = self.targets
+        return read
 
     def _open(self, table: Any, with_target: bool, options: ReadOptions) -> RawTable:
         """The columns of a table, of arrays, or of a folder of images."""
         if not isinstance(table, str | os.PathLike):
             tensors = {column.name for column in self.tensors}
-            return open_table(new_table(table, tensors, self.target_name), options)
+            return open_table(new_table(table, tensors, self.target_columns), options)
         path, target = Path(table).expanduser(), self.target_name if with_target else None
         image = next((column.name for column in self.tensors if column.image), None)
         if image and is_images(path):
             return image_table(path, str(table), image, target)[0]
         if is_arrays(path):
             names = {column.name for column in self.tensors}
-            return raw_table(read_arrays(path, str(table)), str(table), self.target_name, lambda name, _: name in names)
+            arrays = new_target_arrays(read_arrays(path, str(table)), self.target_columns)
+            return raw_table(arrays, str(table), self.target_columns, lambda name, _: name in names)
         return open_files(table, options)
 
     def _read_weights(self, raw: RawTable) -> np.ndarray | None:
@@ -251,11 +288,16 @@ class Encoder:
         return read_weights(Column(raw, self.weight_name))
 
     def _read_target(self, raw: RawTable) -> tuple[RawTable, np.ndarray]:
-        name = normalized(self.target_name)
-        raw.need(name, "which is the target")
-        if raw.options.drop_missing_target:
-            raw = rows_with_target(raw, name)
-        column = Column(raw, name, trusted=True)
+        names = [normalized(name) for name in self.target_columns]
+        for name in names:
+            raw.need(name, "which is a target" if self.targets else "which is the target")
+            if raw.options.drop_missing_target:
+                raw = rows_with_target(raw, name)
+        columns = [Column(raw, name, trusted=True) for name in names]
+        if self.targets:
+            return raw, new_targets(columns, self.task, list(self.target_unit))
+        column = columns[0]
+        assert isinstance(self.target_unit, str)
         if self.task == "regression":
             return raw, target_numbers(column, self.target_unit)
         return raw, class_indices(column, self.classes)
@@ -264,7 +306,8 @@ class Encoder:
     def state(self) -> str:
         """Everything, as JSON, which keeps it exactly."""
         columns = [{k: v for k, v in vars(column).items() if k != "input"} for column in self.columns]
-        values = {k: v for k, v in vars(self).items() if k != "inputs"}
+        # Of one target there is nothing more than there was before there could be several.
+        values = {k: v for k, v in vars(self).items() if k != "inputs" and (k != "targets" or v)}
         return json.dumps({**values, "columns": columns, "options": vars(self.options)}, default=vars)
 
     @classmethod
@@ -273,7 +316,7 @@ class Encoder:
         content = json.loads(state)
         columns = [_column_of(column) for column in content["columns"]]
         options = ReadOptions(**content.get("options", {}))
-        if len(content.get("class_weights", [])) not in (0, len(content["classes"])):
+        if len(content.get("class_weights", [])) not in (0, len(content.get("targets") or content["classes"])):
             raise ValueError("class_weights")
         return cls(**{**content, "columns": columns, "options": options})
 

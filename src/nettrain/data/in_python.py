@@ -1,12 +1,22 @@
 """Data that somebody has in Python: frames, arrays, tensors, data sets of torch or Hugging Face."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nettrain.data.arrays import Arrays, as_array, joined_splits, named, raw_table, samples, stacked
+from nettrain.data.arrays import (
+    Arrays,
+    as_array,
+    joined_splits,
+    named,
+    new_target_arrays,
+    raw_table,
+    samples,
+    stacked,
+    target_arrays,
+)
 from nettrain.data.opening import TableLike
 from nettrain.data.raw_table import SPLITS
 from nettrain.errors import DataError
@@ -24,21 +34,21 @@ _WHAT_WOULD_DO = (
 
 @dataclass
 class InPython:
-    """A pandas table, or arrays by name; the rows of each split where they are given; the target's name of arrays."""
+    """A pandas table, or arrays by name; the rows of each split where they are given; the targets' names of arrays."""
 
     data: "pd.DataFrame | Arrays"
     splits: dict[str, np.ndarray] | None = None
-    target: str | None = None
+    targets: Sequence[str] = ()
 
     def table(self, ids: bool) -> TableLike:
         """As a table; arrays x (n, D) are columns x0, x1, ..., unless they hold whole numbers that are `ids`."""
         if not isinstance(self.data, dict):
             return self.data
-        return _as_table(self.data, self.target, lambda _, array: ids and array.dtype.kind in "iu")
+        return _as_table(self.data, self.targets, lambda _, array: ids and array.dtype.kind in "iu")
 
 
 def from_python(data: Any) -> InPython:
-    """The data as a table, or as arrays: x (n, *shape), or several by name, and y (n,).
+    """The data as a table, or as arrays: x (n, *shape), or several by name, and y (n,), or (n, m) for m targets.
 
     Raises `DataError` for what is none of the kinds of data that `nettrain.train` takes.
     """
@@ -53,10 +63,10 @@ def from_python(data: Any) -> InPython:
         what = f"found a split {unknown[0]!r}" if unknown else "there is no train"
         raise DataError(f"data: {what}; its splits are train, and val and test if there are any.")
     parts = {name: _one(data[name]) for name in SPLITS if name in data}
-    target = parts["train"].target
+    targets = parts["train"].targets
     if all(isinstance(part.data, dict) for part in parts.values()):
         arrays, splits = joined_splits({name: part.data for name, part in parts.items()}, SOURCE)  # type: ignore[misc]
-        return InPython(arrays, splits, target)
+        return InPython(arrays, splits, targets)
     frames = {name: _frame(part) for name, part in parts.items()}
     for name, frame in frames.items():
         if list(frame.columns) != list(frames["train"].columns):
@@ -64,39 +74,41 @@ def from_python(data: Any) -> InPython:
     ends = np.cumsum([len(frame) for frame in frames.values()])
     rows = dict(zip(frames, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
     whole = pd.concat(frames.values(), ignore_index=True)
-    return InPython(whole, {name: rows.get(name, np.arange(0)) for name in SPLITS}, target)
+    return InPython(whole, {name: rows.get(name, np.arange(0)) for name in SPLITS}, targets)
 
 
-def new_table(data: Any, tensors: Collection[str], target: str) -> Any:
+def new_table(data: Any, tensors: Collection[str], targets: Sequence[str]) -> Any:
     """New rows as `Encoder.read` takes them: a path or a DataFrame as it is, arrays as columns.
 
     Arrays are x (n, *shape), several by name, a pair (x, y), or a `torch.utils.data.Dataset`. Those called as one of
     the `tensors` are one column, also of shape (n, D), and a single x is called as the only one of them. y becomes the
-    `target`.
+    `targets`.
     """
     name = next(iter(tensors)) if len(tensors) == 1 else X
     is_x = isinstance(data, np.ndarray) or hasattr(data, "detach")
     if is_x or (isinstance(data, Mapping) and not hasattr(data, "to_pandas")):
-        arrays = named(data, name)
+        arrays = new_target_arrays(named(data, name), targets)
     elif isinstance(data, tuple) or _is_torch_dataset(data):
         found = _one(data)
         if not isinstance(found.data, dict):
             return found.data
-        arrays = {{X: name, TARGET: target}.get(key, key): array for key, array in found.data.items()}
+        known = targets if len(found.targets) == len(targets) else found.targets
+        called = {X: name, **dict(zip(found.targets, known, strict=True))}
+        arrays = {called.get(key, key): array for key, array in found.data.items()}
     else:
         return data
-    return _as_table(arrays, target, lambda name, _: name in tensors)
+    return _as_table(arrays, targets, lambda name, _: name in tensors)
 
 
-def _as_table(arrays: Arrays, target: str | None, is_tensor: Callable[[str, np.ndarray], bool]) -> TableLike:
+def _as_table(arrays: Arrays, targets: Sequence[str], is_tensor: Callable[[str, np.ndarray], bool]) -> TableLike:
     import pandas as pd
 
     x = arrays.get(X)
-    if x is not None and x.ndim == 2 and arrays.keys() <= {X, target} and not is_tensor(X, x):
+    if x is not None and x.ndim == 2 and arrays.keys() <= {X, *targets} and not is_tensor(X, x):
         samples(arrays, SOURCE)
         frame = pd.DataFrame({f"{X}{i}": x[:, i] for i in range(x.shape[1])})
-        return frame.assign(**{target: arrays[target]}) if target and target in arrays else frame
-    return raw_table(arrays, SOURCE, target, is_tensor)
+        return frame.assign(**{name: arrays[name] for name in targets if name in arrays})
+    return raw_table(arrays, SOURCE, targets, is_tensor)
 
 
 def _one(data: Any) -> InPython:
@@ -148,10 +160,13 @@ def _of_arrays(x: Any, y: Any) -> InPython:
     if isinstance(x, Mapping):
         if not arrays:
             raise DataError("data: x is an empty dictionary; it must hold an array for each input.")
-    elif arrays[X].ndim < 2 or target.ndim != 1 or len(arrays[X]) != len(target):
+    elif arrays[X].ndim < 2 or target.ndim not in (1, 2) or len(arrays[X]) != len(target):
         raise DataError(
             f"data: x has the shape {arrays[X].shape} and y {target.shape}; they must be (n, D), or (n, *shape), and "
-            f"(n,), with a row for each sample."
+            f"(n,), or (n, m) for m targets, with a row for each sample."
         )
     samples({**arrays, TARGET: target}, SOURCE)
-    return InPython({**arrays, TARGET: target}, target=TARGET)
+    of_target, targets = target_arrays({TARGET: target}, [TARGET])
+    if clash := arrays.keys() & of_target.keys():
+        raise DataError(f"data: an array of x is called {clash.pop()}, as a target is; rename it.")
+    return InPython({**arrays, **of_target}, targets=targets)

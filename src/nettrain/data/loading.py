@@ -15,7 +15,7 @@ from nettrain.data.splits import monitored_split
 from nettrain.data.splitting import Partition, Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import with_order, with_positive
-from nettrain.data.weights import class_weights, require_weight
+from nettrain.data.weights import class_weights, label_weights, require_weight
 from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.inputs import Inputs, each
@@ -27,9 +27,10 @@ from nettrain.wording import listed
 class Data:
     """`x` as `Encoder.features` gives it: (n, D) float64, or tensors (n, *shape) of `inputs`.
 
-    `y` of shape (n,) holds int64 classes or standardised float64; `splits` has the index arrays "train", "val" and
-    "test", the last two empty where no rows are set aside. `encoder` is fitted on the training rows; `table` is what
-    was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all. `limits` are those of `limited`.
+    `y` of shape (n,), or (n, m) for several targets, holds int64 classes or standardised float64; `splits` has the
+    index arrays "train", "val" and "test", the last two empty where no rows are set aside. `encoder` is fitted on the
+    training rows; `table` is what was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all.
+    `limits` are those of `limited`.
     """
 
     streamed: ClassVar[bool] = False  # whether x is read from disk while it trains
@@ -61,9 +62,9 @@ class Data:
 
     @cached_property
     def weights(self) -> np.ndarray | None:
-        """How much each row counts, (n,) with mean 1 over the training rows; None where all count alike."""
+        """How much each row counts, of y's shape with mean 1 over the training rows; None where all count alike."""
         weights = self.encoder.weights(self.table)
-        return None if weights is None else weights / weights[self.splits["train"]].mean()
+        return None if weights is None else weights / weights[self.splits["train"]].mean(0)
 
     def with_class_weights(self, asked: Any) -> "Data":
         """The same with weights of classes, see `class_weights`; as it is for None."""
@@ -73,7 +74,10 @@ class Data:
         if key not in self._by_class_weights:
             rows, table = self.splits["train"], self.table
             of_rows = None if table.weights is None else table.weights[rows]
-            weights = class_weights(asked, table.classes, self.y[rows], of_rows)
+            if table.targets and table.classes:
+                weights: list[Any] = label_weights(asked, table.targets, self.y[rows], of_rows)
+            else:
+                weights = class_weights(asked, table.classes, self.y[rows], of_rows)
             weighted = replace(self, encoder=replace(self.encoder, class_weights=weights))
             of_rows = weighted.encoder.weights(table)
             assert of_rows is not None
@@ -107,6 +111,10 @@ class Data:
     @property
     def _untrained_classes(self) -> list[str]:
         """A sentence on classes that no training row has, so that they will never be predicted."""
+        if self.encoder.classes and self.encoder.targets:
+            there = self.y[self.splits["train"]].any(0)
+            never = [quoted(name) for name, seen in zip(self.encoder.targets, there, strict=True) if not seen]
+            return [f"no training row has the label {listed(never, 5)}: it cannot be learnt"] if never else []
         there = set(np.unique(self.y[self.splits["train"]]).tolist()) if self.encoder.classes else set()
         missing = [quoted(name) for i, name in enumerate(self.encoder.classes) if i not in there]
         if not missing:
@@ -119,7 +127,7 @@ class Data:
 
     @cached_property
     def _in_units(self) -> "Data":
-        encoder = replace(self.encoder, target_mean=0.0, target_scale=1.0)
+        encoder = self.encoder.unscaled
         assert self.table.target is not None
         return replace(self, y=encoder.encode_target(self.table.target), encoder=encoder)
 
@@ -191,6 +199,11 @@ def _check_table(dataset: Dataset, table: Any) -> None:
                 f"{where}: its column {quoted(name)} has {len(column)} rows, and its target {len(table.target)}; they "
                 "must be equally many."
             )
+    if table.target.ndim > 1 and table.target.shape[1:] != (len(table.targets),):
+        raise DataError(
+            f"{where}: its target has the shape {table.target.shape}, and its targets are {len(table.targets)}; they "
+            "name each column of the target."
+        )
     if table.classes and not 0 <= table.target.min() <= table.target.max() < len(table.classes):
         raise DataError(
             f"{where}: its target has values from {table.target.min()} to {table.target.max()}; with "

@@ -82,8 +82,7 @@ def folds(n: int, k: int, seed: int, strata: np.ndarray | None = None, groups: n
     strata grow least. Raises `DataError` for more folds than rows or groups.
     """
     what, there = ("row", n) if groups is None else ("group", int(groups.max()) + 1)
-    if k > there:
-        raise DataError(f"split.folds={k}: there {_are(there, what)}; use at most {there} folds.")
+    require_folds(k, there, what)
     draw = np.random.Generator(np.random.PCG64(seed))
     strata = np.zeros(n, dtype=np.int64) if strata is None else strata
     fold = np.empty(n, dtype=np.int64)
@@ -104,6 +103,12 @@ def folds(n: int, k: int, seed: int, strata: np.ndarray | None = None, groups: n
         load[chosen] += shares[group]
         rows[chosen] += counts[group].sum()
     return of_group[groups]
+
+
+def require_folds(k: int, there: int, what: str) -> None:
+    """Raise `DataError` for more folds than rows or groups."""
+    if k > there:
+        raise DataError(f"split.folds={k}: there {_are(there, what)}; use at most {there} folds.")
 
 
 def _are(number: int, noun: str) -> str:

@@ -1,6 +1,6 @@
 """`read_table`: a file of somebody's own as a `Table`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nettrain.data.columns import Column
 from nettrain.data.features import Features
@@ -13,6 +13,7 @@ from nettrain.data.moments import moments
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
+from nettrain.data.several_targets import read_targets, target_names
 from nettrain.data.splitting import Split
 from nettrain.data.table import Table
 from nettrain.data.target import read_target, rows_with_target
@@ -21,13 +22,14 @@ from nettrain.data.values import normalized
 from nettrain.data.weights import rates, read_exposure, read_weights
 from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
+from nettrain.wording import listed
 
 KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
 
 
 def read_table(
     table: "TableLike | dict[str, str]",
-    target: str,
+    target: str | Sequence[str],
     task: str = "auto",
     categorical: list[str] | None = None,
     drop: list[str] | None = None,
@@ -45,33 +47,32 @@ def read_table(
     A dictionary has a file for each split; then the table's `split_values` are these splits. Otherwise they are the
     values of the column that decides about the `split`, if one does; it is a feature only where it holds times.
 
-    Each column but `target` is a feature: numbers or dates if nearly all of its cells are, else categories, and
-    categories in any case if `categorical` names it. Columns in `drop`, without a name, without a value, with the same
-    value in every row, with hardly any text twice (names, free text), and pandas' index are left out; all but the first
-    with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise. `kinds`, some of
-    `KINDS`, decide for the columns that they name.
-    For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each row counts.
-    A column of arrays or lists is a tensor of x (see `TensorOptions`), and so is one of paths that `images` names.
-    Raises `DataError` for whatever cannot be used.
+    Each column but `target`, or several of them, is a feature: numbers or dates if nearly all of its cells are, else
+    categories, and categories in any case if `categorical` names it. Columns in `drop`, without a name, without a
+    value, with the same value in every row, with hardly any text twice (names, free text), and pandas' index are left
+    out; all but the first with a sentence in `notes`, which also say what was read in a way that somebody may want
+    otherwise. `kinds`, some of `KINDS`, decide for the columns that they name. For `task` and `rows_per_class` see
+    `read_target`. The column `weight` says how much each row counts. A column of arrays or lists is a tensor of x (see
+    `TensorOptions`), and so is one of paths that `images` names. Raises `DataError` for whatever cannot be used.
     """
-    target = normalized(target)
+    targets = target_names(target)
     categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))
     weight, exposure = (None if name is None else normalized(name) for name in (weight, exposure))
     for option, name in (("weight", weight), ("exposure", exposure)):
-        if name == target:
+        if name in targets:
             raise DataError(
-                f"{table_name(table)}: data.{option} names the target {quoted(target)}; it is for another column."
+                f"{table_name(table)}: data.{option} names the target {quoted(name)}; it is for another column."
             )
     kinds = {normalized(name): kind for name, kind in (kinds or {}).items()}
     for option, names in (("drop", drop), ("categorical", categorical), ("columns", list(kinds))):
-        if target in names:
+        if named := [name for name in targets if name in names]:
             raise DataError(
-                f"{table_name(table)}: data.{option} names the target {quoted(target)}; it is for the other columns."
+                f"{table_name(table)}: data.{option} names the target {quoted(named[0])}; it is for the other columns."
             )
     decides = normalized(split.decides) if split and split.decides else None
-    if decides == target:
+    if decides in targets:
         raise DataError(
-            f"{table_name(table)}: split.column names the target {quoted(target)}; it is for another column."
+            f"{table_name(table)}: split.column names the target {quoted(decides)}; it is for another column."
         )
     if isinstance(table, dict):
         raw, decides = open_tables(table, options), FILE
@@ -80,12 +81,13 @@ def read_table(
     for name in drop:
         raw.need(name, "which data.drop names")
     raw = raw.without([name for name in drop if name != decides])
-    raw.need(target, "which data.target names")
-    if target in raw.repeated:
-        raise DataError(
-            f"{raw.source}: several columns are called {quoted(target)}, which data.target names; rename or delete the "
-            "others."
-        )
+    for name in targets:
+        raw.need(name, "which data.target names")
+        if name in raw.repeated:
+            raise DataError(
+                f"{raw.source}: several columns are called {quoted(name)}, which data.target names; rename or delete "
+                "the others."
+            )
     for name in categorical:
         raw.need(name, "which data.categorical names")
     for name in kinds:
@@ -99,9 +101,10 @@ def read_table(
     if decides is not None:
         raw.need(decides, "which split.column names")
     if raw.options.drop_missing_target:
-        raw = rows_with_target(raw, target)
+        for name in targets:
+            raw = rows_with_target(raw, name)
     split_values, by_time = None, split is not None and split.by_time
-    no_features = {target, weight, exposure}
+    no_features = {*targets, weight, exposure}
     if decides is not None:
         split_values = moments(Column(raw, decides)) if by_time else Column(raw, decides).texts
         if not by_time or decides in drop or kinds.get(decides) == "drop":
@@ -112,10 +115,14 @@ def read_table(
                 "of data.categorical and data.columns."
             )
     weights = read_weights(Column(raw, weight)) if weight is not None else None
-    target_column = Column(raw, target)
+    target_columns = [Column(raw, name) for name in targets]
     if exposure is not None and task == "auto":
         task = "regression"
-    values, found_task, classes, notes_on_target = read_target(target_column, task, rows_per_class)
+    values, found_task, classes, notes_on_target = (
+        read_target(target_columns[0], task, rows_per_class)
+        if len(targets) == 1
+        else read_targets(target_columns, task)
+    )
     counts = None
     if exposure is not None:
         if found_task != "regression":
@@ -131,22 +138,24 @@ def read_table(
         if name not in no_features:
             features.read(name)
     notes += features.notes
+    called = listed(targets, 5)
     if not features.columns:
         why = f" ({'; '.join(notes)})" if notes else ""
         raise DataError(
-            f"{raw.source}: no column is left to predict {quoted(target)} from{why}; a table needs features."
+            f"{raw.source}: no column is left to predict {quoted(called)} from{why}; a table needs features."
         )
-    units = {target: target_column.numbers.unit} if found_task == "regression" else {}
+    units = {c.name: c.numbers.unit for c in target_columns} if found_task == "regression" else {}
     units = {name: unit for name, unit in {**units, **features.units}.items() if unit}
     read_in = Table(
-        features.columns, values, target, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
+        features.columns, values, called, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
     )
+    read_in.targets = targets if len(targets) > 1 else []
     read_in.kinds, read_in.date_orders, read_in.overview = features.kinds, features.date_orders, features.overview
     read_in.counts, read_in.exposure_name = counts, exposure or ""
     read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
     read_in.vocabulary, read_in.images = tensors.vocabulary, dict(images)
     notes += [
-        *note_on_missing_words([target_column, *features.read_columns]),
+        *note_on_missing_words([*target_columns, *features.read_columns]),
         *nearly_constant(read_in),
         *leaks(read_in),
     ]

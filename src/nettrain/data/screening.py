@@ -43,14 +43,19 @@ def leaks(table: Table) -> list[str]:
     rows = np.arange(0, len(target), max(1, len(target) // MOST_ROWS))
     tells = _tells_number if table.task == "regression" else _tells_class
     columns = {name: values for name, values in table.columns.items() if values.ndim == 1}
-    found = [name for name, values in columns.items() if tells(values[rows], target[rows])]
+    notes: list[str] = []
+    for called, one in zip(table.targets or [table.target_name], np.atleast_2d(target[rows].T), strict=True):
+        found = [name for name, values in columns.items() if tells(values[rows], one)]
+        notes += _note_on_leaks(found, called)
+    return notes
+
+
+def _note_on_leaks(found: list[str], target: str) -> list[str]:
     if not found:
         return []
     drop = override("drop", found[0])
     alone = f"column {quoted(found[0])} tells" if len(found) == 1 else f"each of {listed(map(quoted, found), 5)} tells"
-    return [
-        f"{alone} {quoted(table.target_name)} almost perfectly: if that is known only afterwards, leave it out ({drop})"
-    ]
+    return [f"{alone} {quoted(target)} almost perfectly: if that is known only afterwards, leave it out ({drop})"]
 
 
 def _tells_class(values: np.ndarray, target: np.ndarray) -> bool:

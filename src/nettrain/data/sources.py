@@ -6,7 +6,7 @@ A new one is a subclass of `Dataset` with a field `name` and a method `load`, an
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from omegaconf import MISSING
@@ -187,7 +187,7 @@ class Spirals(Dataset):
 class Tabular(TensorOptions, ReadOptions, Dataset):
     """A table of your own: which column is the target, and how the others are read."""
 
-    target: str = option(MISSING, "column to predict")
+    target: Any = option(MISSING, "column to predict, or a list of several: numbers, or labels of 0 and 1")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
     columns: dict[str, str] = option(
         {},

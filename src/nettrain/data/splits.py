@@ -23,7 +23,11 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
     fractions, n = {"val": val_fraction, "test": test_fraction}, len(target)
     check_fractions(val_fraction, test_fraction, n)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(n)
-    groups = np.zeros(n, dtype=np.int64) if task == "regression" else np.unique(target, return_inverse=True)[1]
+    groups = (
+        np.zeros(n, dtype=np.int64)
+        if task in ("regression", "multilabel")
+        else np.unique(target, return_inverse=True)[1]
+    )
     sizes = np.bincount(groups)
     free = sizes - 1
     counts = {}
@@ -34,7 +38,7 @@ def split(target: np.ndarray, task: str, val_fraction: float, test_fraction: flo
                 f"{n} rows are too few: with data.val_fraction={val_fraction} and data.test_fraction={test_fraction} "
                 f"fewer than {len(sizes)} are left for training, one of each class; make the fractions smaller."
             )
-        counts[name] = _shares(sizes * (total / n), free, total)
+        counts[name] = shares(sizes * (total / n), free, total)
         free = free - counts[name]
     rank = _rank_in_group(groups[order])
     limit_val, limit_test = counts["val"][groups[order]], (counts["val"] + counts["test"])[groups[order]]
@@ -60,12 +64,12 @@ def check_fractions(val_fraction: float, test_fraction: float, n: int) -> None:
             )
 
 
-def _shares(quotas: np.ndarray, most: np.ndarray, total: int) -> np.ndarray:
+def shares(quotas: np.ndarray, most: np.ndarray, total: int) -> np.ndarray:
     """Whole numbers near `quotas`, none above `most`, of the sum `total`: the largest remainders are rounded up."""
-    shares = np.minimum(np.floor(quotas).astype(np.int64), most)
-    while shares.sum() < total:
-        shares[np.where(shares < most, quotas - shares, -np.inf).argmax()] += 1
-    return shares
+    counts = np.minimum(np.floor(quotas).astype(np.int64), most)
+    while counts.sum() < total:
+        counts[np.where(counts < most, quotas - counts, -np.inf).argmax()] += 1
+    return counts
 
 
 def _rank_in_group(groups: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from nettrain.data.columns import is_none
+from nettrain.data.label_splits import label_folds, split_labels
 from nettrain.data.partitions import folds, split_groups, split_times
 from nettrain.data.splits import check_fractions, split
 from nettrain.data.table import Table
@@ -81,12 +82,12 @@ class Random(Split):
 
 @dataclass
 class Stratified(Split):
-    """Rows are drawn at random, of each class its share; of a target of numbers just at random."""
+    """Rows are drawn at random, of each class or label its share; of a target of numbers just at random."""
 
     name: str = "stratified"
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        return Partition(split(_target(table), table.task, fractions["val"], fractions["test"], seed))
+        return Partition(_stratified(_target(table), table.task, fractions, seed))
 
     def rows_per_class(self, fractions: Fractions) -> int:
         return 1 + sum(fraction > 0 for fraction in fractions.values())
@@ -184,7 +185,7 @@ class Fold(Split):
         per_row=True,
         minimum=0,
     )
-    stratify: bool = option(True, "let each fold have its share of every class; for numbers it does nothing")
+    stratify: bool = option(True, "let each fold have its share of every class or label; for numbers it does nothing")
     column: Optional[str] = option(  # noqa: UP045
         None, "column whose values are groups, none of which is cut; it is no feature; null: no groups"
     )
@@ -199,19 +200,30 @@ class Fold(Split):
         strata = target if self.stratify and table.classes else None
         groups = None if self.column is None else _groups(table, self.column)
         if groups is None:
-            test = split(target, "regression" if strata is None else table.task, 0, fractions["test"], seed)["test"]
+            kind = "regression" if strata is None else table.task
+            test = _stratified(target, kind, {"val": 0, "test": fractions["test"]}, seed)["test"]
         else:
             test = split_groups(groups, 0, fractions["test"], seed)["test"]
         rest = np.setdiff1d(np.arange(len(target)), test)
-        of_rest = None if strata is None else np.unique(strata[rest], return_inverse=True)[1]
         in_rest = None if groups is None else np.unique(groups[rest], return_inverse=True)[1]
-        fold = folds(len(rest), self.folds, seed, of_rest, in_rest)
+        if strata is not None and table.targets and in_rest is None:
+            fold = label_folds(strata[rest], self.folds, seed)
+        else:
+            of_rest = None if strata is None else np.unique(strata[rest], axis=0, return_inverse=True)[1].ravel()
+            fold = folds(len(rest), self.folds, seed, of_rest, in_rest)
         rows = {"train": rest[fold != self.fold], "val": rest[fold == self.fold], "test": test}
         return Partition(rows, ("val",), len(rest) - int(np.bincount(fold).max()))
 
     @property
     def described(self) -> str:
         return f"fold {self.fold} of 0 to {self.folds - 1}: "
+
+
+def _stratified(target: np.ndarray, task: str, fractions: Fractions, seed: int) -> dict[str, np.ndarray]:
+    """The rows of each split, which has its share of every class or label."""
+    if task == "multilabel":
+        return split_labels(target, fractions["val"], fractions["test"], seed)
+    return split(target, task, fractions["val"], fractions["test"], seed)
 
 
 def _target(table: Table) -> np.ndarray:
@@ -254,5 +266,5 @@ def _completed(rows: dict[str, np.ndarray], by: Split, table: Table, fractions: 
     given = tuple(name for name in fractions if len(rows[name]))
     left = {name: 0.0 if name in given else fraction for name, fraction in fractions.items()}
     check_fractions(left["val"], left["test"], len(train))
-    drawn = split(_target(table)[train], table.task, left["val"], left["test"], seed)
+    drawn = _stratified(_target(table)[train], table.task, left, seed)
     return Partition({name: rows[name] if name in given else train[drawn[name]] for name in NAMES}, given)

@@ -17,6 +17,7 @@ from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
 from nettrain.data.loading import Data
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
+from nettrain.data.several_targets import target_names
 from nettrain.data.splits import check_fractions
 from nettrain.data.splitting import NAMES, Fractions, Random, Split, Stratified
 from nettrain.data.stream_statistics import SAMPLE, DateStatistics, NumberStatistics, Spread, TextStatistics
@@ -26,7 +27,7 @@ from nettrain.data.target import class_indices, read_target, target_numbers, wit
 from nettrain.data.weights import read_weights, require_weight
 from nettrain.data.wording import as_kind, override, place, quoted
 from nettrain.errors import ConfigError, DataError
-from nettrain.wording import counted
+from nettrain.wording import counted, listed
 
 if TYPE_CHECKING:
     from nettrain.data.sources import Tabular
@@ -153,6 +154,10 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
         raise ConfigError(
             f"split={split.name}: it has to see the whole table, and this one is read in parts; use split=random, or "
             "data.stream=false."
+        )
+    if len(targets := target_names(dataset.target)) > 1:
+        raise ConfigError(
+            f"data.target=[{listed(targets)}]: a table that is read in parts has one target; use data.stream=false."
         )
     if dataset.exposure is not None:
         raise ConfigError(

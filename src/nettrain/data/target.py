@@ -13,14 +13,14 @@ from nettrain.data.wording import brief, nearest, place, quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.wording import counted, listed
 
-TASKS = ("auto", "binary", "multiclass", "regression")
+TASKS = ("auto", "binary", "multiclass", "multilabel", "regression")
 # Whole numbers are classes when there are this few of them and, on average, this many rows of each.
 MOST_NUMBERED_CLASSES, ROWS_PER_NUMBERED_CLASS = 20, 5
 
 
 def rows_with_target(raw: RawTable, name: str) -> RawTable:
     """The rows that have a target, with a note on those that have none."""
-    missing = _missing(Column(raw, name))
+    missing = missing_target(Column(raw, name))
     if not missing.any():
         return raw
     if missing.all():
@@ -39,14 +39,17 @@ def read_target(column: Column, task: str, rows_per_class: int) -> tuple[np.ndar
     and for a class in fewer than `rows_per_class` rows.
     """
     found, auto, where = column.numbers, task == "auto", place(column.raw.source, column=column.name)
+    if task == "multilabel":
+        raise ConfigError(
+            f"data.task=multilabel: there is one target, {quoted(column.name)}; name a column for each label, "
+            "data.target=[a,b]."
+        )
     numeric = found.complete
-    _check_complete(column, _missing(column))
+    check_complete(column, missing_target(column))
     if task == "regression" or (auto and numeric and not _are_labels(column)):
-        values = numbers(
+        values = varying_numbers(
             column, "correct the cell; for a target of texts data.task=binary or data.task=multiclass fits"
         )
-        if (values == values[0]).all():
-            raise DataError(f"{where}: every row has {values[0]:g}; a target has to vary.")
         return values, "regression", [], notes_on_numbers(column, "data.task=multiclass takes each text as a class")
     if auto:
         check_mistyped(column, "take each text as a class with data.task=multiclass")
@@ -69,6 +72,15 @@ def read_target(column: Column, task: str, rows_per_class: int) -> tuple[np.ndar
     return class_indices(column, classes), task, classes, notes
 
 
+def varying_numbers(column: Column, remedy: str) -> np.ndarray:
+    """The numbers of a target, (n,); `DataError` for a text, and where all are the same."""
+    values = numbers(column, remedy)
+    if (values == values[0]).all():
+        where = place(column.raw.source, column=column.name)
+        raise DataError(f"{where}: every row has {values[0]:g}; a target has to vary.")
+    return values
+
+
 def with_positive(table: Table, positive: str | None) -> Table:
     """The table with this class as the positive one, of index 1; None: as it is.
 
@@ -77,9 +89,9 @@ def with_positive(table: Table, positive: str | None) -> Table:
     if positive is None:
         return table
     if table.task != "binary" or table.target is None:
-        what = f"{len(table.classes)} classes" if table.classes else "numbers"
         raise ConfigError(
-            f"data.positive={positive}: the target {quoted(table.target_name)} has {what}, not two classes."
+            f"data.positive={positive}: the target {quoted(table.target_name)} has {target_in_words(table)}, not two "
+            "classes."
         )
     name = matched([positive], table.classes).get(positive)
     if name is None:
@@ -92,6 +104,11 @@ def with_positive(table: Table, positive: str | None) -> Table:
     return replace(table, classes=table.classes[::-1], target=1 - table.target)
 
 
+def target_in_words(table: Table) -> str:
+    """Such as `3 classes`, `numbers` or `labels`."""
+    return "labels" if table.task == "multilabel" else f"{len(table.classes)} classes" if table.classes else "numbers"
+
+
 def with_order(table: Table, order: list[str] | None) -> Table:
     """The table with its classes in this order; None: as it is.
 
@@ -99,8 +116,9 @@ def with_order(table: Table, order: list[str] | None) -> Table:
     """
     if order is None:
         return table
-    if not table.classes or table.target is None:
-        raise ConfigError(f"data.order={order}: the target {quoted(table.target_name)} has numbers, not classes.")
+    if not table.classes or table.targets or table.target is None:
+        what = target_in_words(table)
+        raise ConfigError(f"data.order={order}: the target {quoted(table.target_name)} has {what}, not classes.")
     names = matched(order, table.classes)
     ordered = [names.get(name, name) for name in order]
     if sorted(ordered) != sorted(table.classes):
@@ -112,7 +130,7 @@ def with_order(table: Table, order: list[str] | None) -> Table:
 def class_indices(column: Column, classes: list[str]) -> np.ndarray:
     """The column's labels as int64 indices into `classes`, shape (n,); `DataError` with row for another label."""
     labels = column.texts
-    _check_complete(column, is_none(labels))
+    check_complete(column, is_none(labels))
     known = matched(set(labels), classes, column.raw.options.ignore_case, labels=True)
     position = {label: i for i, label in enumerate(classes)}
     indices = np.array([position[known[label]] if label in known else -1 for label in labels], dtype=np.int64)
@@ -130,7 +148,7 @@ def target_numbers(column: Column, unit: str) -> np.ndarray:
     """
     values = numbers(column)
     check_unit(column, unit)
-    _check_complete(column, np.isnan(values))
+    check_complete(column, np.isnan(values))
     return values
 
 
@@ -149,13 +167,14 @@ def _are_labels(column: Column) -> bool:
     return different == 2 or different <= min(MOST_NUMBERED_CLASSES, len(found.values) / ROWS_PER_NUMBERED_CLASS)
 
 
-def _missing(column: Column) -> np.ndarray:
+def missing_target(column: Column) -> np.ndarray:
     """Which rows have no target: no number where the column holds numbers, else no text."""
     found = column.numbers
     return np.isnan(found.values) if found.complete else is_none(column.texts)
 
 
-def _check_complete(column: Column, missing: np.ndarray) -> None:
+def check_complete(column: Column, missing: np.ndarray) -> None:
+    """Raise `DataError` with the first row of those, (n,), that have no target."""
     if missing.any():
         row = int(missing.argmax())
         raw = column.raw.columns[column.name][row].as_py()

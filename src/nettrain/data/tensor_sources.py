@@ -2,24 +2,25 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from omegaconf import MISSING
 
-from nettrain.data.arrays import need_target, raw_table, read_arrays, with_splits
+from nettrain.data.arrays import need_target, raw_table, read_arrays, target_arrays, with_splits
 from nettrain.data.bundled import bundled
 from nettrain.data.files import file_hash
 from nettrain.data.images import COLORS, ImageFormat, image_table
 from nettrain.data.memory import enough_memory
 from nettrain.data.reading import read_table
 from nettrain.data.remote import brief_url, is_url
+from nettrain.data.several_targets import target_names
 from nettrain.data.sources import Dataset, Tabular
 from nettrain.data.splitting import Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
 from nettrain.data.tensor_columns import TensorOptions
-from nettrain.errors import DataError
+from nettrain.errors import ConfigError, DataError
 from nettrain.registry import option
 
 
@@ -66,7 +67,7 @@ class Npz(TensorOptions, Dataset):
 
     name: str = "npz"
     path: str = option(MISSING, "path of the .npz file, or of a folder with x.npy and y.npy", is_path=True)
-    target: str = option("y", "array to predict")
+    target: Any = option("y", "array to predict, (n,), or (n, m) for several targets; or a list of such as are (n,)")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
     drop: list[str] = option([], "arrays to ignore")
 
@@ -84,10 +85,12 @@ class Npz(TensorOptions, Dataset):
             return self._table(arrays, rows, split)
 
     def _table(self, arrays: dict[str, np.ndarray], rows: dict[str, np.ndarray] | None, split: Split) -> Table:
-        need_target(arrays, self.target, self.path)
-        raw = raw_table(arrays, self.path, self.target, lambda _, array: bool(self.ids) and array.dtype.kind in "iu")
+        targets = target_names(self.target)
+        need_target(arrays, targets, self.path)
+        arrays, targets = target_arrays(arrays, targets)
+        raw = raw_table(arrays, self.path, targets, lambda _, array: bool(self.ids) and array.dtype.kind in "iu")
         least = 1 if rows else split.rows_per_class(self.fractions)
-        table = read_table(raw, self.target, self.task, rows_per_class=least, split=split, tensors=self)
+        table = read_table(raw, targets, self.task, rows_per_class=least, split=split, tensors=self)
         return replace(table, splits=rows)
 
     @property
@@ -109,7 +112,7 @@ class Images(Tabular):
     path: str = option(
         MISSING, "path of a folder that holds a folder of images for each class, or of a table", is_path=True
     )
-    target: str = option("class", "column of the classes, or of numbers to predict; of folders what they stand for")
+    target: Any = option("class", "column of the classes, or of numbers to predict; of folders what they stand for")
     image: str = option("path", "column of the images' paths, which start in the folder of the table")
     size: Optional[list[int]] = option(  # noqa: UP045
         None, "height and width to which images are scaled; null: all have one size", minimum=1
@@ -124,8 +127,14 @@ class Images(Tabular):
         path, format = Path(self.path).expanduser(), {self.image: ImageFormat(self.size, self.color)}
         if not path.is_dir():
             return self.read(self.path, split, format)
-        raw, splits = image_table(path, self.path, self.image, self.target)
-        classes = len(set(raw.columns[self.target].to_pylist()))
+        target, *others = target_names(self.target)
+        if others:
+            raise ConfigError(
+                f"data.target={self.target}: folders of images stand for the classes of one target; name a table of "
+                "paths and targets with data.path."
+            )
+        raw, splits = image_table(path, self.path, self.image, target)
+        classes = len(set(raw.columns[target].to_pylist()))
         task = self.task if self.task != "auto" else "binary" if classes == 2 else "multiclass"
         return replace(replace(self, task=task).read(raw, split, format), splits=splits)
 

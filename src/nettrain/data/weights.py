@@ -36,12 +36,13 @@ def read_exposure(column: Column) -> np.ndarray:
 
 
 def rates(target: np.ndarray, weights: np.ndarray | None, exposure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A target per unit of exposure, and what its rows count, times the exposure; all (n,).
+    """A target per unit of exposure, (n,) or (n, m), and what its rows count, times the exposure, (n,).
 
     Counts y with exposures e have the Poisson log-likelihood y log(e mu) - e mu = e ((y / e) log mu - mu) + constant:
     that of the rates y / e, weighted with e.
     """
-    return target / exposure, exposure if weights is None else weights * exposure
+    per_unit = (target.T / exposure).T
+    return per_unit, exposure if weights is None else weights * exposure
 
 
 def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:
@@ -61,18 +62,41 @@ def class_weights(asked: Any, classes: list[str], target: np.ndarray, weights: n
     if not classes:
         raise ConfigError(f"{key}: the target has numbers, not classes; data.weight=<column> weighs rows.")
     if asked == "balanced":
-        counts = np.bincount(target, weights, minlength=len(classes))
-        return np.divide(counts.sum(), len(classes) * counts, out=np.zeros(len(classes)), where=counts > 0).tolist()
+        return _balanced(target, len(classes), weights)
+    return list(_asked_weights(asked, key, "class", classes).values())
+
+
+def label_weights(
+    asked: Any, labels: list[str], target: np.ndarray, weights: np.ndarray | None
+) -> list[tuple[float, float]]:
+    """For each label the weights of rows without it and with it; see `class_weights`, each label has two classes.
+
+    `asked` by name is the weight of rows with a label; without it they have the weight 1. `target` is (n, m).
+    """
+    if asked == "balanced":
+        return [tuple(_balanced(of_label, 2, weights)) for of_label in target.T]  # type: ignore[misc]
+    return [(1.0, weight) for weight in _asked_weights(asked, f"class_weight={asked}", "label", labels).values()]
+
+
+def _balanced(target: np.ndarray, classes: int, weights: np.ndarray | None) -> list[float]:
+    counts = np.bincount(target, weights, minlength=classes)
+    of_each: list[float] = np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=counts > 0).tolist()
+    return of_each
+
+
+def _asked_weights(asked: Any, key: str, noun: str, classes: list[str]) -> dict[str, float]:
+    """The weights of all classes, or labels, of which somebody has asked for some; the others have 1."""
     if not isinstance(asked, dict):
-        raise ConfigError(f"{key}: it must be balanced, or a weight for each class, such as {{{classes[0]}: 2}}.")
+        raise ConfigError(f"{key}: it must be balanced, or a weight for each {noun}, such as {{{classes[0]}: 2}}.")
     given = {str(name): weight for name, weight in asked.items()}
     known = matched(given, classes)
     result = dict.fromkeys(classes, 1.0)
     for name, weight in given.items():
         if name not in known:
             near = nearest(name, classes)
-            raise ConfigError(f"{key}: there is no class {name}{near}; the classes are {listed(classes, 20)}.")
+            plural = "classes" if noun == "class" else "labels"
+            raise ConfigError(f"{key}: there is no {noun} {name}{near}; the {plural} are {listed(classes, 20)}.")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < np.inf:
             raise ConfigError(f"{key}: the weight of {name} must be a number of at least 0.")
         result[known[name]] = float(weight)
-    return list(result.values())
+    return result

@@ -1,5 +1,7 @@
 """How good a classifier is. Shapes: true classes y (n,), probabilities (n, C); with C > 2 one class against the rest.
 
+Of m labels y is (n, m), of 0 and 1, and their probabilities (n, m); `classes` are the labels.
+
 The points of the curves are computed here because importing scikit-learn takes longer than drawing all of them.
 """
 
@@ -138,14 +140,14 @@ def _passing(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.nd
 def _against_the_rest(
     y: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], most: int = SEVERAL
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, whether a sample is positive, and its score: for the second of two classes, else for each class.
+    """Name, whether a sample is positive, and its score: for the second of two classes, else for each class or label.
 
     Classes that do not occur are left out; more than `most` classes are pooled, each sample once for every class.
     """
     true, p = np.asarray(y, int), np.asarray(probabilities, float)
-    if len(classes) == 2:
+    if len(classes) == 2 and true.ndim == 1:
         return [(str(classes[1]), true == 1, p[:, 1])]
-    one_hot = true[:, None] == np.arange(len(classes))
+    one_hot = true == 1 if true.ndim == 2 else true[:, None] == np.arange(len(classes))
     if len(classes) > most:
-        return [(f"{len(classes)} classes, pooled", one_hot.ravel(), p.ravel())]
+        return [(f"{len(classes)} {'labels' if true.ndim == 2 else 'classes'}, pooled", one_hot.ravel(), p.ravel())]
     return [(str(name), one_hot[:, c], p[:, c]) for c, name in enumerate(classes) if one_hot[:, c].any()]

@@ -4,6 +4,8 @@ With weights (..., n) or (n,) in float64 a sample counts as often as its weight 
 Metrics stay on the device and reduce over the last axes only, so K runs are measured at once.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,35 @@ def of_numbers(predicted: Tensor, y: Tensor, weights: Weights = None) -> dict[st
     """The metrics of predicted numbers."""
     squared = mse(predicted, y, weights)
     return {"mse": squared, "rmse": squared.sqrt(), "mae": mae(predicted, y, weights), "r2": r2(predicted, y, weights)}
+
+
+def of_several(
+    of_each: dict[str, Tensor], names: Sequence[str], together: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Of metrics of m targets, (..., m) each, their means, and under `<metric>_<name>` those of each target.
+
+    A mean leaves out targets of which a metric is NaN. `together` are metrics of all targets, (...).
+    """
+    measured = {name: values.nanmean(-1) for name, values in of_each.items()} | (together or {})
+    for metric, values in of_each.items():
+        measured |= {f"{metric}_{name}": value for name, value in zip(names, values.unbind(-1), strict=False)}
+    return measured
+
+
+def of_labels(predicted: Tensor, y: Tensor, weights: Weights = None) -> dict[str, Tensor]:
+    """The metrics of m labels together, predicted and true ones (..., n, m) of 0 and 1, as are the weights.
+
+    `exact_match` is the share of samples all of whose labels are right, `micro_f1` the F1 of all labels as if they were
+    those of one: 2 TP / (2 TP + FP + FN), 0 where there are none.
+    """
+    of_samples = None if weights is None else weights.mean(-1)
+    of_each = None if weights is None else weights.expand(y.shape).flatten(-2)
+    true, taken = y.double().flatten(-2), predicted.double().flatten(-2)
+    both, either = (mean(values, of_each) for values in (2 * true * taken, true + taken))
+    return {
+        "exact_match": mean((predicted == y).all(-1), of_samples),
+        "micro_f1": torch.where(either > 0, both / either, 0.0),
+    }
 
 
 def accuracy(predicted: Tensor, y: Tensor, weights: Weights = None) -> Tensor:

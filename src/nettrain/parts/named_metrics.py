@@ -13,7 +13,7 @@ from nettrain.errors import ConfigError, first_line
 
 _PROBABILITIES = ("y_score", "y_proba", "y_prob", "probabilities")  # second parameters that ask for them
 _LESS_IS_BETTER = ("loss", "mse", "rmse", "mae", "deviance")
-_MORE_IS_BETTER = ("accuracy", "balanced_accuracy", "f1", "auroc", "r2")
+_MORE_IS_BETTER = ("accuracy", "balanced_accuracy", "f1", "auroc", "r2", "exact_match", "micro_f1")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class NamedMetric:
     """A function of the true and the predicted values, (n,) each; for classes their indices, or probabilities.
 
     With `of_probabilities` it is given those of the positive one of two classes, (n,), or of all of them, (n, C).
+    Of several targets all of this is (n, m), also the probabilities, those that labels are there.
     """
 
     name: str
@@ -30,15 +31,23 @@ class NamedMetric:
     keywords: dict[str, Any]
     takes_weights: bool
     more_is_better: bool | None
+    several: bool = False
 
     def __call__(
         self, y: np.ndarray, predicted: np.ndarray, p: np.ndarray | None, weights: np.ndarray | None = None
     ) -> float:
-        """The value for one run; `p` (n, C) are the probabilities of classes. Raises `ConfigError` where it fails."""
+        """The value for one run; `p` (n, C) or (n, m) are the probabilities. Raises `ConfigError` where it fails."""
         given = predicted
         if self.of_probabilities:
             assert p is not None
-            given = p[:, 1] if p.shape[1] == 2 else p
+            given = p[:, 1] if p.shape[1] == 2 and not self.several else p
+        if weights is not None and weights.ndim > 1:
+            if (weights != weights[:, :1]).any():
+                raise ConfigError(
+                    f"metrics={self.path}: it weighs rows, and class_weight weighs each label of them; leave out one "
+                    "of the two."
+                )
+            weights = weights[:, 0]
         of_rows = {"sample_weight": weights} if self.takes_weights and weights is not None else {}
         try:
             with warnings.catch_warnings():
@@ -51,8 +60,10 @@ class NamedMetric:
             ) from error
 
 
-def named_metric(path: str, classes: int) -> NamedMetric:
+def named_metric(path: str, classes: int, targets: int = 0) -> NamedMetric:
     """The metric of this name, for so many classes, 0 for numbers; without a dot it is one of `sklearn.metrics`.
+
+    `targets` is the number of several targets, and 0 of one.
 
     Of `torchmetrics` it may be a class or a function, which is given probabilities of classes, and the kind of target.
     Of scikit-learn's functions for two classes the macro average over the classes is taken where there are more; areas
@@ -65,7 +76,7 @@ def named_metric(path: str, classes: int) -> NamedMetric:
         install = "; scikit-learn is not installed" if module == "sklearn.metrics" and not _installed("sklearn") else ""
         raise ConfigError(f"metrics={path}: there is no such function{install}: {first_line(error)}.") from error
     if _is_of_torchmetrics(function):
-        return _torch_metric(name, path, function, classes)
+        return _torch_metric(name, path, function, classes, targets)
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
@@ -75,14 +86,19 @@ def named_metric(path: str, classes: int) -> NamedMetric:
         raise ConfigError(f"metrics={path}: it measures probabilities, and the head predicts numbers.")
     if classes and "_regression" in getattr(function, "__module__", ""):
         raise ConfigError(f"metrics={path}: it measures numbers, and the target has {classes} classes.")
+    if name == "log_loss" and targets:
+        raise ConfigError(
+            f"metrics={path}: it measures one target; of {targets} labels it is the sum, which is the loss."
+        )
     keywords: dict[str, Any] = {}
-    if classes > 2:
-        several = {"multi_class": "ovr", "average": "macro"}
+    if classes > 2 or (classes and targets):
+        several = {"average": "macro"} if targets else {"multi_class": "ovr", "average": "macro"}
         keywords = {key: value for key, value in several.items() if key in parameters}
-    if of_probabilities and "labels" in parameters:
+    if of_probabilities and "labels" in parameters and not targets:
         keywords["labels"] = list(range(classes))
     weighs = "sample_weight" in parameters
-    return NamedMetric(name, path, function, of_probabilities, keywords, weighs, more_is_better(name))
+    better = more_is_better(name)
+    return NamedMetric(name, path, function, of_probabilities, keywords, weighs, better, targets > 0)
 
 
 def _is_of_torchmetrics(made: Any) -> bool:
@@ -91,7 +107,7 @@ def _is_of_torchmetrics(made: Any) -> bool:
     return any(str(getattr(kind, "__module__", "")).partition(".")[0] == "torchmetrics" for kind in kinds)
 
 
-def _torch_metric(name: str, path: str, made: Any, classes: int) -> NamedMetric:
+def _torch_metric(name: str, path: str, made: Any, classes: int, targets: int) -> NamedMetric:
     """A metric of torchmetrics, which takes predictions first, as tensors; it says itself whether more is better."""
     import torch
 
@@ -100,6 +116,8 @@ def _torch_metric(name: str, path: str, made: Any, classes: int) -> NamedMetric:
     if not classes and ".classification." in made.__module__:
         raise ConfigError(f"metrics={path}: it measures classes, and the head predicts numbers.")
     filled = {"task": "binary" if classes == 2 else "multiclass", "num_classes": classes} if classes else {}
+    if targets:
+        filled = {"task": "multilabel", "num_labels": targets} if classes else {"num_outputs": targets}
     is_class, better = isinstance(made, type), more_is_better(name)
     wrapper = is_class and made.__new__ is not object.__new__  # it makes another class for each task
     accepted = inspect.signature(made.__new__ if wrapper else made).parameters
@@ -120,9 +138,9 @@ def _torch_metric(name: str, path: str, made: Any, classes: int) -> NamedMetric:
             return float(made(*tensors, **keywords))
         metric.reset()
         metric.update(*tensors)
-        return float(metric.compute())
+        return float(metric.compute().double().mean())  # of numbers it may be one for each target
 
-    return NamedMetric(name, path, measure, bool(classes), {}, False, better)
+    return NamedMetric(name, path, measure, bool(classes), {}, False, better, targets > 0)
 
 
 _LIBRARIES = (

@@ -1,5 +1,6 @@
 """What a head has to keep to, and whether it can take the numbers of a target: checked before training."""
 
+import numpy as np
 import torch
 from torch.distributions import constraints
 
@@ -48,7 +49,8 @@ def check_support(head: Head, table: Table) -> None:
     numbers = table.target if table.counts is None else table.counts
     fits = support.check(torch.as_tensor(numbers, dtype=torch.float64)).numpy()
     if not fits.all():
-        row = int((~fits).argmax())
-        where = place(table.source, table.row_number(row), table.target_name)
+        row, *column = np.argwhere(~fits)[0]
+        name = table.targets[column[0]] if table.targets else table.target_name
+        where = place(table.source, table.row_number(int(row)), name)
         takes = _IN_WORDS.get(support, f"numbers in {support}")
-        raise DataError(f"{where}: found {numbers[row]:.10g}; head={head.name} takes {takes}.")
+        raise DataError(f"{where}: found {numbers[row, *column]:.10g}; head={head.name} takes {takes}.")

@@ -22,6 +22,7 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
+from nettrain.parts.heads.independent import for_targets
 from nettrain.parts.models import DenseNetwork, Polynomial, RowModule
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
@@ -78,7 +79,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
     config = dataclasses.replace(config, head=head, schedule=schedule)
     with seeded(config.seed):
-        model = build_model(config, loaded.encoder, config.head, handed.module)
+        model = build_model(config, loaded.encoder, for_targets(head, loaded.encoder.targets), handed.module)
     debug = ["this is a debug run: it uses part of the data."] if config.debug else []
     notes = [*debug, *loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
     run = PreparedRun(folder, config, loaded, model, notes)

@@ -19,7 +19,8 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
-from nettrain.parts.named_metrics import NamedMetric, named_metric
+from nettrain.parts.heads.independent import for_targets, metric_suffixes
+from nettrain.parts.named_metrics import NamedMetric, more_is_better, named_metric
 from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
 from nettrain.storage.yaml_text import yaml_text
@@ -56,15 +57,16 @@ class PreparedRun:
         """The config as YAML."""
         return yaml_text(self.container)
 
-    @property
+    @cached_property
     def head(self) -> Head:
-        head: Head = self.config.head
-        return head
+        """The head of the config, for all targets."""
+        return for_targets(self.config.head, self.data.encoder.targets)
 
     @cached_property
     def named_metrics(self) -> list[NamedMetric]:
         """What is measured because `metrics` names it; `ConfigError` for what cannot be."""
-        found = [named_metric(path, len(self.data.encoder.classes)) for path in self.config.metrics]
+        encoder = self.data.encoder
+        found = [named_metric(path, len(encoder.classes), len(encoder.targets)) for path in self.config.metrics]
         names = self.head.metric_names(len(self.data.encoder.classes))
         for i, metric in enumerate(found):
             if metric.name in (*names, "loss", *(other.name for other in found[:i])):
@@ -84,6 +86,8 @@ class PreparedRun:
         if config.monitor is None:
             return Monitor(f"{split}_loss")
         better = {metric.name: metric.more_is_better for metric in self.named_metrics}
+        for target in metric_suffixes(self.data.encoder.targets):
+            better |= {f"{name}_{target}": more_is_better(name) for name in self.metric_names}
         return choose_monitor(config.monitor, config.monitor_mode, split, self.metric_names, better)
 
     @cached_property

@@ -11,6 +11,7 @@ from nettrain.data.encoding import Encoder
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import brief
 from nettrain.inputs import total_size
+from nettrain.parts.heads.independent import metric_suffixes
 from nettrain.parts.models import MLP, PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
@@ -20,6 +21,7 @@ from nettrain.terminal import painted
 from nettrain.training.run_state import RunState
 from nettrain.wording import counted
 
+MOST_TARGETS = 3  # whose metrics are shown one by one
 MOST_COLUMNS = 20  # of a table that are listed one by one
 
 
@@ -121,20 +123,31 @@ def result(row: RunState) -> str:
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
         columns.append(("baseline", "baseline_"))
-        lines.append(f"{'':18}" + "".join(f"{title:>15}" for title, _ in columns))
     first = columns[0][1] if columns else "none"
-    for name in (key.removeprefix(first) for key in summary if key.startswith(first)):
+    measured = [key.removeprefix(first) for key in summary if key.startswith(first)]
+    targets = row.run.data.encoder.targets
+    if len(targets) > MOST_TARGETS:
+        of_each = {f"{name}_{target}" for name in measured for target in metric_suffixes(targets)}
+        measured = [name for name in measured if name not in of_each]
+    width = max(18, *(len(name) + 2 for name in measured), 0)
+    if columns:
+        lines.append(f"{'':{width}}" + "".join(f"{title:>15}" for title, _ in columns))
+    for name in measured:
         cells = (summary.get(prefix + name) for _, prefix in columns)
-        lines.append(f"{name:18}" + "".join(f"{'' if v is None else f'{v:.4g}':>15}" for v in cells).rstrip())
+        lines.append(f"{name:{width}}" + "".join(f"{'' if v is None else f'{v:.4g}':>15}" for v in cells).rstrip())
+    if len(targets) > MOST_TARGETS:
+        lines.append(f"means over {len(targets)} targets; those of each are in summary.json and in the report")
     if columns:
         lines.append(f"baseline: {constant_prediction(row.run.data.encoder)} of the training rows, whatever x is")
-    if isinstance(row.run.model, PolynomialModel) and not row.run.data.encoder.classes:
+    if isinstance(row.run.model, PolynomialModel) and not (targets or row.run.data.encoder.classes):
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
 
 
 def constant_prediction(encoder: Encoder) -> str:
     """What the baseline predicts, in words."""
+    if encoder.targets:
+        return "the more frequent value of each label" if encoder.classes else "the mean of each target"
     return "the most frequent class" if encoder.classes else "the mean"
 
 

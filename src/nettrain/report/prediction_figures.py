@@ -8,11 +8,14 @@ from torch import Tensor
 
 from nettrain.data import Data
 from nettrain.data.encoding import Numeric
+from nettrain.data.wording import quoted
 from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
+from nettrain.parts.heads.independent import metric_suffixes
 from nettrain.report.pictures import Picture
 
 NUMBERS = 1_000_000  # probabilities of which curves are drawn
+TARGETS = 6  # of several that are drawn, each in figures of its own
 POINTS = 10_000  # samples that are drawn as points: more cover each other, and take seconds
 
 
@@ -37,24 +40,37 @@ def predictions(model: Predictor, split: str) -> list[Picture]:
     z, y = model.logits(model.data.rows(rows)), model.data.y[rows]
     on = f"on the {len(rows)} samples of the {split} split"
     if encoder.classes:
-        classes = encoder.classes
-        predicted = model.head.predict(z).numpy()
+        classes = encoder.targets or encoder.classes
         some = _some(len(y), max(1, NUMBERS // len(classes)))
         curves = model.head.mean(z[some]).double().numpy(), classes
         of = f"on {_of(len(some), rows)} of the {split} split"
         reliability = f"what predicted probabilities mean {of}: the larger a point, the more samples"
+        pairs = (y, model.head.predict(z).numpy(), classes)
+        confusion = Picture("confusion", f"true and predicted classes {on}", "confusion", pairs, True)
         return [
-            Picture("confusion", f"true and predicted classes {on}", "confusion", (y, predicted, classes), True),
+            *([] if encoder.targets else [confusion]),
             Picture("roc", f"receiver operating characteristic {of}", "roc", (y[some], *curves), True),
             Picture("precision_recall", f"precision and recall {of}", "precision_recall", (y[some], *curves), True),
             Picture("calibration", reliability, "calibration", (y[some], *curves), True),
         ]
     some = _some(len(y), POINTS)
-    values, true = _numbers(model, z[some]), y[some] * encoder.target_scale + encoder.target_mean
-    arguments, of = (true, values, encoder.target_name), f"on {_of(len(some), rows)} of the {split} split"
+    values, true = _numbers(model, z[some]), encoder.in_units(y[some])
+    of = f"on {_of(len(some), rows)} of the {split} split"
+    if not encoder.targets:
+        return _of_numbers(true, values, encoder.target_name, of)
+    pictures = []
+    suffixes = metric_suffixes(encoder.targets)[:TARGETS]
+    for suffix, name, of_true, predicted in zip(suffixes, encoder.targets, true.T, values.T, strict=False):
+        pictures += _of_numbers(of_true, predicted, name, f"of {quoted(name)} {of}", f"_{suffix}")
+    return pictures
+
+
+def _of_numbers(true: np.ndarray, predicted: np.ndarray, target: str, of: str, suffix: str = "") -> list[Picture]:
+    """The pictures of a target of numbers (n,)."""
+    arguments = (true, predicted, target)
     return [
-        Picture("predicted", f"predicted and true values {of}", "predicted_against_true", arguments, True),
-        Picture("residuals", f"what the predictions miss {of}", "residuals", arguments, True),
+        Picture(f"predicted{suffix}", f"predicted and true values {of}", "predicted_against_true", arguments, True),
+        Picture(f"residuals{suffix}", f"what the predictions miss {of}", "residuals", arguments, True),
     ]
 
 
@@ -79,7 +95,7 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     """
     encoder = model.data.encoder
     numeric = [column for column in encoder.columns if isinstance(column, Numeric) and not column.indicator]
-    if len(numeric) != len(encoder.columns) or len(numeric) != (2 if encoder.classes else 1):
+    if encoder.targets or len(numeric) != len(encoder.columns) or len(numeric) != (2 if encoder.classes else 1):
         return None
     mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
     names, train = [c.name for c in numeric], model.data.splits["train"]
@@ -94,8 +110,7 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     def curve(w: Tensor | None = None, title: str = "Fitted curve") -> tuple[Any, ...]:
         at = over_one_input(x)
         prediction = _numbers(model, model.logits((at[:, None] - mean) / scale, w))
-        true = y * encoder.target_scale + encoder.target_mean
-        return at, prediction, x, true, names[0], encoder.target_name, title
+        return at, prediction, x, encoder.in_units(y), names[0], encoder.target_name, title
 
     return boundary if encoder.classes else curve
 
@@ -113,6 +128,4 @@ def _of(drawn: int, rows: np.ndarray) -> str:
 
 def _numbers(model: Predictor, z: Tensor) -> np.ndarray:
     """The predictions of logits in the units of the target."""
-    encoder = model.data.encoder
-    values: Any = model.head.predict(z).double() * encoder.target_scale + encoder.target_mean
-    return np.asarray(values)
+    return model.data.encoder.in_units(np.asarray(model.head.predict(z).double()))

@@ -121,12 +121,12 @@ def _classes(run: RunFolder) -> list[Section]:
         return []
     split = next(name for name in ("test", "val", "train") if len(run.data.splits[name]))
     about = f"With the weights of the best epoch, on the rows for {_SPLITS[split]}; a dash is a share of nothing."
-    header = ["class", "precision", "recall", "F1", "rows"]
+    header = ["label" if run.encoder.targets else "class", "precision", "recall", "F1", "rows"]
     table = [
         [str(name), *("–" if math.isnan(value) else f"{value:.4g}" for value in values)]
         for name, *values in zip(*run.class_columns.values(), strict=True)
     ]
-    return [Section("Classes", [about], header, table)]
+    return [Section("Labels" if run.encoder.targets else "Classes", [about], header, table)]
 
 
 def _about_data(run: RunFolder) -> list[str]:

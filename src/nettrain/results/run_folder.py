@@ -44,6 +44,7 @@ class RunFolder(SavedRun):
     ) -> Any:
         """A pandas table with `prediction`, and `probability_<class>` for classifiers, for each row of a table.
 
+        Of several targets these are `prediction_<target>` and, for labels, `probability_<label>`.
         `table` is a path or URL of a table file, or a pandas table, with the columns that the run was trained on; or
         what else it was trained on: a folder of images, an .npz file, arrays or tensors, a dictionary of them. In its
         place `query="select ..."`, with `database=` where it is not on files alone, says what is read. It is read as
@@ -100,10 +101,13 @@ class RunFolder(SavedRun):
             numbers = self.head.predictions(z)
             if interval is not None:
                 numbers["lower"], numbers["upper"] = self.head.interval(z, interval).unbind(-1)
-            in_units = {
-                k: v.double() * self.encoder.target_scale + self.encoder.target_mean for k, v in numbers.items()
-            }
-            return {name: values.where(finite, torch.nan).tolist() for name, values in in_units.items()}
+            in_units = {name: self.encoder.in_units(values.double().numpy()) for name, values in numbers.items()}
+            return self._of_each_target({name: np.where(finite, v.T, np.nan).T for name, v in in_units.items()})
+        if self.encoder.targets:
+            there, p = self.head.predict(z), self.head.mean(z)
+            written = there.numpy() if finite.all() else _or_none(there, finite)
+            p = p.where(finite.unsqueeze(-1), torch.nan)
+            return self._of_each_target({"prediction": written, "probability": p.numpy()})
         labels = _as_written(classes)
         predicted = [
             labels[i] if known else None
@@ -113,9 +117,19 @@ class RunFolder(SavedRun):
         probabilities = self.head.mean(z).where(finite.unsqueeze(-1), torch.nan).T.tolist()
         return columns | {f"probability_{name}": p for name, p in zip(classes, probabilities, strict=True)}
 
+    def _of_each_target(self, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Columns (n,) as they are, and of several targets, (n, m), one for each."""
+        if not self.encoder.targets:
+            return {name: values.tolist() for name, values in columns.items()}
+        return {
+            f"{name}_{target}": of_target.tolist()
+            for name, values in columns.items()
+            for target, of_target in zip(self.encoder.targets, values.T, strict=True)
+        }
+
     @cached_property
     def classes(self) -> Any:
-        """Precision, recall and F1 of each class on the test rows (without any, those of validation or of training).
+        """Precision, recall and F1 of each class or label on the test rows (without any of validation, or training).
 
         A pandas table with a row for each class, and its `rows`, in a number or, where these have weights, as the sum
         of them. Raises `ConfigError` for a run that predicts numbers.
@@ -134,7 +148,13 @@ class RunFolder(SavedRun):
         weights = self.encoder.weights(data.table)
         counts = None if weights is None else torch.as_tensor(weights[rows])
         predicted = self.head.predict(self.logits(data.rows(rows)))
-        columns = of_each_class(confusion_matrix(predicted, torch.as_tensor(data.y[rows]), len(names), counts))
+        y = torch.as_tensor(data.y[rows])
+        if self.encoder.targets:
+            of_rows = None if counts is None else counts.mT
+            of_labels = of_each_class(confusion_matrix(predicted.mT, y.mT, len(names), of_rows))
+            there = {name: values[..., 1].tolist() for name, values in of_labels.items()}
+            return {"label": list(self.encoder.targets), **there}
+        columns = of_each_class(confusion_matrix(predicted, y, len(names), counts))
         return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
 
     def _check_interval(self, interval: float | None) -> None:
@@ -172,7 +192,8 @@ class RunFolder(SavedRun):
     @cached_property
     def _named_metrics(self) -> list[NamedMetric]:
         self.require_trust()
-        return [named_metric(path, len(self.encoder.classes)) for path in self._parts.metrics]
+        sizes = len(self.encoder.classes), len(self.encoder.targets)
+        return [named_metric(path, *sizes) for path in self._parts.metrics]
 
     def _outputs(self, read: Table) -> tuple[Tensor, Tensor]:
         """The logits (n, outputs) of a new table's rows, and for which rows (n,) all are finite."""
@@ -224,6 +245,13 @@ def _not_finite(count: int, rows: int) -> str:
 def _first_not_finite(table: Table, finite: Tensor) -> str:
     """Which row of a table is the first that is not `finite` (n,)."""
     return f"the first is that of row {table.row_number(int((~finite).nonzero()[0]))}"
+
+
+def _or_none(predicted: Tensor, finite: Tensor) -> np.ndarray:
+    """Predictions (n, m), nothing in the rows that are not `finite` (n,)."""
+    values = predicted.numpy().astype(object)
+    values[~finite.numpy()] = None
+    return values
 
 
 def _as_written(classes: list[str]) -> list[Any]:

@@ -21,6 +21,7 @@ from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts.callbacks import Logger
 from nettrain.parts.heads import Head
+from nettrain.parts.heads.independent import for_targets
 from nettrain.parts.named_metrics import is_of_library
 from nettrain.random import seeded
 from nettrain.registry import values_of
@@ -117,7 +118,7 @@ class SavedRun:
     @cached_property
     def head(self) -> Head:
         """The output head."""
-        return choose_head(self._own_head, self.encoder)
+        return for_targets(choose_head(self._own_head, self.encoder), self.encoder.targets)
 
     @property
     def _own_head(self) -> Any:
@@ -190,7 +191,7 @@ class SavedRun:
         """The head's loss of the model, as a function of its weights."""
         objective = Objective(self.model, self.head, buffers=constants(self.model), inputs=self.encoder.inputs)
         if not self.encoder.classes:
-            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)
+            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)  # (1,) or (1, m)
             objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
         return objective
 

@@ -134,14 +134,20 @@ def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
 
 
 def _targets(stack: Stack, result: EpochResult) -> Tensor:
-    """y (..., samples) of an epoch's batches."""
-    return stack.batches.targets("train", result.epoch)[..., : result.batches * stack.batches.bs]
+    """y (..., samples), or (..., samples, m), of an epoch's batches."""
+    return _of_batches(stack, result, stack.batches.targets("train", result.epoch))
 
 
 def _weights(stack: Stack, result: EpochResult) -> Tensor | None:
-    """The weights (..., samples) of an epoch's batches."""
+    """The weights of an epoch's batches, of the shape of y."""
     weights = stack.batches.weights_of("train", result.epoch)
-    return None if weights is None else weights[..., : result.batches * stack.batches.bs]
+    return None if weights is None else _of_batches(stack, result, weights)
+
+
+def _of_batches(stack: Stack, result: EpochResult, values: Tensor) -> Tensor:
+    """What there is of the epoch's batches, of values of all of its samples."""
+    sample = values.dim() - 1 - len(stack.objective.head.event_shape)
+    return values.narrow(sample, 0, min(result.batches * stack.batches.bs, values.shape[sample]))
 
 
 def until_divergence(stack: Stack, result: EpochResult) -> list[tuple[int, float]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from nettrain.data.splitting import Fold
@@ -166,7 +167,8 @@ class RunState:
         if self.run.head.for_classes:
             return self.last.get("train_accuracy") == 1
         r2, rmse = self.last.get("train_r2", math.nan), self.last.get("train_rmse", math.inf)
-        return r2 >= 0.99 or (math.isnan(r2) and rmse <= 0.01 * self.run.data.encoder.target_scale)
+        scale = float(np.mean(self.run.data.encoder.target_scale))
+        return r2 >= 0.99 or (math.isnan(r2) and rmse <= 0.01 * scale)
 
     def end(self, reason: str | None) -> None:
         """The run is done before its last epoch, for this reason; nothing happens if there is none."""

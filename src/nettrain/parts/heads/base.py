@@ -2,7 +2,7 @@
 
 The network gives logits `z` of shape (..., n, outputs); the family says which link turns them into parameters of
 the distribution. Its negative log-likelihood is the loss, and what is predicted and measured comes from it, too.
-Targets `y` have shape (..., n): class indices, or numbers.
+Targets `y` have shape (..., n): class indices, or numbers. A head of several targets (`Independent`) has y (..., n, m).
 """
 
 import threading
@@ -56,6 +56,11 @@ class Head(ABC):
         return self
 
     @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sample's y, as in `torch.distributions`: () for one target, (m,) for several."""
+        return ()
+
+    @property
     def for_classes(self) -> bool:
         """Whether Y is a class, and not a number."""
         return "regression" not in self.tasks
@@ -78,6 +83,10 @@ class Head(ABC):
         with _unchecked():
             losses = -self.distribution(z).log_prob(y.to(z.dtype))
         return losses if reduction == "none" else losses.sum()
+
+    def loss_of_each(self, z: Tensor, y: Tensor) -> Tensor:
+        """The loss of every sample, or of several targets that of each of them, of the shape of y."""
+        return self.loss(z, y)
 
     def loss_gradient(self, z: Tensor, y: Tensor) -> Tensor:
         """The derivative of every sample's loss by its logits, of the shape of z and in memory of its own."""
@@ -123,7 +132,8 @@ class Head(ABC):
     ) -> dict[str, Tensor]:
         """What is measured beside the loss, each of shape (...).
 
-        `in_units` gives numbers in the target's own units; `weights` say how much each sample counts, (..., n).
+        `in_units` gives numbers in the target's own units; `weights` say how much each sample counts, (..., n), or each
+        target of it, (..., n, m).
         """
         if not self.for_classes:
             return metrics.of_numbers(in_units(self.predict(z)), in_units(y), weights)

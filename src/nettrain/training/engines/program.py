@@ -23,7 +23,7 @@ from nettrain.vector import Layout
 
 _LOOP = Template("""
 constexpr int64_t MOST = $some > $bs ? $some : $bs;  // samples at once
-extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs) * 8 + (2 * MOST + 14) * 8 + 64; }
+extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs + 2 * $targets) * 8 + 176; }
 
 // For each of the rows: `steps` updates on the samples in `order`, the last one on a smaller batch if that is so.
 extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y, const $real* all_weights,
@@ -33,7 +33,7 @@ extern "C" void advance($real* const* tensors, const $real* all_x, const $target
                         int64_t first, int64_t rows, int64_t steps, int64_t smaller, char* scratch) {
   $real* x = ($real*)(scratch + $scratch);
   $target* y = ($target*)(x + (MOST * $inputs + 7) / 8 * 8);
-  $real* weight = ($real*)(y + (MOST + 7) / 8 * 8);
+  $real* weight = ($real*)(y + (MOST * $targets + 7) / 8 * 8);
   const int64_t sizes[] = {$sizes};
   for (int64_t r = first; r < first + rows; r++) {
     $real* row[$tensors];
@@ -44,8 +44,8 @@ extern "C" void advance($real* const* tensors, const $real* all_x, const $target
       if (last && before) memcpy(before + r * sizes[0], row[0], sizes[0] * sizeof($real));
       for (int64_t i = 0; i < (small ? $last : $bs); i++) {
         memcpy(x + i * $inputs, all_x + sample[i] * $inputs, $inputs * sizeof($real));
-        y[i] = all_y[sample[i]];
-        if (all_weights) weight[i] = all_weights[sample[i]];
+        memcpy(y + i * $targets, all_y + sample[i] * $targets, $targets * sizeof($target));
+        if (all_weights) memcpy(weight + i * $targets, all_weights + sample[i] * $targets, $targets * sizeof($real));
       }
       $real* c = const_cast<$real*>(scalars + r * scalars_row + s * scalars_step);
       $real* z = outputs + r * outputs_row + s * $bs * $outputs;
@@ -149,7 +149,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
     def written(name: str, bs: int) -> tuple[str, int]:
         batch = {"x": torch.zeros_like(x[:bs]), "y": torch.zeros_like(y[:bs])}
         if batches.weights:
-            batch["weight"] = torch.ones(bs, dtype=w.dtype)
+            batch["weight"] = torch.ones(y[:bs].shape, dtype=w.dtype)
         numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs, dtype=w.dtype)}
         noise = {"key": torch.zeros((), dtype=torch.int64), "rate": torch.zeros((), dtype=torch.float64)}
         with torch.no_grad():
@@ -189,6 +189,7 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
         last=batches.last,
         inputs=x[0].numel(),
         outputs=outputs,
+        targets=y[0].numel(),
         weight="weight," if batches.weights else "",
         tensors=2 + len(of_rows),
         sizes=", ".join(str(len(tensor)) for tensor in (w, w, *of_rows.values())),

@@ -18,7 +18,8 @@ from nettrain.training.stack.resident import Resident
 
 
 class Batches:
-    """The splits of the runs, and the batches of their epochs: x (..., n, *shape) or a dictionary of such, y (..., n).
+    """The splits of the runs, and the batches of their epochs: x (..., n, *shape) or a dictionary of such, y (..., n),
+    or (..., n, m) for several targets.
 
     `...` is nothing where all runs see the same samples in the same order, and K, one for each row, otherwise. Rows
     with the same data share one copy of them, from which each batch is gathered. Of a tensor that is `resident`, bytes
@@ -95,16 +96,18 @@ class Batches:
 
     def targets(self, split: str, epoch: int | None = None) -> Tensor:
         """y (..., n) of a split, in the order of `order`."""
-        return self.splits[split][1].take(self.order(split, epoch))
+        return _at(self.order(split, epoch), self.splits[split][1])
 
     def weights_of(self, split: str, epoch: int | None = None) -> Tensor | None:
-        """The weights (..., n) of a split's samples, in the order of `order`; None where all count alike."""
-        return self.weights[split].take(self.order(split, epoch)) if self.weights else None
+        """The weights of a split's samples, of the shape of `targets`; None where all count alike."""
+        return _at(self.order(split, epoch), self.weights[split]) if self.weights else None
 
     def weights_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor | None]:
         """The weights of every batch of `of_epoch`."""
-        weights = self.weights_of("train", epoch)
-        all_of_them = itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs, -1))
+        weights, sample = self.weights_of("train", epoch), 0 if self.shared else 1
+        all_of_them = (
+            itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs, sample))
+        )
         yield from itertools.islice(all_of_them, first, None)
 
     def parts(self, split: str, size: int) -> Iterator[tuple[X, Tensor]]:
@@ -135,7 +138,7 @@ class Batches:
 
     def _gather(self, split: str, index: Tensor) -> tuple[X, Tensor]:
         x, y = self.splits[split]
-        return each(lambda part: part.index_select(0, index.flatten()).unflatten(0, index.shape), x), y.take(index)
+        return each(partial(_at, index), x), _at(index, y)
 
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone; data that none of them uses are dropped."""
@@ -152,6 +155,11 @@ class Batches:
                 self.sizes[name] = self.sizes[name][used]
         each(lambda resident: resident and resident.select(copies), self.resident)
         self.shared = len(used) == 1 and len(set(self.seeds)) == 1
+
+
+def _at(index: Tensor, values: Tensor) -> Tensor:
+    """The samples (..., n, *shape) of these numbers (..., n)."""
+    return values.index_select(0, index.flatten()).unflatten(0, index.shape)
 
 
 def _listed(*values: Any) -> list[Any]:

@@ -29,7 +29,7 @@ def shared_shapes(run: PreparedRun) -> Hashable:
     return (
         Layout.of(run.model),
         run.head.name,
-        (encoder.task, len(encoder.classes), str(unscaled(data.inputs))),
+        (encoder.task, len(encoder.classes), tuple(encoder.targets), str(unscaled(data.inputs))),
         run.samples_per_epoch,
         tuple(name for name, rows in data.splits.items() if len(rows)),
         run.batch_size,
@@ -46,7 +46,7 @@ def rows_that_fit(run: PreparedRun, memory: float, copies: int) -> float:
 
 def data_bytes(run: PreparedRun) -> int:
     """What a copy of the run's data takes, which rows with the same data share."""
-    return torch.finfo(run.config.dtype).bits // 8 * (run.data.floats + 2 * len(run.data.y))
+    return torch.finfo(run.config.dtype).bits // 8 * (run.data.floats + run.data.y.size + len(run.data.y))
 
 
 def row_bytes(run: PreparedRun) -> int:

@@ -102,9 +102,9 @@ class Stack:
         buffers = [constants(run.model) for run in self.runs]
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}
         if first.data.encoder.task == "regression":
-            scales = [[[e.target_mean], [e.target_scale]] for e in (run.data.encoder for run in self.runs)]
+            scales = [[[e.target_mean], [e.target_scale]] for e in (run.data.encoder for run in self.runs)]  # (K, 2, 1)
             both = torch.tensor(scales if self.stacked else scales[0], dtype=torch.float64).to(self.device)
-            objective.target_mean, objective.target_scale = both.unbind(-2)
+            objective.target_mean, objective.target_scale = both.unbind(both.dim() - 2 - len(first.head.event_shape))
         return objective
 
     def select(self, numbers: list[int]) -> None:
