@@ -65,10 +65,17 @@ class Numeric:
         """What a new table that lacks a constant column has instead."""
         return np.full(rows, self.median)
 
+    def filled(self, values: np.ndarray) -> np.ndarray:
+        """The numbers with the median for missing ones, and for all where there was no other."""
+        return np.where(np.isnan(values) | self.constant, self.median, values)
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """The feature of each number, (n,)."""
+        return (self.filled(values) - self.mean) / self.scale
+
     def features(self, values: np.ndarray) -> np.ndarray:
-        missing = np.isnan(values)
-        scaled = (np.where(missing | self.constant, self.median, values) - self.mean) / self.scale
-        return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
+        scaled = self.scaled(values)
+        return np.stack([scaled, np.isnan(values)], axis=1) if self.indicator else scaled[:, None]
 
     def read(self, column: Column) -> tuple[np.ndarray, list[str]]:
         """The numbers of a new table's column, and sentences on what the training rows had not.

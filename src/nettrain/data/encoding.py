@@ -14,11 +14,13 @@ from nettrain.data.arrays import is_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
 from nettrain.data.encoded_dates import Dates
+from nettrain.data.encoded_numbers import Piecewise, Quantile, Robust, encoded
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.images import ImageFormat, image_table, is_images
 from nettrain.data.in_python import new_table
 from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
+from nettrain.data.number_options import ENCODINGS, NumberOptions
 from nettrain.data.opening import TableLike, open_table
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
@@ -60,17 +62,28 @@ class Encoder:
     class_weights: list[float] = field(default_factory=list)
 
     @classmethod
-    def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
-        """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
+    def fit(cls, table: Table, rows: np.ndarray, standardize: bool, numbers: NumberOptions | None = None) -> "Encoder":
+        """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale.
+
+        `numbers` say how columns of numbers are encoded, by default as standardised numbers; a column's own kind counts
+        more.
+        """
         values = {name: column[rows] for name, column in table.columns.items() if column.ndim == 1}
-        numeric = [n for n, column in values.items() if column.dtype != object and n not in table.kinds]
+        encodings = {name: kind for name, kind in table.kinds.items() if kind in ENCODINGS}
+        numeric = [n for n, c in values.items() if c.dtype != object and (n in encodings or n not in table.kinds)]
         columns: dict[str, EncodedColumn] = {
             name: _fit_column(table, name, column, standardize)
             for name, column in values.items()
             if name not in numeric
         }
         if numeric:
-            fitted = Numeric.fit(numeric, np.stack([values[name] for name in numeric]).astype(float), standardize)
+            of_columns = np.stack([values[name] for name in numeric]).astype(float)
+            whole = [table.columns[name].astype(float) for name in numeric]
+            target = None if table.target is None else table.target[rows]
+            options = numbers or NumberOptions()
+            options.require_scaling(standardize, encodings)
+            fitted = Numeric.fit(numeric, of_columns, standardize)
+            fitted = encoded(fitted, encodings, list(of_columns), whole, options, target, table.task)
             columns |= {column.name: column for column in fitted}
         for name, column in table.columns.items():
             if column.ndim > 1:
@@ -97,8 +110,11 @@ class Encoder:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence on each column from whose values nothing could be learnt."""
-        return [
+        """How many bins numbers have; and a sentence on each column from whose values nothing could be learnt."""
+        binned = [column.bins for column in self.scalars if isinstance(column, Piecewise) and column.bins]
+        of_columns = f"{counted(len(binned), 'column')} of numbers: at most {max(binned, default=0)} of each"
+        bins = [f"{counted(sum(binned), 'feature')} for bins of {of_columns}"] if binned else []
+        return bins + [
             f"column {quoted(column.name)} has one value in all training rows: any other will count as that one"
             for column in self.scalars
             if column.constant
@@ -280,6 +296,7 @@ def _column_of(state: dict[str, Any]) -> EncodedColumn:
     if "shape" in state:
         return TensorColumn(**{**state, "image": state["image"] and ImageFormat(**state["image"])})
     marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
+    marks |= {"edges": Piecewise, "quantiles": Quantile, "clip": Robust}
     kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
     column: EncodedColumn = kind(**state)
     return column

@@ -16,6 +16,7 @@ from nettrain.data.inference import (
     reason_to_leave_out,
     summary,
 )
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.raw_table import RawTable
 from nettrain.data.table import ColumnSummary
 from nettrain.data.tensor_columns import TensorOptions, note_on_channels, tensor_values
@@ -69,6 +70,8 @@ class Features:
             return
         self.columns[name] = cells
         self.read_columns.append(column)
+        if self.asked.get(name) in ENCODINGS:
+            self.kinds[name] = self.asked[name]
         if kind in ("date", "hash"):
             self.kinds[name], self.date_orders[name] = kind, order
             self.notes += notes_on_dates(name, order) if self.dates_seen else []

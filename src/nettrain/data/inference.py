@@ -7,6 +7,7 @@ import numpy as np
 
 from nettrain.data.columns import Column, is_none
 from nettrain.data.moments import DAY_FIRST, Moments, find_moments, no_moment, written
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import as_kind, brief, override, quoted, share
 from nettrain.errors import DataError
@@ -92,8 +93,8 @@ def _are_long(column: Column) -> bool:
 
 def read_as(column: Column, kind: str) -> tuple[str, np.ndarray, str]:
     """The same for a column whose kind somebody has named; `DataError` with row and column where it is no such one."""
-    if kind == "number":
-        return kind, numbers(column), ""
+    if kind == "number" or kind in ENCODINGS:
+        return "number", numbers(column), ""
     if kind != "date":
         return kind, column.texts, ""
     dates = find_moments(column, digits=True)

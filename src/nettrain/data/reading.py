@@ -10,6 +10,7 @@ from nettrain.data.inference import (
 )
 from nettrain.data.joining import FILE, open_files, open_tables
 from nettrain.data.moments import moments
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
@@ -22,7 +23,7 @@ from nettrain.data.weights import rates, read_exposure, read_weights
 from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 
-KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
+KINDS = ("number", "category", "date", "hash", "drop", *ENCODINGS)  # of columns, as `data.columns` names them
 
 
 def read_table(
