@@ -76,7 +76,7 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
             OmegaConf.update(saved, "logger", nodes, merge=False, force_add=True)
         elif may_change_on_resume(key):
             OmegaConf.update(saved, key, asked, force_add=True)
-        elif asked != had or key == "experiment":
+        elif asked != had or key in ("recipe", "experiment"):
             *some, last = resumable_keys()
             raise ConfigError(
                 f"{override}: resume goes on with the run's own {key}={had}; only {', '.join(some)} and {last} may "
