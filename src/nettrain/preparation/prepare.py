@@ -32,13 +32,14 @@ from nettrain.preparation.own_parts import calling, try_activation, try_own_part
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
 from nettrain.random import seeded
-from nettrain.registry import is_ours
+from nettrain.registry import is_ours, subclasses
 from nettrain.samples import example
-from nettrain.wording import duration
+from nettrain.wording import duration, joined
 
 Load = Callable[[Any, int, Any], data.Data]
 
 _CPU = torch.device("cpu")
+_HEADS: list[Any] = subclasses(Head)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     run = PreparedRun(folder, config, loaded, model, notes)
     run.callbacks.update(build_callbacks(config, handed.callbacks))
     try_own_parts(run)
+    if config.calibrate:
+        _check_calibration(run)
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
@@ -101,6 +104,16 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         config.optimizer.require(run.parameters, config.dtype, device)
         run.notes += _notes_on_solver(run)
     return run
+
+
+def _check_calibration(run: PreparedRun) -> None:
+    """Raise `ConfigError` where there is no temperature, or nothing that would show it."""
+    if not run.head.has_temperature:
+        what = "has logits without a temperature" if run.head.for_classes else "predicts numbers"
+        heads = joined([head.name for head in _HEADS if head.has_temperature])
+        raise ConfigError(f"calibrate=true: head={run.head.name} {what}; it is for head={heads}.")
+    if not len(run.data.splits["val"]):
+        raise ConfigError("calibrate=true: no rows validate; use data.val_fraction=0.15, or calibrate=false.")
 
 
 def _check_streamed(config: Config) -> None:
