@@ -247,8 +247,8 @@ def test_a_table_on_disk_is_encoded_by_a_sample_of_its_training_rows(tmp_path):
         (
             ["data.columns.a=robst"],
             2,
-            "data.columns={'a': 'robst'}: data.columns must be one of number, category, date, hash, drop, standard, "
-            "piecewise, quantile, robust (did you mean robust?).",
+            "data.columns={'a': 'robst'}: data.columns must be one of number, category, embedding, date, hash, "
+            "drop, standard, piecewise, quantile, robust (did you mean robust?).",
         ),
         (
             ["data.columns.aa=robust"],

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from nettrain.data.arrays import is_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
 from nettrain.data.encoded_dates import Dates
+from nettrain.data.encoded_ids import Embedded
 from nettrain.data.encoded_numbers import Piecewise, Quantile, Robust, encoded
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.images import ImageFormat, image_table, is_images
@@ -94,7 +96,7 @@ class Encoder:
             means, scales = means_and_scales(table.target[None, rows])
             mean, scale = float(means[0]), float(scales[0])
         ordered = [columns[name] for name in table.columns]
-        encoder = cls(ordered, table.task, table.target_name, table.classes, mean, scale)
+        encoder = cls(ids_last(ordered), table.task, table.target_name, table.classes, mean, scale)
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
             encoder.learn_from_file(table, table.options)
@@ -147,7 +149,8 @@ class Encoder:
         """What a model is told of x: of its only tensor, or of each by name, the vector of features as `features`."""
         inputs = {column.name: column.input for column in self.tensors}
         if self.scalars:
-            inputs[FEATURES] = Input((len(self.feature_names),))
+            ids = tuple(column.vocabulary for column in self.scalars if isinstance(column, Embedded))
+            inputs[FEATURES] = Input((len(self.feature_names),), vocabularies=ids)
         return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
     @property
@@ -283,9 +286,16 @@ class Encoder:
         return cls(**{**content, "columns": columns, "options": options})
 
 
+def ids_last(columns: Sequence[EncodedColumn]) -> list[EncodedColumn]:
+    """The columns in their order, those of ids behind the others, where a model looks for them."""
+    return sorted(columns, key=lambda column: isinstance(column, Embedded))
+
+
 def _fit_column(table: Table, name: str, values: np.ndarray, standardize: bool) -> EncodedColumn:
     """A column of dates or texts as its training rows have it."""
     kind = table.kinds.get(name)
+    if kind == "embedding":
+        return Embedded.of(name, Counter(values), len(set(table.columns[name])))
     if kind == "date":
         return Dates.fit(name, values, table.date_orders[name], standardize)
     return HashedWords.fit(name, values, table.hash_features) if kind == "hash" else Categorical.fit(name, values)
@@ -296,6 +306,7 @@ def _column_of(state: dict[str, Any]) -> EncodedColumn:
     if "shape" in state:
         return TensorColumn(**{**state, "image": state["image"] and ImageFormat(**state["image"])})
     marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
+    marks = {"vocabulary": Embedded, **marks}
     marks |= {"edges": Piecewise, "quantiles": Quantile, "clip": Robust}
     kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
     column: EncodedColumn = kind(**state)

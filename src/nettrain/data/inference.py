@@ -157,10 +157,12 @@ def reason_to_leave_out(name: str, values: np.ndarray, kind: str) -> str | None:
         value = quoted(values[0]) if values.dtype == object else f"{values[0]:.15g}"
         value = written(values[0]) if kind == "date" else value
         return f"column {quoted(name)} is {value} in every row: left out"
-    if kind != "category":
+    if kind not in ("category", "embedding"):
         return None
     different = len(set(known))
-    if different > MANY_CATEGORIES or (different > FEW_CATEGORIES and different > len(known) / 2):
+    if (different > MANY_CATEGORIES and kind == "category") or (
+        different > FEW_CATEGORIES and different > len(known) / 2
+    ):
         cells = f"{len(known)} rows" if len(known) == len(values) else f"{len(known)} filled cells"
         keep, hashed = override("categorical", name), as_kind(name, "hash")
         return (

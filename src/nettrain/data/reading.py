@@ -23,7 +23,15 @@ from nettrain.data.weights import rates, read_exposure, read_weights
 from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 
-KINDS = ("number", "category", "date", "hash", "drop", *ENCODINGS)  # of columns, as `data.columns` names them
+KINDS = (
+    "number",
+    "category",
+    "embedding",
+    "date",
+    "hash",
+    "drop",
+    *ENCODINGS,
+)  # of columns, as `data.columns` names them
 
 
 def read_table(
@@ -40,6 +48,7 @@ def read_table(
     tensors: TensorOptions | None = None,
     images: Mapping[str, ImageFormat] | None = None,
     exposure: str | None = None,
+    embed_above: int | None = None,
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
@@ -51,6 +60,7 @@ def read_table(
     value in every row, with hardly any text twice (names, free text), and pandas' index are left out; all but the first
     with a sentence in `notes`, which also say what was read in a way that somebody may want otherwise. `kinds`, some of
     `KINDS`, decide for the columns that they name.
+    Of more than `embed_above` categories each is to be embedded.
     For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each row counts.
     A column of arrays or lists is a tensor of x (see `TensorOptions`), and so is one of paths that `images` names.
     Raises `DataError` for whatever cannot be used.
@@ -128,6 +138,7 @@ def read_table(
     for name in images:
         raw.need(name, "which data.image names")
     features = Features(raw, kinds, categorical, tensors, images, options is None or options.dates == "auto")
+    features.embed_above = embed_above
     for name in raw.columns:
         if name not in no_features:
             features.read(name)

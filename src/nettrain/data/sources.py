@@ -192,11 +192,17 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
     columns: dict[str, str] = option(
         {},
-        "kinds of single columns, data.columns.<name>=...: number, category, date, hash (words of a text), drop; or "
-        "numbers that are encoded as data.numbers may say: standard, piecewise, quantile, robust",
+        "kinds of single columns, data.columns.<name>=...: number, category, embedding (learnt for each "
+        "category), date, hash (words of a text), drop; or numbers that are encoded as data.numbers may say: standard, "
+        "piecewise, quantile, robust",
         choices=KINDS,
     )
     hash_features: int = option(32, "features among which the words of a hashed column are shared out", minimum=1)
+    embed_above: int | None = option(
+        None,
+        "number of categories beyond which a model learns an embedding of each, in place of a 0/1 feature; null: never",
+        minimum=1,
+    )
     categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
     drop: list[str] = option([], "columns to ignore")
     weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
@@ -230,6 +236,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
                 self,
                 images,
                 self.exposure,
+                self.embed_above,
             )
         read.hash_features = self.hash_features
         return read

@@ -13,7 +13,7 @@ from nettrain.data.column_plan import ColumnPlan, Statistics
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoded_numbers import encoded
-from nettrain.data.encoding import EncodedColumn, Encoder
+from nettrain.data.encoding import EncodedColumn, Encoder, ids_last
 from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
 from nettrain.data.loading import Data, require_numbers
 from nettrain.data.parquet_files import ParquetFiles
@@ -119,7 +119,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
         else:
             columns.append(column)
             names[column.name] = texts
-    columns = _encoded_numbers(columns, statistics, plan, dataset)
+    columns = ids_last(_encoded_numbers(columns, statistics, plan, dataset))
     if not columns:
         raise DataError(f"{path}: no column is left to predict {quoted(plan.target)} from; a table needs features.")
     table = Table({}, target, plan.target, task, classes, path, notes, units=plan.units, options=files.options)
@@ -249,6 +249,8 @@ def _fitted(
             many = f"more than {MANY_CATEGORIES}" if different > MANY_CATEGORIES else str(different)
             note = f"{where} has {many} different texts: left out ({override('categorical', name)} keeps it, "
             note += f"{as_kind(name, 'hash')} counts its words)"
+        elif kind == "embedding" or (name not in plan.forced and different > (dataset.embed_above or np.inf)):
+            kind, column = "embedding", statistics.embedded(name, texts)
         else:
             column = statistics.fit(name, texts)
         constant = different == 1 and not missing and kind != "hash"
