@@ -63,14 +63,14 @@ OVERFITTED = {
     "monitor": "val_accuracy",
     "optimizer.lr": 0.01,
     "epochs": 25,
-    "calibrate": True,
+    "calibrate": "always",
     **QUIET,
 }
 
 
 def test_a_run_that_is_too_sure_is_calibrated_wherever_it_predicts(here, capsys):
     run = nettrain.train({**OVERFITTED, "quiet": False})
-    plain = nettrain.train({**OVERFITTED, "calibrate": False})
+    plain = nettrain.train({**OVERFITTED, "calibrate": "never"})
     t = run.summary["temperature"]
     assert t > 1.1
     said = capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_rows_of_a_stack_have_the_temperatures_of_the_runs_alone(here):
 
 def test_a_temperature_never_raises_the_loss_of_the_validation_rows(here):
     for epochs in (0, 3):
-        run = nettrain.train({"data": "iris", "epochs": epochs, "calibrate": True, **QUIET})
+        run = nettrain.train({"data": "iris", "epochs": epochs, "calibrate": "always", **QUIET})
         losses = run.summary["calibrated_val_loss"], run.summary.get("best_val_loss", math.inf)
         assert losses[0] < losses[1] or (run.summary["temperature"] == 1 and losses[0] == losses[1])
 
@@ -116,9 +116,9 @@ def test_a_temperature_never_raises_the_loss_of_the_validation_rows(here):
     [
         (["data=diabetes"], "head=identity_mse predicts numbers; it is for head=sigmoid_bce and softmax_ce."),
         (["head=ordinal"], "head=ordinal has logits without a temperature; it is for head=sigmoid_bce and softmax_ce."),
-        (["data.val_fraction=0"], "no rows validate; use data.val_fraction=0.15, or calibrate=false."),
+        (["data.val_fraction=0"], "no rows validate; use data.val_fraction=0.15, or calibrate=auto."),
     ],
 )
 def test_what_has_no_temperature_is_refused(words, said, command):
-    ended = command(*words, "calibrate=true", "epochs=1")
-    assert (ended.code, ended.err) == (2, f"nettrain: calibrate=true: {said}\n")
+    ended = command(*words, "calibrate=always", "epochs=1")
+    assert (ended.code, ended.err) == (2, f"nettrain: calibrate=always: {said}\n")

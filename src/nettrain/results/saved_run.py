@@ -204,7 +204,7 @@ class SavedRun:
 
     @cached_property
     def temperature(self) -> float:
-        """By which the logits of a run with `calibrate=true` are divided; 1 for any other."""
+        """By which the logits of a run that was calibrated are divided; 1 for any other."""
         return float(self.summary.get("temperature", 1.0)) if (self.folder / "summary.json").is_file() else 1.0
 
     @cached_property

@@ -23,7 +23,7 @@ def temperatures(stack: Stack, engine: Engine) -> Tensors:
 
     The temperature is 1 where no other lowers that loss. Nothing for runs that are not calibrated.
     """
-    if not stack.runs[0].config.calibrate:
+    if not stack.runs[0].calibrated:
         return {}
     batches, head = stack.batches, stack.objective.head
     z, y, weights = best_outputs(stack, engine, "val"), batches.targets("val"), batches.weights_of("val")
