@@ -18,6 +18,9 @@ class Input:
     - bytes: 0 to 255, as in images. They stay so in memory; each batch of them is scaled to floats.
     - ids: whole numbers below `vocabulary`, such as those of words. They are never scaled; a batch holds int64.
 
+    The last numbers of a vector may be ids of categories to be embedded, below each of the `vocabularies`; its floats
+    hold them exactly.
+
     What is scaled is `(x - mean) / scale`, of which there is one, or one for each place along the dimension `axis` of a
     sample.
     """
@@ -28,6 +31,7 @@ class Input:
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
     axis: int = 0
+    vocabularies: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:

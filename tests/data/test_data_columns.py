@@ -255,7 +255,8 @@ def test_kinds_are_named_on_the_command_line_and_kept_by_the_run(command, tmp_pa
     assert {"zip code=1", "note #3", "größe days"} <= set(one.encoder.feature_names)
     ended = command(*run, "data.columns.note=text")
     assert ended.err == (
-        "nettrain: data.columns={'note': 'text'}: data.columns must be one of number, category, date, hash, drop.\n"
+        "nettrain: data.columns={'note': 'text'}: data.columns must be one of number, category, embedding, date, hash, "
+        "drop, standard, piecewise, quantile, robust.\n"
     )
     ended = command(*run, "data.columns.nota=hash")
     assert ended.err.startswith("nettrain: t.csv: there is no column 'nota' (did you mean 'note'?), which data.columns")

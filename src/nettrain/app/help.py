@@ -35,6 +35,7 @@ def help_text(arguments: list[str]) -> str:
         name, values = choices[group], config[group]
         lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
         sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
+    sections.append("recipe=NAME, settings that go together: " + ", ".join(_options("recipe", folders)))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
         known = ", ".join(_options(group, folders))

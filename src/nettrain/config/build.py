@@ -23,7 +23,7 @@ from nettrain.inputs import Inputs, described, is_vector, one_of
 from nettrain.optimizers.parameter_groups import check_groups, freeze
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head, Loss
-from nettrain.parts.models import RowModule
+from nettrain.parts.models import NO_EMBEDDING, Module, RowModule
 from nettrain.registry import check, check_range, subclasses, values_of
 from nettrain.samples import example
 from nettrain.vector import trainable
@@ -255,11 +255,14 @@ def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module 
     """The model for these features and this head, or a copy of `module`; a foreign one is tried on a few rows."""
     inputs, outputs = encoder.inputs, head.outputs(len(encoder.classes))
     model: nn.Module
+    ids = any(input.vocabularies for input in (inputs.values() if isinstance(inputs, dict) else [inputs]))
+    if ids and isinstance(config.model, Module):
+        raise ConfigError(f"model=module: x holds categories to be embedded, which it has no place for{NO_EMBEDDING}.")
     try:
         if module is not None:
             model = copy.deepcopy(module)
         else:
-            sizes = one_of(inputs).size if is_vector(inputs) else inputs
+            sizes = one_of(inputs).size if is_vector(inputs) and not ids else inputs
             model = config.model.build(sizes, outputs, build_activation(config.activation))
     except (MemoryError, RuntimeError) as error:
         if "alloc" not in str(error):

@@ -57,7 +57,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
     cause, setter, where = error, "", None
     if isinstance(error, ConfigCompositionException):
         cause = error.__cause__ or error.__context__ or error
-        where = re.match("In '(experiment/.*?)': ", str(error))
+        where = re.match("In '((?:experiment|recipe)/.*?)': ", str(error))
         setter = f"{where[1]}.yaml: " if where else ""
     if isinstance(error, OverrideParseException):
         return ConfigError(f"{error.override}: this is not a valid override; write key=value.")

@@ -104,6 +104,12 @@ class Settings:
         "weights of the classes in loss and metrics: balanced, with which all weigh the same, or some of them, such as "
         "{yes: 5}; null: 1 each",
     )
+    calibrate: str = option(
+        "never",
+        "divide the logits of classes, in predictions and on the test split, by the temperature with which the "
+        "validation rows have the least loss; auto: where there are classes and validation rows",
+        choices=("never", "auto", "always"),
+    )
     groups: Any = option(
         None,
         "groups of parameters by patterns of their names, such as {*.bias: {weight_decay: 0}, layers.0.*: {freeze: "

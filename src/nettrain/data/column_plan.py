@@ -7,6 +7,7 @@ import numpy as np
 
 from nettrain.data.columns import Column
 from nettrain.data.inference import MANY_CATEGORIES, infer, read_as
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
 from nettrain.data.several_targets import target_names
@@ -29,7 +30,8 @@ class ColumnPlan:
     """What the columns of a table are, and what its target is.
 
     `kinds` are those of the features, `orders` those of days and months in dates, `units` what stands beside numbers;
-    `forced` are the columns whose kind somebody has named.
+    `forced` are the columns whose kind somebody has named, `encodings` those of numbers among them that are encoded in
+    a way of their own.
     """
 
     kinds: dict[str, str]
@@ -40,6 +42,7 @@ class ColumnPlan:
     weight: str | None
     notes: list[str]
     forced: frozenset[str]
+    encodings: dict[str, str]
 
     @property
     def columns(self) -> list[str]:
@@ -97,7 +100,8 @@ class ColumnPlan:
             if kinds[name] == "number":
                 units[name] = feature.numbers.unit
         units = {name: unit for name, unit in units.items() if unit}
-        return cls(kinds, orders, units, target, task, weight, notes, frozenset(asked))
+        encodings = {name: kind for name, kind in asked.items() if kind in ENCODINGS}
+        return cls(kinds, orders, units, target, task, weight, notes, frozenset(asked), encodings)
 
 
 def _preview(files: ParquetFiles) -> RawTable:

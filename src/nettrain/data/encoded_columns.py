@@ -66,10 +66,17 @@ class Numeric:
         """What a new table that lacks a constant column has instead."""
         return np.full(rows, self.median)
 
+    def filled(self, values: np.ndarray) -> np.ndarray:
+        """The numbers with the median for missing ones, and for all where there was no other."""
+        return np.where(np.isnan(values) | self.constant, self.median, values)
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """The feature of each number, (n,)."""
+        return (self.filled(values) - self.mean) / self.scale
+
     def features(self, values: np.ndarray) -> np.ndarray:
-        missing = np.isnan(values)
-        scaled = (np.where(missing | self.constant, self.median, values) - self.mean) / self.scale
-        return np.stack([scaled, missing], axis=1) if self.indicator else scaled[:, None]
+        scaled = self.scaled(values)
+        return np.stack([scaled, np.isnan(values)], axis=1) if self.indicator else scaled[:, None]
 
     def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
         """The numbers of a new table's column, and what the training rows had not.
@@ -136,27 +143,37 @@ class Categorical:
 
     def stand_in(self, rows: int) -> np.ndarray:
         """What a new table that lacks a constant column has instead."""
-        return np.full(rows, self.categories[0], dtype=object)
+        return np.full(rows, self.known[0], dtype=object)
 
     @property
     def feature_names(self) -> list[str]:
         return [f"{self.name} missing" if text is None else f"{self.name}={text}" for text in self.categories]
 
-    def features(self, values: np.ndarray) -> np.ndarray:
+    @property
+    def known(self) -> list[str | None]:
+        """The categories of the training rows."""
+        return self.categories
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """The number of each category, (n,); -1 for one that was not seen in training."""
         position = {category: i for i, category in enumerate(self.categories)}
-        codes = np.array([0 if self.constant else position.get(value, -1) for value in values], dtype=np.int64)
-        one_hot = np.zeros((len(values), len(self.categories)))
-        known = np.flatnonzero(codes >= 0)
-        one_hot[known, codes[known]] = 1.0
-        return one_hot
+        return np.array([0 if self.constant else position.get(value, -1) for value in values], dtype=np.int64)
+
+    def features(self, values: np.ndarray) -> np.ndarray:
+        return self.features_of(self.codes(values))
+
+    def features_of(self, codes: np.ndarray) -> np.ndarray:
+        """The features (n, D) of numbers of categories (n,), -1 for one that was not seen in training."""
+        return (codes[:, None] == np.arange(len(self.categories))).astype(np.float64)
 
     def read(self, column: Column) -> tuple[np.ndarray, list[Finding]]:
         """The categories of a new table's column, named as in training, and what training had not."""
         texts = column.texts
-        known = [category for category in self.categories if category is not None]
+        known = [category for category in self.known if category is not None]
         names = matched(set(texts) - {None}, known, column.raw.options.ignore_case)
         read = np.array([names.get(text, text) for text in texts], dtype=object)
-        new = Counter(text for text in read.tolist() if text not in self.categories)
+        seen = set(self.known)
+        new = Counter(text for text in read.tolist() if text not in seen)
         name, found = f"column {quoted(self.name)}", []
         if missing := new.pop(None, 0):
             found.append(Finding(name, MISSING, missing, len(texts)))

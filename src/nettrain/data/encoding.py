@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,11 +15,14 @@ from nettrain.data.arrays import is_arrays, new_target_arrays, raw_table, read_a
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
 from nettrain.data.encoded_dates import Dates
+from nettrain.data.encoded_ids import Embedded
+from nettrain.data.encoded_numbers import Piecewise, Quantile, Robust, encoded
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.images import ImageFormat, image_table, is_images
 from nettrain.data.in_python import new_table
 from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
+from nettrain.data.number_options import ENCODINGS, NumberOptions
 from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
@@ -64,25 +68,38 @@ class Encoder:
     targets: list[str] = field(default_factory=list)
 
     @classmethod
-    def fit(cls, table: Table, rows: np.ndarray, standardize: bool) -> "Encoder":
-        """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale."""
+    def fit(cls, table: Table, rows: np.ndarray, standardize: bool, numbers: NumberOptions | None = None) -> "Encoder":
+        """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale.
+
+        `numbers` say how columns of numbers are encoded, by default as standardised numbers; a column's own kind counts
+        more.
+        """
         scalars = {name: column for name, column in table.columns.items() if column.ndim == 1}
-        numeric = [n for n, column in scalars.items() if column.dtype != object and n not in table.kinds]
+        encodings = {name: kind for name, kind in table.kinds.items() if kind in ENCODINGS}
+        numeric = [n for n, c in scalars.items() if c.dtype != object and (n in encodings or n not in table.kinds)]
         columns: dict[str, EncodedColumn] = {
             name: _fit_column(table, name, column[rows], standardize)
             for name, column in scalars.items()
             if name not in numeric
         }
-        size = max(1, NUMBERS_AT_ONCE // len(rows))
+        fitted, size = list[Numeric](), max(1, NUMBERS_AT_ONCE // len(rows))
         for names in (numeric[start : start + size] for start in range(0, len(numeric), size)):
             values = np.stack([scalars[name][rows] for name in names]).astype(float, copy=False)
-            columns |= {column.name: column for column in Numeric.fit(names, values, standardize)}
+            fitted += Numeric.fit(names, values, standardize)
+        if numeric:
+            options = numbers or NumberOptions()
+            options.require_scaling(standardize, encodings)
+            of_rows = (scalars[name][rows].astype(float) for name in numeric)
+            of_all = (scalars[name].astype(float, copy=False) for name in numeric)
+            target = None if table.target is None else table.target[rows]
+            fitted = encoded(fitted, encodings, of_rows, of_all, options, target, table.task)
+            columns |= {column.name: column for column in fitted}
         for name, column in table.columns.items():
             if column.ndim > 1:
                 columns[name] = tensor = TensorColumn.fit(name, column, rows, standardize, table.vocabulary)
                 tensor.image = table.images.get(name)
         ordered = [columns[name] for name in table.columns]
-        encoder = cls(ordered, table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
+        encoder = cls(ids_last(ordered), table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
         if table.task == "regression" and standardize and table.target is not None:
             means, scales = means_and_scales(np.ascontiguousarray(np.atleast_2d(table.target[rows].T)))
             encoder = encoder.with_scale(means.tolist(), scales.tolist())
@@ -116,8 +133,11 @@ class Encoder:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence on each column from whose values nothing could be learnt."""
-        return [
+        """How many bins numbers have; and a sentence on each column from whose values nothing could be learnt."""
+        binned = [column.bins for column in self.scalars if isinstance(column, Piecewise) and column.bins]
+        of_columns = f"{counted(len(binned), 'column')} of numbers: at most {max(binned, default=0)} of each"
+        bins = [f"{counted(sum(binned), 'feature')} for bins of {of_columns}"] if binned else []
+        return bins + [
             f"column {quoted(column.name)} has one value in all training rows: any other will count as that one"
             for column in self.scalars
             if column.constant
@@ -157,7 +177,8 @@ class Encoder:
         """What a model is told of x: of its only tensor, or of each by name, the vector of features as `features`."""
         inputs = {column.name: column.input for column in self.tensors}
         if self.scalars:
-            inputs[FEATURES] = Input((len(self.feature_names),))
+            ids = tuple(column.vocabulary for column in self.scalars if isinstance(column, Embedded))
+            inputs[FEATURES] = Input((len(self.feature_names),), vocabularies=ids)
         return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
     @property
@@ -321,9 +342,16 @@ class Encoder:
         return cls(**{**content, "columns": columns, "options": options})
 
 
+def ids_last(columns: Sequence[EncodedColumn]) -> list[EncodedColumn]:
+    """The columns in their order, those of ids behind the others, where a model looks for them."""
+    return sorted(columns, key=lambda column: isinstance(column, Embedded))
+
+
 def _fit_column(table: Table, name: str, values: np.ndarray, standardize: bool) -> EncodedColumn:
     """A column of dates or texts as its training rows have it."""
     kind = table.kinds.get(name)
+    if kind == "embedding":
+        return Embedded.of(name, Counter(values), len(set(table.columns[name])))
     if kind == "date":
         return Dates.fit(name, values, table.date_orders[name], standardize)
     return HashedWords.fit(name, values, table.hash_features) if kind == "hash" else Categorical.fit(name, values)
@@ -334,6 +362,8 @@ def _column_of(state: dict[str, Any]) -> EncodedColumn:
     if "shape" in state:
         return TensorColumn(**{**state, "image": state["image"] and ImageFormat(**state["image"])})
     marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
+    marks = {"vocabulary": Embedded, **marks}
+    marks |= {"edges": Piecewise, "quantiles": Quantile, "clip": Robust}
     kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
     column: EncodedColumn = kind(**state)
     return column

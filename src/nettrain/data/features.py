@@ -16,6 +16,7 @@ from nettrain.data.inference import (
     reason_to_leave_out,
     summary,
 )
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.raw_table import RawTable
 from nettrain.data.table import ColumnSummary
 from nettrain.data.tensor_columns import TensorOptions, note_on_channels, tensor_values
@@ -27,8 +28,9 @@ class Features:
     """Reads columns one after another; what they are is asked for, or seen in their values.
 
     `asked` are the kinds of columns that somebody has named, `categorical` those among them for which a list is no
-    tensor, `images` columns of paths. The order of day and month is noted where nobody has said it (`dates_seen`). The
-    other fields are those of a `Table`; `read_columns` are the columns of numbers and texts that were kept.
+    tensor, `images` columns of paths. Of more than `embed_above` categories each is to be embedded. The order of day
+    and month is noted where nobody has said it (`dates_seen`). The other fields are those of a `Table`; `read_columns`
+    are the columns of numbers and texts that were kept.
     """
 
     raw: RawTable
@@ -37,6 +39,7 @@ class Features:
     tensors: TensorOptions
     images: Mapping[str, ImageFormat]
     dates_seen: bool
+    embed_above: int | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     date_orders: dict[str, str] = field(default_factory=dict)
@@ -62,6 +65,8 @@ class Features:
     def _read_scalars(self, name: str, column: Column) -> None:
         asked = name in self.asked
         kind, cells, order = read_as(column, self.asked[name]) if asked else infer(column)
+        if kind == "category" and not asked and self.embed_above is not None:
+            kind = "embedding" if len(set(cells)) > self.embed_above else kind
         note = None if asked else reason_to_leave_out(name, cells, kind)
         self.overview.append(summary(name, "left out" if note else kind, cells))
         if note:
@@ -69,10 +74,12 @@ class Features:
             return
         self.columns[name] = cells
         self.read_columns.append(column)
-        if kind in ("date", "hash"):
+        if self.asked.get(name) in ENCODINGS:
+            self.kinds[name] = self.asked[name]
+        if kind in ("date", "hash", "embedding"):
             self.kinds[name], self.date_orders[name] = kind, order
             self.notes += notes_on_dates(name, order) if self.dates_seen else []
-        if kind == "category" and not asked:
+        if kind in ("category", "embedding") and not asked:
             self.notes += notes_on_category(column)
         if kind == "number":
             self.units[name] = column.numbers.unit

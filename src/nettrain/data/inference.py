@@ -7,6 +7,7 @@ import numpy as np
 
 from nettrain.data.columns import Column, is_none
 from nettrain.data.moments import DAY_FIRST, Moments, find_moments, no_moment, written
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import as_kind, brief, override, quoted, share
 from nettrain.errors import DataError
@@ -92,8 +93,8 @@ def _are_long(column: Column) -> bool:
 
 def read_as(column: Column, kind: str) -> tuple[str, np.ndarray, str]:
     """The same for a column whose kind somebody has named; `DataError` with row and column where it is no such one."""
-    if kind == "number":
-        return kind, numbers(column), ""
+    if kind == "number" or kind in ENCODINGS:
+        return "number", numbers(column), ""
     if kind != "date":
         return kind, column.texts, ""
     dates = find_moments(column, digits=True)
@@ -156,10 +157,12 @@ def reason_to_leave_out(name: str, values: np.ndarray, kind: str) -> str | None:
         value = quoted(values[0]) if values.dtype == object else f"{values[0]:.15g}"
         value = written(values[0]) if kind == "date" else value
         return f"column {quoted(name)} is {value} in every row: left out"
-    if kind != "category":
+    if kind not in ("category", "embedding"):
         return None
     different = len(set(known))
-    if different > MANY_CATEGORIES or (different > FEW_CATEGORIES and different > len(known) / 2):
+    if (different > MANY_CATEGORIES and kind == "category") or (
+        different > FEW_CATEGORIES and different > len(known) / 2
+    ):
         cells = f"{len(known)} rows" if len(known) == len(values) else f"{len(known)} filled cells"
         keep, hashed = override("categorical", name), as_kind(name, "hash")
         return (

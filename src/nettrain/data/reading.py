@@ -10,6 +10,7 @@ from nettrain.data.inference import (
 )
 from nettrain.data.joining import FILE, open_files, open_tables
 from nettrain.data.moments import moments
+from nettrain.data.number_options import ENCODINGS
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
@@ -24,7 +25,8 @@ from nettrain.data.wording import quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.wording import listed
 
-KINDS = ("number", "category", "date", "hash", "drop")  # of columns, as `data.columns` names them
+# Of columns, as `data.columns` names them.
+KINDS = ("number", "category", "embedding", "date", "hash", "drop", *ENCODINGS)
 
 
 def read_table(
@@ -41,6 +43,7 @@ def read_table(
     tensors: TensorOptions | None = None,
     images: Mapping[str, ImageFormat] | None = None,
     exposure: str | None = None,
+    embed_above: int | None = None,
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
@@ -51,9 +54,10 @@ def read_table(
     categories, and categories in any case if `categorical` names it. Columns in `drop`, without a name, without a
     value, with the same value in every row, with hardly any text twice (names, free text), and pandas' index are left
     out; all but the first with a sentence in `notes`, which also say what was read in a way that somebody may want
-    otherwise. `kinds`, some of `KINDS`, decide for the columns that they name. For `task` and `rows_per_class` see
-    `read_target`. The column `weight` says how much each row counts. A column of arrays or lists is a tensor of x (see
-    `TensorOptions`), and so is one of paths that `images` names. Raises `DataError` for whatever cannot be used.
+    otherwise. `kinds`, some of `KINDS`, decide for the columns that they name; of more than `embed_above` categories
+    each is to be embedded. For `task` and `rows_per_class` see `read_target`. The column `weight` says how much each
+    row counts. A column of arrays or lists is a tensor of x (see `TensorOptions`), and so is one of paths that `images`
+    names. Raises `DataError` for whatever cannot be used.
     """
     targets = target_names(target)
     categorical, drop = ([normalized(name) for name in names or []] for names in (categorical, drop))
@@ -134,6 +138,7 @@ def read_table(
     for name in images:
         raw.need(name, "which data.image names")
     features = Features(raw, kinds, categorical, tensors, images, options is None or options.dates == "auto")
+    features.embed_above = embed_above
     for name in raw.columns:
         if name not in no_features:
             features.read(name)

@@ -16,6 +16,7 @@ from nettrain.data.bundled import bundled
 from nettrain.data.files import files_hash
 from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
+from nettrain.data.number_options import NumberOptions
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.parquet_files import bytes_as_numbers
 from nettrain.data.read_options import ReadOptions
@@ -31,7 +32,7 @@ LARGE = 2**31  # bytes of cells beyond which a table in Parquet files is read in
 
 
 @dataclass
-class Dataset(ABC):
+class Dataset(NumberOptions, ABC):
     """What all data sets have in common: how they are split and scaled."""
 
     name: str = ""
@@ -191,10 +192,17 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
     columns: dict[str, str] = option(
         {},
-        "kinds of single columns, data.columns.<name>=...: number, category, date, hash (words of a text), drop",
+        "kinds of single columns, data.columns.<name>=...: number, category, embedding (learnt for each "
+        "category), date, hash (words of a text), drop; or numbers that are encoded as data.numbers may say: standard, "
+        "piecewise, quantile, robust",
         choices=KINDS,
     )
     hash_features: int = option(32, "features among which the words of a hashed column are shared out", minimum=1)
+    embed_above: int | None = option(
+        None,
+        "number of categories beyond which a model learns an embedding of each, in place of a 0/1 feature; null: never",
+        minimum=1,
+    )
     categorical: list[str] = option([], "columns to treat as categories even if they hold numbers")
     drop: list[str] = option([], "columns to ignore")
     weight: str | None = option(None, "column that says how much each row counts in loss and metrics; null: all alike")
@@ -228,6 +236,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
                 self,
                 images,
                 self.exposure,
+                self.embed_above,
             )
         read.hash_features = self.hash_features
         return read

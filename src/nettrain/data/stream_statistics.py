@@ -1,5 +1,6 @@
 """What one pass learns of a column that is never held as a whole: numbers, categories, dates and words."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical, Numeric
 from nettrain.data.encoded_dates import DAY, Dates, parts_of
+from nettrain.data.encoded_ids import Embedded
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.inference import numbers
 from nettrain.data.raw_table import RawTable
@@ -119,6 +121,14 @@ class TextStatistics:
         """As `Categorical.fit`."""
         missing = self.missing or len(names) < len(self.counts)
         return Categorical(name, [*sorted(set(names.values())), *([None] if missing else [])])
+
+    def embedded(self, name: str, names: dict[str, str]) -> Embedded:
+        """As `Embedded.of`."""
+        counts = Counter[str | None]()
+        for text, count in self.counts.items():
+            counts[names.get(text)] += count
+        counts += Counter({None: self.missing})
+        return Embedded.of(name, counts, len(counts))
 
     def hashed(self, name: str, buckets: int) -> HashedWords:
         return HashedWords(name, buckets, self.missing > 0)

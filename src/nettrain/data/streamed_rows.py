@@ -146,7 +146,7 @@ class StreamedRows:
             if isinstance(encoded, Categorical):
                 places = self._places(encoded, column)
                 codes = places if everything else places[rows]
-                x[:, first : first + width] = codes[:, None] == np.arange(width)
+                x[:, first : first + width] = encoded.features_of(codes)
             else:
                 values, _ = encoded.read(column)
                 x[:, first : first + width] = encoded.features(values if everything else values[rows])
@@ -159,5 +159,5 @@ class StreamedRows:
         known = self.names[encoded.name]
         named = {text: known[text] for text in texts if text in known}
         new = [text for text in texts if text not in known]
-        named |= matched(new, [c for c in encoded.categories if c is not None], column.raw.options.ignore_case)
+        named |= matched(new, [c for c in encoded.known if c is not None], column.raw.options.ignore_case)
         return np.array([*(place.get(named.get(text, text), -1) for text in texts), place.get(None, -1)])[codes]

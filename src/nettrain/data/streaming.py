@@ -1,7 +1,7 @@
 """`load_stream`: from a table in Parquet files, larger than memory, to the data that a run trains on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ from nettrain import random
 from nettrain.data.column_plan import ColumnPlan, Statistics
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Numeric
-from nettrain.data.encoding import EncodedColumn, Encoder
+from nettrain.data.encoded_numbers import encoded
+from nettrain.data.encoding import EncodedColumn, Encoder, ids_last
 from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
-from nettrain.data.loading import Data
+from nettrain.data.loading import Data, require_numbers
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
 from nettrain.data.several_targets import target_names
@@ -63,7 +64,8 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
 
     What a column is shows in its type and, for texts, in rows of some row groups; a later cell that is no such thing is
     a mistake. Means, scales, categories and classes are those of all training rows; the median that stands for missing
-    numbers is that of about `SAMPLE` of them. Each row is in the split that a hash of its number and the seed says.
+    numbers is that of about `SAMPLE` of them, and so are quantiles. Each row is in the split that a hash of its number
+    and the seed says.
 
     Raises `DataError` and `ConfigError` for whatever cannot be used.
     """
@@ -72,6 +74,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     files = ParquetFiles(path, dataset.read_options)
     check_fractions(fractions["val"], fractions["test"], files.rows)
     plan = ColumnPlan.of(dataset, files)
+    dataset.require_scaling(dataset.standardize, plan.encodings)
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     statistics = plan.statistics()
     targets, weights, members = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
@@ -117,6 +120,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
         else:
             columns.append(column)
             names[column.name] = texts
+    columns = ids_last(_encoded_numbers(columns, statistics, plan, dataset))
     if not columns:
         raise DataError(f"{path}: no column is left to predict {quoted(plan.target)} from; a table needs features.")
     table = Table({}, target, plan.target, task, classes, path, notes, units=plan.units, options=files.options)
@@ -136,10 +140,22 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     scale = (of_target.center, of_target.scale) if scaled else (0.0, 1.0)
     encoder = Encoder(columns, task, plan.target, table.classes, *scale, weight_name=table.weight_name)
     encoder.learn_from_file(table, files.options)
+    require_numbers(dataset, encoder)
     where = f"{counted(len(files.groups), 'row group')} of {counted(len(files.paths), 'file')}"
     notes.insert(0, f"the table stays on disk and is read in parts, {where}; each row is in a split by chance")
     x = StreamedRows(files, encoder, names)
     return StreamedData(x, encoder.encode_target(table.target), splits, encoder, table)
+
+
+def _encoded_numbers(
+    columns: Sequence[EncodedColumn], statistics: Mapping[str, Statistics], plan: ColumnPlan, dataset: "Tabular"
+) -> list[EncodedColumn]:
+    """The columns, those of numbers encoded as asked, by what the sample of the training rows has."""
+    of_numbers = {name: s for name, s in statistics.items() if isinstance(s, NumberStatistics)}
+    numeric = [column for column in columns if isinstance(column, Numeric)]
+    samples = [np.concatenate(of_numbers[column.name].sample) for column in numeric]
+    made = {column.name: column for column in encoded(numeric, plan.encodings, samples, samples, dataset)}
+    return [made.get(column.name, column) for column in columns]
 
 
 def _give_back_memory() -> None:
@@ -167,6 +183,12 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
         raise ConfigError(
             "data.drop_missing_target=true: a table that is read in parts keeps all its rows; leave those without a "
             "target out of the files, or use data.stream=false."
+        )
+
+    if dataset.binning != "quantile":
+        raise ConfigError(
+            f"data.binning={dataset.binning}: a table that is read in parts has bins at quantiles; use "
+            "data.binning=quantile, or data.stream=false."
         )
 
 
@@ -232,6 +254,8 @@ def _fitted(
             many = f"more than {MANY_CATEGORIES}" if different > MANY_CATEGORIES else str(different)
             note = f"{where} has {many} different texts: left out ({override('categorical', name)} keeps it, "
             note += f"{as_kind(name, 'hash')} counts its words)"
+        elif kind == "embedding" or (name not in plan.forced and different > (dataset.embed_above or np.inf)):
+            kind, column = "embedding", statistics.embedded(name, texts)
         else:
             column = statistics.fit(name, texts)
         constant = different == 1 and not missing and kind != "hash"

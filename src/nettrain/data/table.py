@@ -45,7 +45,8 @@ class Table:
     or object texts; None where no column of a table of somebody's own does. `splits` are the rows of each split where
     the data came with them. `kinds` are those of columns that are neither numbers nor categories by their arrays:
     `date`, seconds since 1970 (see `Moments`, also for `date_orders`), and `hash`, texts whose words are counted in
-    `hash_features`. `overview` says what each column of a table of somebody's own was taken for.
+    `hash_features`; and of numbers that are encoded in a way of their own (`ENCODINGS`). `overview` says what each
+    column of a table of somebody's own was taken for.
     """
 
     columns: dict[str, np.ndarray]

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
-from nettrain.inputs import Inputs, described
+from nettrain.inputs import Input, Inputs, described
 from nettrain.parts.activations import gain, identity
+from nettrain.parts.embeddings import WIDTH, embedded, embedding_gradients, embeddings, one_hot
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.registry import option, values_of
@@ -26,6 +27,8 @@ from nettrain.targets import make
 Activation = Callable[[Tensor], Tensor]
 Derivative = Callable[[Tensor], Tensor]
 Tensors = dict[str, Tensor]
+
+NO_EMBEDDING = "; use model=mlp, or 0/1 features with data.embed_above=null and data.columns.<name>=category"
 
 
 @dataclass
@@ -57,14 +60,14 @@ class Model(ABC):
             return inputs, 1
         if isinstance(inputs, dict):
             what, remedy = f"x holds several tensors ({described(inputs)})", ""
+        elif inputs.vocabularies:
+            what, remedy = "x holds categories to be embedded", NO_EMBEDDING
         elif inputs.kind == "ids":
             what, remedy = f"x holds ids ({inputs.text})", ", or make numbers of them with data.ids=false"
         else:
             return inputs.size, len(inputs.shape)
-        raise ConfigError(
-            f"model={self.name}: {what}, and this model takes numbers; use a module of your own "
-            f"(model._target_){remedy}."
-        )
+        use = "; use a module of your own (model._target_)" if remedy != NO_EMBEDDING else ""
+        raise ConfigError(f"model={self.name}: {what}, and this model takes numbers{use}{remedy}.")
 
 
 @dataclass
@@ -85,7 +88,8 @@ class Linear(Model):
 class MLP(Model):
     """Fully connected layers, the activation between them, and dropout behind each activation.
 
-    All numbers of a sample are one vector, whatever its shape.
+    All numbers of a sample are one vector, whatever its shape. Of categories that are embedded it learns a vector of 8
+    numbers each.
     """
 
     name: str = "mlp"
@@ -95,6 +99,9 @@ class MLP(Model):
     )
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
+        if isinstance(inputs, Input) and inputs.vocabularies:
+            widths = [inputs.size, *self.hidden, outputs]
+            return DenseNetwork(widths, activation, self.dropout, vocabularies=inputs.vocabularies)
         size, dims = self.vector(inputs)
         return DenseNetwork([size, *self.hidden, outputs], activation, self.dropout, dims)
 
@@ -194,12 +201,24 @@ class RowModule(nn.Module, ABC):
 class DenseNetwork(RowModule):
     """Affine layers of the given widths, `activation` between them; dropout behind every activation.
 
-    The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer.
+    The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer. The last ones of a
+    vector are ids where there are `vocabularies`, ids below each, and the first layer is given their embeddings.
     """
 
-    def __init__(self, widths: list[int], activation: Activation, dropout: float = 0.0, sample_dims: int = 1) -> None:
+    def __init__(
+        self,
+        widths: list[int],
+        activation: Activation,
+        dropout: float = 0.0,
+        sample_dims: int = 1,
+        vocabularies: tuple[int, ...] = (),
+    ) -> None:
         super().__init__()
         self.activation, self.dropout, self.sample_dims = activation, dropout, sample_dims
+        self.vocabularies = vocabularies
+        if vocabularies:
+            self.embeddings = embeddings(vocabularies)
+            widths = [widths[0] + (WIDTH - 1) * len(vocabularies), *widths[1:]]
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
@@ -217,6 +236,8 @@ class DenseNetwork(RowModule):
     def affine_outputs(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Iterator[Tensor]:
         """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
         x = self._vectors(x)
+        if self.vocabularies:
+            x = embedded(x, one_hot(x, self.vocabularies), self._embeddings(parameters))
         for depth, (weight, bias) in enumerate(self._affine_maps(parameters)):
             if depth > 0:
                 x = self.activation(x)
@@ -230,6 +251,9 @@ class DenseNetwork(RowModule):
     ) -> Tensor:
         layers, passed, x = self._affine_maps(parameters), [], self._vectors(x)
         with stage("forward"):
+            places = one_hot(x, self.vocabularies)
+            if places:
+                x = embedded(x, places, self._embeddings(parameters))
             for depth, (weight, bias) in enumerate(layers[:-1]):
                 z = _affine(x, weight, bias)
                 f = self.activation(z)
@@ -246,7 +270,17 @@ class DenseNetwork(RowModule):
                         d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
                     x, z, f = passed.pop()
                     d = _through(self.activation, d, z, f)
+            if places:
+                d = torch.matmul(d, layers[0][0][..., -WIDTH * len(places) :])
+                embedding_gradients(d, places, [gradients.get(name) for name in self._embedding_names])
         return z_last
+
+    @property
+    def _embedding_names(self) -> list[str]:
+        return [f"embeddings.{i}.weight" for i in range(len(self.vocabularies))]
+
+    def _embeddings(self, parameters: Tensors) -> list[Tensor]:
+        return [parameters[name] for name in self._embedding_names]
 
     def _vectors(self, x: Tensor) -> Tensor:
         return x if self.sample_dims == 1 else x.flatten(-self.sample_dims)

@@ -33,13 +33,14 @@ from nettrain.preparation.own_parts import calling, try_activation, try_own_part
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
 from nettrain.random import seeded
-from nettrain.registry import is_ours
+from nettrain.registry import is_ours, subclasses
 from nettrain.samples import example
-from nettrain.wording import duration
+from nettrain.wording import duration, joined
 
 Load = Callable[[Any, int, Any], data.Data]
 
 _CPU = torch.device("cpu")
+_HEADS: list[Any] = subclasses(Head)
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,18 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     with seeded(config.seed):
         model = build_model(config, loaded.encoder, for_targets(head, loaded.encoder.targets), handed.module)
     debug = ["this is a debug run: it uses part of the data."] if config.debug else []
-    notes = [*debug, *loaded.notes, *getattr(config.model, "notes", []), *_notes(config, model)]
+    notes = [
+        *debug,
+        *_notes_on_splits(config, loaded),
+        *loaded.notes,
+        *getattr(config.model, "notes", []),
+        *_notes(config, model),
+    ]
     run = PreparedRun(folder, config, loaded, model, notes)
     run.callbacks.update(build_callbacks(config, handed.callbacks))
     try_own_parts(run)
+    if config.calibrate == "always":
+        _check_calibration(run)
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
     if not isinstance(model, RowModule):
@@ -102,6 +111,16 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         config.optimizer.require(run.parameters, config.dtype, device)
         run.notes += _notes_on_solver(run)
     return run
+
+
+def _check_calibration(run: PreparedRun) -> None:
+    """Raise `ConfigError` where there is no temperature, or nothing that would show it."""
+    if not run.head.has_temperature:
+        what = "has logits without a temperature" if run.head.for_classes else "predicts numbers"
+        heads = joined([head.name for head in _HEADS if head.has_temperature])
+        raise ConfigError(f"calibrate=always: head={run.head.name} {what}; it is for head={heads}.")
+    if not len(run.data.splits["val"]):
+        raise ConfigError("calibrate=always: no rows validate; use data.val_fraction=0.15, or calibrate=auto.")
 
 
 def _check_streamed(config: Config) -> None:
@@ -181,6 +200,17 @@ def _try_last_batch(run: PreparedRun) -> None:
             f"model._target_={run.config.model._target_}: in training it fails on a batch of {run.last_batch} rows, "
             f"the last one: {first_line(error)}; use drop_last=true or another bs."
         ) from error
+
+
+def _notes_on_splits(config: Config, loaded: data.Data) -> list[str]:
+    """That all is measured on rows that have had a say, where nobody has set aside any others."""
+    sizes = {name: len(rows) for name, rows in loaded.splits.items()}
+    if sizes["test"] or not sizes["val"] or config.data.test_fraction:
+        return []
+    return [
+        "no rows are set aside for a test: the validation rows, which choose the best epoch, flatter it a little "
+        "(data.test_fraction=0.15 sets some aside)"
+    ]
 
 
 def _notes(config: Config, model: nn.Module) -> list[str]:

@@ -97,6 +97,12 @@ class PreparedRun:
         return baseline(self.data, split, self.metric_names, self.named_metrics)
 
     @property
+    def calibrated(self) -> bool:
+        """Whether its logits are divided by a temperature in the end."""
+        possible = self.head.has_temperature and len(self.data.splits["val"]) > 0
+        return self.config.calibrate != "never" and possible
+
+    @property
     def outputs(self) -> int:
         """How many numbers the model gives for each sample."""
         return self.head.outputs(len(self.data.encoder.classes))

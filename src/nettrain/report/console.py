@@ -119,6 +119,8 @@ def result(row: RunState) -> str:
         lines.append(f"to continue: nettrain {shlex.quote(f'resume={row.run.folder}')}")
     if summary.get("lr_halvings") or summary.get("skipped_updates"):
         lines.append(_recovery(summary))
+    if "temperature" in summary:
+        lines.append(_calibration(summary))
     columns = [("train, last", "train_"), ("val, best", "best_val_"), ("test, best", "test_")]
     columns = [(title, prefix) for title, prefix in columns if f"{prefix}loss" in summary]
     if columns:
@@ -142,6 +144,13 @@ def result(row: RunState) -> str:
     if isinstance(row.run.model, PolynomialModel) and not (targets or row.run.data.encoder.classes):
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
+
+
+def _calibration(summary: dict[str, Any]) -> str:
+    if summary["temperature"] == 1:
+        return "temperature 1: no other lowers the loss of the validation rows"
+    losses = f"{summary['best_val_loss']:.4g} to {summary['calibrated_val_loss']:.4g}"
+    return f"temperature {summary['temperature']:.4g}: the loss of the validation rows goes from {losses}"
 
 
 def constant_prediction(encoder: Encoder) -> str:

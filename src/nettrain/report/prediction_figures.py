@@ -97,19 +97,22 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     numeric = [column for column in encoder.columns if isinstance(column, Numeric) and not column.indicator]
     if encoder.targets or len(numeric) != len(encoder.columns) or len(numeric) != (2 if encoder.classes else 1):
         return None
-    mean, scale = np.array([c.mean for c in numeric]), np.array([c.scale for c in numeric])
     names, train = [c.name for c in numeric], model.data.splits["train"]
     rows = train[_some(len(train), POINTS)]
-    x, y = model.data.rows(rows) * scale + mean, model.data.y[rows]
+    x = np.stack([c.filled(model.data.table.columns[c.name][rows]) for c in numeric], axis=1)
+    y = model.data.y[rows]
+
+    def features(points: np.ndarray) -> np.ndarray:
+        return np.concatenate([column.features(points[:, i]) for i, column in enumerate(numeric)], axis=1)
 
     def boundary(w: Tensor | None = None, title: str = "Decision boundary") -> tuple[Any, ...]:
         grid = over_two_inputs(x, len(encoder.classes))
-        p = np.asarray(model.head.mean(model.logits((grid.points - mean) / scale, w)))
+        p = np.asarray(model.head.mean(model.logits(features(grid.points), w)))
         return grid, p, x, y, names, encoder.classes, title
 
     def curve(w: Tensor | None = None, title: str = "Fitted curve") -> tuple[Any, ...]:
         at = over_one_input(x)
-        prediction = _numbers(model, model.logits((at[:, None] - mean) / scale, w))
+        prediction = _numbers(model, model.logits(features(at[:, None]), w))
         return at, prediction, x, encoder.in_units(y), names[0], encoder.target_name, title
 
     return boundary if encoder.classes else curve

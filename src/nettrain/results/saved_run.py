@@ -196,8 +196,17 @@ class SavedRun:
         return objective
 
     def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
-        """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or those of the best epoch."""
-        return self.objective.logits_of_samples(flatten(self.model) if w is None else w, features, self.encoder.inputs)
+        """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or those of the best epoch.
+
+        They are those of the model divided by the `temperature`.
+        """
+        w = flatten(self.model) if w is None else w
+        return self.objective.logits_of_samples(w, features, self.encoder.inputs) / self.temperature
+
+    @cached_property
+    def temperature(self) -> float:
+        """By which the logits of a run that was calibrated are divided; 1 for any other."""
+        return float(self.summary.get("temperature", 1.0)) if (self.folder / "summary.json").is_file() else 1.0
 
     @cached_property
     def _parts(self) -> Config:

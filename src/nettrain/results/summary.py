@@ -1,5 +1,6 @@
 """summary.json, read back: how a run has ended, checked before anything is done with it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def best_monitored(summary: dict[str, Any]) -> float | None:
 
 
 def _fits(name: str, value: Any) -> bool:
+    if name == "temperature":
+        return type(value) in (int, float) and 0 < value < math.inf
     if name == "exit_code":
         return type(value) is int and 0 < value < 256
     if name in ("rows_train", "rows_val"):

@@ -79,12 +79,16 @@ def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor) -> Tensors:
     if not stack.batches.size[split]:
         return {}
     with stage("evaluation"):
-        batches = stack.batches
-        values = _measured(stack, split, engine.forward(split, w), batches.targets(split), batches.weights_of(split))
+        return of_split(stack, split, engine.forward(split, w))
+
+
+def of_split(stack: Stack, split: str, z: Tensor) -> Tensors:
+    """The loss and metrics of a split's logits z (..., n, outputs), each (...), as `<split>_<metric>`."""
+    values = measured(stack, split, z, stack.batches.targets(split), stack.batches.weights_of(split))
     return {f"{split}_{name}": value for name, value in values.items()}
 
 
-def _measured(stack: Stack, split: str, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
+def measured(stack: Stack, split: str, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
     """The loss and metrics of logits z (..., n, outputs) of a split, each (...), rows of one size together.
 
     A row is measured on as many samples as the same run alone: with a mask sums would be rounded in another way.
@@ -101,12 +105,12 @@ def _measured(stack: Stack, split: str, z: Tensor, y: Tensor, weights: Tensor | 
     return of_rows
 
 
-def evaluate_best(stack: Stack, engine: Engine, split: str) -> Tensors:
-    """As `evaluate`, with the best weights of every row."""
+def best_outputs(stack: Stack, engine: Engine, split: str) -> Tensor:
+    """The logits (..., n, outputs) of a split, with the best weights of every row."""
     present, stack.objective.buffers = stack.objective.buffers, stack.best.buffers
-    values = evaluate(stack, engine, split, stack.best.w)
+    z = engine.forward(split, stack.best.w)
     stack.objective.buffers = present
-    return values
+    return z
 
 
 def monitored_values(stack: Stack, engine: Engine) -> Tensors:

@@ -19,6 +19,7 @@ from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import Profile, profiling
 from nettrain.storage.atomic import write_together
 from nettrain.terminal import say
+from nettrain.training.calibration import evaluate_best
 from nettrain.training.checkpoints import SaveTimes, restore_stack, save_rows
 from nettrain.training.counters import Counters
 from nettrain.training.divergence import explain
@@ -28,7 +29,6 @@ from nettrain.training.epoch import (
     EpochResult,
     PartialEpoch,
     converged,
-    evaluate_best,
     measure,
     monitored_values,
     train_epoch,
@@ -260,8 +260,11 @@ class Trainer:
             self.counters.go_on_with(len(going))
 
     def _test_numbers(self) -> list[Numbers]:
-        """Each row's loss and metrics of the test split, with its best weights; nothing without these."""
-        tests = evaluate_best(self.stack, self.engine, "test")
+        """Each row's temperature, and its loss and metrics of the test split, with its best weights.
+
+        Nothing without these.
+        """
+        tests = evaluate_best(self.stack, self.engine)
         numbers = fetch(tests) if tests else [{}] * len(self.rows)
         never_good = [not row.best and row.status in ("diverged", "running") for row in self.rows]
         return [{} if never else test for never, test in zip(never_good, numbers, strict=True)]

@@ -76,6 +76,8 @@ def resumed_config(composed: DictConfig, overrides: Sequence[str]) -> tuple[Conf
             OmegaConf.update(saved, "logger", nodes, merge=False, force_add=True)
         elif may_change_on_resume(key):
             OmegaConf.update(saved, key, asked, force_add=True)
+        elif key == "recipe":
+            raise ConfigError(f"{override}: a recipe is for a new run; resume goes on with the run's own settings.")
         elif asked != had or key == "experiment":
             *some, last = resumable_keys()
             raise ConfigError(

@@ -39,6 +39,7 @@ class Head(ABC):
 
     name: str = ""
     tasks: ClassVar[tuple[str, ...]] = ()
+    has_temperature: ClassVar[bool] = False  # whether z / T are the logits of the same head, surer or less sure
 
     @abstractmethod
     def distribution(self, z: Tensor) -> Distribution:

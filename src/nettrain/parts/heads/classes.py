@@ -54,6 +54,7 @@ class SigmoidBCE(Classifier):
 
     name: str = "sigmoid_bce"
     tasks: ClassVar[tuple[str, ...]] = ("binary",)
+    has_temperature: ClassVar[bool] = True
 
     def distribution(self, z: Tensor) -> Bernoulli:
         return Bernoulli(logits=z.squeeze(-1))
@@ -91,6 +92,7 @@ class SoftmaxCE(Classifier):
 
     name: str = "softmax_ce"
     tasks: ClassVar[tuple[str, ...]] = ("multiclass", "binary")
+    has_temperature: ClassVar[bool] = True
 
     def distribution(self, z: Tensor) -> Categorical:
         return Categorical(logits=z)

@@ -1,0 +1,78 @@
+"""Temperature scaling: one number that takes overconfidence back (Guo et al., 2017)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from nettrain.parts.heads import Head
+from nettrain.profile import stage
+from nettrain.training.engines.protocol import Engine
+from nettrain.training.epoch import best_outputs, of_split
+from nettrain.training.stack.rows import Tensors, take
+from nettrain.training.stack.stack import Stack
+
+WIDTH = 0.5  # standard deviation of the prior of log T, which speaks up where validation rows are few
+MOST = math.log(100.0)  # of log T, up and down
+HALVINGS = 60
+
+
+@torch.no_grad()
+def temperatures(stack: Stack, engine: Engine) -> Tensors:
+    """Each row's `temperature`, and the loss of its validation rows with it, `calibrated_val_loss`; each (...).
+
+    The temperature is 1 where no other lowers that loss. Nothing for runs that are not calibrated.
+    """
+    if not stack.runs[0].calibrated:
+        return {}
+    batches, head = stack.batches, stack.objective.head
+    z, y, weights = best_outputs(stack, engine, "val"), batches.targets("val"), batches.weights_of("val")
+    y = y.expand(z.shape[:-1])
+    weights = torch.ones_like(z[..., 0]) if weights is None else weights.expand(z.shape[:-1])
+    sizes = batches.by_size("val")
+    if len(sizes) == 1:
+        temperature = solve(head, z, y, weights)
+    else:  # rows with fewer samples repeat the last one, which counts once
+        temperature = z.new_ones(len(z), dtype=torch.float64)
+        for size, rows in sizes.items():
+            temperature[rows] = solve(head, *(take(t, rows)[:, :size] for t in (z, y, weights)))
+    before, after = (of_split(stack, "val", logits)["val_loss"] for logits in (z, scaled(z, temperature)))
+    better = after < before
+    return {
+        "temperature": temperature.where(better, 1.0),
+        "calibrated_val_loss": after.where(better, before),
+    }
+
+
+@torch.no_grad()
+def evaluate_best(stack: Stack, engine: Engine) -> Tensors:
+    """The loss and metrics of the test split with the best weights of every row, each (...), as `test_<metric>`.
+
+    Where the runs are calibrated their logits are divided by the `temperatures`, which stand beside them.
+    """
+    found = temperatures(stack, engine)
+    if not stack.batches.size["test"]:
+        return found
+    with stage("evaluation"):
+        z = best_outputs(stack, engine, "test")
+        return found | of_split(stack, "test", scaled(z, found["temperature"]) if found else z)
+
+
+def scaled(z: Tensor, temperature: Tensor) -> Tensor:
+    """Logits z (..., n, outputs) divided by a temperature (...)."""
+    return z / temperature.to(z.dtype)[..., None, None]
+
+
+def solve(head: Head, z: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """The temperature T (...) of logits z (..., n, outputs) by which the loss of z / T is least, in float64.
+
+    It minimises sum_i w_i loss(z_i / T, y_i) + (log T)^2 / (2 WIDTH^2) by bisection of the derivative.
+    """
+    z, low = z.double(), z.new_full(z.shape[:-2], -MOST, dtype=torch.float64)
+    high = -low
+    for _ in range(HALVINGS):
+        u = (low + high) / 2  # = -log T
+        hot = z * u.exp()[..., None, None]
+        slope = ((head.loss_gradient(hot, y) * hot).sum(-1) * weights).sum(-1) + u / WIDTH**2
+        low, high = low.where(slope > 0, u), high.where(slope <= 0, u)
+    return (-(low + high) / 2).exp()
