@@ -28,9 +28,10 @@ def of_length(edges: list[float], count: int) -> list[float]:
 def tree_edges(values: np.ndarray, target: np.ndarray, task: str, bins: int) -> list[float]:
     """The thresholds of a tree with at most so many leaves, between the least and the greatest of the values (n,).
 
-    Of several targets, (n, m), the standardised ones are added up. The leaf that is split next, and where, is what lowers the impurity of all rows most: the variance of a `target` of
-    numbers, Gini's impurity of classes (Breiman et al., 1984; as scikit-learn's trees with `max_leaf_nodes`). A leaf
-    holds a hundredth of the rows or more, and at least 5. Empty where there is no value.
+    Of several targets, (n, m), the standardised ones are added up. The leaf that is split next, and where, is what
+    lowers the impurity of all rows most: the variance of a `target` of numbers, Gini's impurity of classes (Breiman et
+    al., 1984; as scikit-learn's trees with `max_leaf_nodes`). A leaf holds a hundredth of the rows or more, and at
+    least 5. Empty where there is no value.
     """
     if not len(values):
         return []
