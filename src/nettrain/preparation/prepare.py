@@ -2,17 +2,16 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from nettrain import data
 from nettrain.compiler.library import compiler
 from nettrain.config.build import build_activation, build_model, choose_head
+from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import one_of
@@ -31,12 +30,10 @@ from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.own_parts import calling, try_activation, try_own_parts
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
-from nettrain.random import seeded
+from nettrain.random import member_seed, seeded
 from nettrain.registry import is_ours
 from nettrain.samples import example
 from nettrain.wording import duration
-
-Load = Callable[[Any, int, Any], data.Data]
 
 _CPU = torch.device("cpu")
 
@@ -65,7 +62,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     """
     try_activation(config.activation)
     with calling("data", config.data):
-        loaded = (handed.load or data.load)(config.data, config.seed, config.split)
+        loaded = load_data(config, handed.load)
     loaded = loaded.limited(config.debug.most(config.bs), config.debug.share)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = copy.deepcopy(config.schedule)
@@ -100,7 +97,25 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         _check_solver(run)
         config.optimizer.require(run.parameters, config.dtype, device)
         run.notes += _notes_on_solver(run)
+    run.members += [_member(run, number, handed.module) for number in range(len(loaded.members))]
     return run
+
+
+def _member(run: PreparedRun, number: int, module: nn.Module | None) -> PreparedRun:
+    """A member of a run: its seed and splits are its own, and what the run records is none of its business."""
+    config, data = run.config, run.data.member(number)
+    config = dataclasses.replace(
+        config,
+        members=1,
+        folds=None,
+        seed=member_seed(config.seed, number),
+        optimizer=copy.deepcopy(config.optimizer),
+        schedule=copy.deepcopy(config.schedule),
+        tensorboard=False,
+    )
+    with seeded(config.seed):
+        model = build_model(config, data.encoder, config.head, module)
+    return PreparedRun(run.folder, config, data, model, [])
 
 
 def _check_streamed(config: Config) -> None:

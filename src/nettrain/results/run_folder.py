@@ -16,6 +16,7 @@ from nettrain.data.queries import Query
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.wording import share
 from nettrain.errors import ConfigError, DataError
+from nettrain.parts.heads.base import equal_shares
 from nettrain.parts.metrics import confusion_matrix, of_each_class
 from nettrain.parts.named_metrics import NamedMetric, named_metric
 from nettrain.preparation.heads import check_support
@@ -46,17 +47,22 @@ class RunFolder(SavedRun):
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
         left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
         an id, that are copied in front of the predictions. With an `interval`, such as 0.9, numbers come with `lower`
-        and `upper`, between which the true one lies with that probability.
+        and `upper`, between which the true one lies with that probability. Of a run with several members there is
+        `spread`: how far they differ, the standard deviation over them of the number that each predicts, or of its
+        probability of the class that all together predict.
         """
         import pandas
 
         self._check_interval(interval)
         read = self._read(table, strict, options, copied=[keep] if isinstance(keep, str) else keep)
-        z, finite = self._outputs(read)
+        members, finite = self._outputs(read)
         if not finite.all():
             self._report([_not_finite(read, finite, "and left empty")], read.source, strict)
         index = table.index if isinstance(table, pandas.DataFrame) else None
-        columns = self._predictions(z, finite, interval)
+        columns = self._predictions(self._together(members), finite, interval)
+        if len(members) > 1:
+            spread = self.head.spread(members).double().where(finite, torch.nan) * self.encoder.target_scale
+            columns["spread"] = spread.tolist()
         if clash := [name for name in read.copied if name in columns]:
             raise ConfigError(f"keep={clash[0]}: predictions have a column of this name; give the table's another one.")
         copied = {name: column.to_pandas().array for name, column in read.copied.items()}
@@ -96,10 +102,11 @@ class RunFolder(SavedRun):
         if not self.encoder.classes:
             raise ConfigError(f"{self.folder}: the run predicts numbers, and there are no classes.")
         data, names = self.data, self.encoder.classes
-        rows = data.splits[next(name for name in ("test", "val", "train") if len(data.splits[name]))]
+        split = next(name for name in ("test", "val", "train") if len(data.splits[name]))
+        rows = data.splits[split]
         weights = self.encoder.weights(data.table)
         counts = None if weights is None else torch.as_tensor(weights[rows])
-        predicted = self.head.predict(self.logits(data.rows(rows)))
+        predicted = self.head.predict(self.logits_of(split))
         columns = of_each_class(confusion_matrix(predicted, torch.as_tensor(data.y[rows]), len(names), counts))
         return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
 
@@ -119,7 +126,7 @@ class RunFolder(SavedRun):
         read = self._read(table, strict, options, with_target=True)
         assert read.target is not None
         check_support(self.head, read)
-        z, finite = self._outputs(read)
+        members, finite = self._outputs(read)
         if not finite.all():
             raise DataError(f"{read.source}: {_not_finite(read, finite, 'so that nothing can be measured')}.")
         y = torch.as_tensor(self.encoder.encode_target(read.target))
@@ -127,6 +134,7 @@ class RunFolder(SavedRun):
         if weights is not None and not weights.any():
             raise DataError(f"{read.source}: all rows have the weight 0; at least one must count.")
         counts = None if weights is None else torch.as_tensor(weights)
+        z = self._together(members)
         numbers = replace(self.objective, named_metrics=self._named_metrics).measure(
             z, y if self.encoder.classes else y.to(z.dtype), counts
         )
@@ -158,10 +166,14 @@ class RunFolder(SavedRun):
         return read
 
     def _outputs(self, read: Table) -> tuple[Tensor, Tensor]:
-        """The logits (n, outputs) of a new table's rows, and for which rows (n,) all are finite."""
+        """The logits (K, n, outputs) of a new table's rows by each member, and for which rows (n,) all are finite."""
         with enough_memory(read.source):
-            z = self.logits(self.encoder.features(read))
-        return z, z.isfinite().all(-1)
+            z = self.member_logits(self.encoder.features(read))
+        return z, z.isfinite().all(-1).all(0)
+
+    def _together(self, z: Tensor) -> Tensor:
+        """The logits (n, outputs) of all members together, (K, n, outputs); of a single model its own, bit for bit."""
+        return self.head.combined(z, equal_shares(z)) if len(z) > 1 else z[0]
 
     def _report(self, sentences: list[str], source: str, strict: bool) -> None:
         """Say each of the sentences on a table; with `strict` raise `DataError` with the first instead."""
