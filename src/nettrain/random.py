@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ORDER, _NOISE, _SPLIT = 1, 2, 3  # one stream each
+_ORDER, _NOISE, _SPLIT, _MEMBER = 1, 2, 3, 4  # one stream each
 _LOW32 = 0xFFFFFFFF
 
 
@@ -40,6 +40,11 @@ def permutation(seed: int, epoch: int, n: int, *part: int) -> Tensor:
 def noise_keys(seed: int, steps: np.ndarray) -> np.ndarray:
     """A key below 2^32 for the noise of every step, int64 of the shape of `steps`."""
     return (mix(_NOISE, seed, steps) & np.uint64(_LOW32)).astype(np.int64)
+
+
+def member_seed(seed: int, member: int) -> int:
+    """The seed of a member of the run with this seed: the run's own for member 0, for others one below 2^32."""
+    return int(mix(_MEMBER, seed, member) & np.uint64(_LOW32)) if member else seed
 
 
 def uniform(seed: int, rows: np.ndarray) -> np.ndarray:

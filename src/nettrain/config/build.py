@@ -71,6 +71,7 @@ def _objects(composed: DictConfig) -> Config:
         raise ConfigError(f"{error.full_key or 'config'}: a value is required.") from error
     config.batch_size(1)
     check(config)
+    _ = config.member_count
     check_groups(config.groups)
     if getattr(config.data, "ids", False) is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, ids=type(config.model).takes_ids))

@@ -99,6 +99,15 @@ class Settings:
         minimum=0,
         maximum=2**63 - 1,
     )
+    members: int = option(
+        1,
+        "rows that are trained together as one run, each with its own seed and validation rows; what they predict "
+        "together is the mean of their distributions",
+        minimum=1,
+    )
+    folds: int | None = option(
+        None, "as members, one for each of N folds of the rows, on which it is validated; null: no folds", minimum=2
+    )
     class_weight: Any = option(
         None,
         "weights of the classes in loss and metrics: balanced, with which all weigh the same, or some of them, such as "
@@ -198,6 +207,21 @@ class Settings:
         False, "show where the time goes, and write a trace of some updates to profile.json", "launch"
     )
     quiet: bool = option(False, "print only warnings and errors", "launch", per_row=True)
+
+    @property
+    def member_count(self) -> int:
+        """How many members the run has. Raises `ConfigError` where `members` and `folds` both say it."""
+        if self.folds and self.members > 1:
+            raise ConfigError(
+                f"members={self.members} and folds={self.folds}: a run has a member for each fold; leave out one of "
+                "the two."
+            )
+        return self.folds or self.members
+
+    @property
+    def members_key(self) -> str:
+        """The key that says how many members there are, with its value."""
+        return f"folds={self.folds}" if self.folds else f"members={self.members}"
 
     @property
     def dtype(self) -> torch.dtype:

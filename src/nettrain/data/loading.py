@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -30,7 +31,9 @@ class Data:
     `y` of shape (n,), or (n, m) for several targets, holds int64 classes or standardised float64; `splits` has the
     index arrays "train", "val" and "test", the last two empty where no rows are set aside. `encoder` is fitted on the
     training rows; `table` is what was loaded. An epoch visits `samples_per_epoch` of the training rows, None: all.
-    `limits` are those of `limited`.
+    `limits` are those of `limited`, `given` the splits that chance has not drawn.
+    Where a run has several members, `members` are the splits of each (see `members.py`), and in `splits` a row trains
+    or validates where it does so for any of them: it may do both.
     """
 
     streamed: ClassVar[bool] = False  # whether x is read from disk while it trains
@@ -42,6 +45,12 @@ class Data:
     table: Table
     samples_per_epoch: int | None = None
     limits: tuple[int | None, float | None] = (None, None)
+    given: tuple[str, ...] = ()
+    members: tuple[dict[str, np.ndarray], ...] = ()
+
+    def member(self, number: int) -> "Data":
+        """The data of one member."""
+        return replace(self, splits=self.members[number], members=())
 
     @property
     def inputs(self) -> Inputs:
@@ -95,8 +104,12 @@ class Data:
         if self.limits == (most, share):
             return self
         if (most, share) not in self._by_limits:
-            splits = {name: rows[_some(len(rows), most, share)] for name, rows in self.splits.items()}
-            self._by_limits[most, share] = replace(self, splits=splits, limits=(most, share))
+            fewer = [
+                {name: rows[_some(len(rows), most, share)] for name, rows in splits.items()}
+                for splits in (self.members or (self.splits,))
+            ]
+            limited = of_members(self, fewer) if self.members else replace(self, splits=fewer[0])
+            self._by_limits[most, share] = replace(limited, limits=(most, share))
         return self._by_limits[most, share]
 
     @cached_property
@@ -142,11 +155,27 @@ class Data:
         hashed = hashlib.sha256()
         for values in [*(self.x.values() if isinstance(self.x, dict) else [self.x]), self.y]:
             hashed.update(np.ascontiguousarray(values).data)
-        for rows in self.splits.values():
-            hashed.update(rows.tobytes())
+        for splits in self.members or (self.splits,):
+            for rows in splits.values():
+                hashed.update(rows.tobytes())
         if self.weights is not None:
             hashed.update(self.weights.tobytes())
         return hashed.hexdigest()
+
+
+def of_members(data: Data, members: Sequence[dict[str, np.ndarray]]) -> Data:
+    """The data of a run whose members have these splits; an epoch visits as many rows for each."""
+    return replace(
+        data,
+        splits=joined(members),
+        members=tuple(members),
+        samples_per_epoch=min(len(splits["train"]) for splits in members),
+    )
+
+
+def joined(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The rows that are in each split for any of the members."""
+    return {name: np.unique(np.concatenate([splits[name] for splits in members])) for name in members[0]}
 
 
 def _some(n: int, most: int | None, share: float | None) -> np.ndarray:
@@ -170,10 +199,11 @@ def encode(
         given = splits or table.splits
         if table.splits and split != Stratified():
             raise ConfigError(f"split={split.name}: the data of {table.source} are split already; leave out split.")
-        partition = Partition(given) if given else split.partition(table, dataset.fractions, split_seed)
+        partition = Partition(given, tuple(given)) if given else split.partition(table, dataset.fractions, split_seed)
         if not is_ours(type(split)):
             _check_partition(split, partition, len(table.target))
-        _refuse_unused(dataset, split, partition)
+        if not given:
+            _refuse_unused(dataset, split, partition)
         splits = partition.rows
         table = with_positive(with_order(table, dataset.order), dataset.positive)
         assert table.target is not None
@@ -182,7 +212,7 @@ def encode(
         encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset)
         require_numbers(dataset, encoder)
         x, y = encoder.features(table), encoder.encode_target(table.target)
-        return Data(x, y, splits, encoder, table, partition.samples_per_epoch)
+        return Data(x, y, splits, encoder, table, partition.samples_per_epoch, given=partition.given)
 
 
 def require_numbers(dataset: Dataset, encoder: Encoder) -> None:

@@ -4,7 +4,7 @@ A new one is a subclass of `Split` with a field `name` and a method `partition`,
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Optional
 
 import numpy as np
@@ -55,6 +55,23 @@ class Split(ABC):
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
         """The rows of the splits "train", "val" and "test", a pure function of the arguments."""
 
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        """The same test rows with others of the rest that validate, for a member of the run with this seed of its own.
+
+        By default the same: which rows validate may not be for chance to decide.
+        """
+        return partition
+
+    def of_folds(self, folds: int) -> "Fold":
+        """The folds that divide rows in the way of this split, see `folds`.
+
+        Raises `ConfigError` for a split that says which rows validate.
+        """
+        raise ConfigError(
+            f"folds={folds}: split={self.name} says itself which rows validate; use members={folds}, or "
+            "split=stratified, random, group or fold."
+        )
+
     def rows_per_class(self, fractions: Fractions) -> int:
         """How many rows each class must have."""
         return 1
@@ -79,6 +96,12 @@ class Random(Split):
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
         return Partition(split(_target(table), "regression", fractions["val"], fractions["test"], seed))
 
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        return _redrawn(_target(table), "regression", partition, seed)
+
+    def of_folds(self, folds: int) -> "Fold":
+        return Fold(folds=folds, stratify=False)
+
 
 @dataclass
 class Stratified(Split):
@@ -88,6 +111,12 @@ class Stratified(Split):
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
         return Partition(_stratified(_target(table), table.task, fractions, seed))
+
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        return _redrawn(_target(table), table.task, partition, seed)
+
+    def of_folds(self, folds: int) -> "Fold":
+        return Fold(folds=folds)
 
     def rows_per_class(self, fractions: Fractions) -> int:
         return 1 + sum(fraction > 0 for fraction in fractions.values())
@@ -106,6 +135,17 @@ class Group(Split):
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
         return Partition(split_groups(_groups(table, self.column), fractions["val"], fractions["test"], seed))
+
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        if not len(partition.rows["val"]):
+            return partition
+        rest = _rest(partition)
+        groups = np.unique(_groups(table, self.column)[rest], return_inverse=True)[1]
+        drawn = split_groups(groups, len(partition.rows["val"]) / len(rest), 0, seed)
+        return _with_others(partition, rest, drawn)
+
+    def of_folds(self, folds: int) -> "Fold":
+        return Fold(folds=folds, column=self.column)
 
 
 @dataclass
@@ -142,6 +182,9 @@ class ByColumn(Split):
             )
         return _completed({name: np.flatnonzero(words == name) for name in NAMES}, self, table, fractions, seed)
 
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        return _redrawn(_target(table), table.task, partition, seed)
+
 
 @dataclass
 class Files(Split):
@@ -170,6 +213,9 @@ class Files(Split):
             raise ConfigError("split=files: only data=csv is read from files.")
         rows = {name: np.flatnonzero(table.split_values == name) for name in NAMES}
         return _completed(rows, self, table, fractions, seed)
+
+    def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
+        return _redrawn(_target(table), table.task, partition, seed)
 
 
 @dataclass
@@ -214,6 +260,11 @@ class Fold(Split):
         rows = {"train": rest[fold != self.fold], "val": rest[fold == self.fold], "test": test}
         return Partition(rows, ("val",), len(rest) - int(np.bincount(fold).max()))
 
+    def of_folds(self, folds: int) -> "Fold":
+        if self.fold:
+            raise ConfigError(f"folds={folds}: each of them validates a member; leave out split.fold={self.fold}.")
+        return replace(self, folds=folds)
+
     @property
     def described(self) -> str:
         return f"fold {self.fold} of 0 to {self.folds - 1}: "
@@ -256,6 +307,26 @@ def _groups(table: Table, column: str) -> np.ndarray:
         return np.unique(values, return_inverse=True)[1]
     numbers = {name: i for i, name in enumerate(sorted(set(values)))}
     return np.array([numbers[name] for name in values])
+
+
+def _redrawn(target: np.ndarray, task: str, partition: Partition, seed: int) -> Partition:
+    """With other validation rows of those that do not test, as many as before; the same where these are given."""
+    val = len(partition.rows["val"])
+    if not val or "val" in partition.given:
+        return partition
+    rest = _rest(partition)
+    return _with_others(partition, rest, split(target[rest], task, val / len(rest), 0, seed))
+
+
+def _rest(partition: Partition) -> np.ndarray:
+    """The rows that do not test."""
+    return np.sort(np.concatenate([partition.rows["train"], partition.rows["val"]]))
+
+
+def _with_others(partition: Partition, rest: np.ndarray, drawn: dict[str, np.ndarray]) -> Partition:
+    """The partition with these of the `rest` training and validating."""
+    rows = {"train": rest[drawn["train"]], "val": rest[drawn["val"]], "test": partition.rows["test"]}
+    return partition._replace(rows=rows)
 
 
 def _completed(rows: dict[str, np.ndarray], by: Split, table: Table, fractions: Fractions, seed: int) -> Partition:

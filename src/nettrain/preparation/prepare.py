@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from nettrain import data
 from nettrain.compiler.library import compiler
 from nettrain.config.build import build_activation, build_model, choose_head
+from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
+from nettrain.data import Data
 from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import one_of
 from nettrain.optimizers.curvature import LBFGS, Newton
@@ -32,12 +33,10 @@ from nettrain.preparation.heads import check_shapes, check_support
 from nettrain.preparation.own_parts import calling, try_activation, try_own_parts
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.torch_optimizers import try_torch_optimizer
-from nettrain.random import seeded
+from nettrain.random import member_seed, seeded
 from nettrain.registry import is_ours, subclasses
 from nettrain.samples import example
 from nettrain.wording import duration, joined
-
-Load = Callable[[Any, int, Any], data.Data]
 
 _CPU = torch.device("cpu")
 _HEADS: list[Any] = subclasses(Head)
@@ -67,7 +66,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
     """
     try_activation(config.activation)
     with calling("data", config.data):
-        loaded = (handed.load or data.load)(config.data, config.seed, config.split)
+        loaded = load_data(config, handed.load)
     loaded = loaded.limited(config.debug.most(config.bs), config.debug.share)
     # The schedule is the run's own: it remembers what it has seen.
     schedule = copy.deepcopy(config.schedule)
@@ -110,6 +109,7 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         _check_solver(run)
         config.optimizer.require(run.parameters, config.dtype, device)
         run.notes += _notes_on_solver(run)
+    run.members += [_member(run, number, handed.module) for number in range(len(loaded.members))]
     return run
 
 
@@ -121,6 +121,24 @@ def _check_calibration(run: PreparedRun) -> None:
         raise ConfigError(f"calibrate=always: head={run.head.name} {what}; it is for head={heads}.")
     if not len(run.data.splits["val"]):
         raise ConfigError("calibrate=always: no rows validate; use data.val_fraction=0.15, or calibrate=auto.")
+
+
+def _member(run: PreparedRun, number: int, module: nn.Module | None) -> PreparedRun:
+    """A member of a run: its seed and splits are its own, and what the run records is none of its business."""
+    config, data = run.config, run.data.member(number)
+    config = dataclasses.replace(
+        config,
+        members=1,
+        folds=None,
+        seed=member_seed(config.seed, number),
+        optimizer=copy.deepcopy(config.optimizer),
+        schedule=copy.deepcopy(config.schedule),
+        tensorboard=False,
+        calibrate="never",  # what they predict together is
+    )
+    with seeded(config.seed):
+        model = build_model(config, data.encoder, run.head, module)
+    return PreparedRun(run.folder, config, data, model, [])
 
 
 def _check_streamed(config: Config) -> None:
@@ -202,7 +220,7 @@ def _try_last_batch(run: PreparedRun) -> None:
         ) from error
 
 
-def _notes_on_splits(config: Config, loaded: data.Data) -> list[str]:
+def _notes_on_splits(config: Config, loaded: Data) -> list[str]:
     """That all is measured on rows that have had a say, where nobody has set aside any others."""
     sizes = {name: len(rows) for name, rows in loaded.splits.items()}
     if sizes["test"] or not sizes["val"] or config.data.test_fraction:

@@ -33,7 +33,9 @@ class PreparedRun:
 
     `notes` are sentences for the person who starts it. With `drawn` figures will be made of it at its end, some of
     which show the way that its weights took. `callbacks` are its own, by their keys; only they are told what the run
-    was asked for, the sweep's folder, if it is in one, and its number there. Everything else is computed from these.
+    was asked for, the sweep's folder, if it is in one, and its number there. A run of several `members` is trained as
+    these, a run each, of which only the whole writes; its `model` is that of the first. Everything else is computed
+    from these.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class PreparedRun:
     overrides: Sequence[str] = ()
     sweep: Path | None = None
     number: int | None = None
+    members: list["PreparedRun"] = field(default_factory=list)
 
     @cached_property
     def container(self) -> dict[str, Any]:
@@ -163,5 +166,5 @@ class PreparedRun:
 
     @cached_property
     def parameters(self) -> int:
-        """The number of trainable parameters, P."""
-        return Layout.of(self.model).size
+        """The number of trainable parameters, P, of all members."""
+        return Layout.of(self.model).size * max(1, len(self.members))

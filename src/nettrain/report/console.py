@@ -28,7 +28,6 @@ MOST_COLUMNS = 20  # of a table that are listed one by one
 def plan(run: PreparedRun, device: torch.device) -> str:
     """What a run will do: data, model, head, optimizer, and the count of its updates."""
     config, encoder = run.config, run.data.encoder
-    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in run.data.splits.items())
     rows, inputs = counted(len(run.data.y), "row"), encoder.inputs_text
     target = f"{encoder.target_name} ({encoder.target_text})"
     names = ("name", "_target_", "_partial_")
@@ -39,7 +38,7 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     lines = [
         ("data", f"{run.data.table.source}: {rows}, {inputs}, {target}"),
         *zip(["columns", *[""] * MOST_COLUMNS], _columns(run.data.table.overview), strict=False),
-        ("splits", config.split.described + sizes),
+        ("splits", _splits(run)),
         ("model", _model(run)),
         *(("", line) for line in _layers(run)),
         ("head", run.head.name),
@@ -51,6 +50,16 @@ def plan(run: PreparedRun, device: torch.device) -> str:
         *(("note", note) for note in run.notes),
     ]
     return "\n".join(f"{name:10} {text}" for name, text in lines)
+
+
+def _splits(run: PreparedRun) -> str:
+    """How many rows each split has; of several members, those of each."""
+    data, config = run.data, run.config
+    if not run.members:
+        return config.split.described + ", ".join(f"{name} {len(rows)}" for name, rows in data.splits.items())
+    sizes = {name: sorted({len(splits[name]) for splits in data.members}) for name in data.splits}
+    ranges = [f"{name} {n[0]}" if len(n) == 1 else f"{name} {n[0]} to {n[-1]}" for name, n in sizes.items()]
+    return f"{len(data.members)} {'folds' if config.folds else 'members'}, each: {', '.join(ranges)}"
 
 
 def _columns(overview: Sequence[ColumnSummary]) -> list[str]:
@@ -85,7 +94,8 @@ def _groups(run: PreparedRun) -> list[str]:
 
 def _model(run: PreparedRun) -> str:
     model, inputs = run.container["model"], total_size(run.data.inputs)
-    parameters = f"{run.parameters:,} parameters"
+    members = f"{len(run.members)} members of " if run.members else ""
+    parameters = f"{members}{run.parameters // max(1, len(run.members)):,} parameters"
     if isinstance(run.config.model, MLP):  # a class of somebody's may have such a key, too
         widths = "-".join(map(str, [inputs, *model["hidden"], run.outputs]))
         return f"{model['name']} {widths}, {run.config.activation.name}, {parameters}"
@@ -141,7 +151,10 @@ def result(row: RunState) -> str:
         lines.append(f"means over {len(targets)} targets; those of each are in summary.json and in the report")
     if columns:
         lines.append(f"baseline: {constant_prediction(row.run.data.encoder)} of the training rows, whatever x is")
-    if isinstance(row.run.model, PolynomialModel) and not (targets or row.run.data.encoder.classes):
+    if summary.get("members"):
+        lines.append(_members(summary))
+    alone = not (targets or row.run.data.encoder.classes or row.run.members)
+    if isinstance(row.run.model, PolynomialModel) and alone:
         lines += _coefficients(row)
     return "\n".join([*lines, f"{'folder':20} {row.run.folder}"])
 
@@ -151,6 +164,14 @@ def _calibration(summary: dict[str, Any]) -> str:
         return "temperature 1: no other lowers the loss of the validation rows"
     losses = f"{summary['best_val_loss']:.4g} to {summary['calibrated_val_loss']:.4g}"
     return f"temperature {summary['temperature']:.4g}: the loss of the validation rows goes from {losses}"
+
+
+def _members(summary: dict[str, Any]) -> str:
+    """What the members of a run have reached, each alone."""
+    alone = [name.removeprefix("members_") for name in summary if name.startswith("members_") and "_loss" in name]
+    texts = [f"{name} {summary[f'members_{name}']:.4g} ± {summary[f'spread_{name}']:.2g}" for name in alone]
+    left_out = f"; {summary['members_left_out']} are left out" if summary.get("members_left_out") else ""
+    return f"{counted(summary['members'], 'member')} together; each alone: {', '.join(texts) or 'nothing'}{left_out}"
 
 
 def constant_prediction(encoder: Encoder) -> str:

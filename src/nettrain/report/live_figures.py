@@ -55,6 +55,10 @@ class LiveFigures:
             events.image(step, f"while training/{picture.name}", png())
         events.flush()
 
+    def logits_of(self, split: str) -> Tensor:
+        """The logits (n, outputs) of the rows of a split, with the present weights."""
+        return self.logits(self.data.rows(self.data.splits[split]))
+
     def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
         """The logits (n, outputs) of samples as in `data.x`, with the present weights."""
         return self.objective.logits_of_samples(self.w if w is None else w, features, self.data.inputs).cpu()

@@ -33,11 +33,14 @@ class Predictor(Protocol):
     def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
         """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or the present ones."""
 
+    def logits_of(self, split: str) -> Tensor:
+        """The logits (n, outputs) of the rows of a split, as of rows that the model has not seen."""
+
 
 def predictions(model: Predictor, split: str) -> list[Picture]:
     """How good the predictions for a split are."""
     rows, encoder = model.data.splits[split], model.data.encoder
-    z, y = model.logits(model.data.rows(rows)), model.data.y[rows]
+    z, y = model.logits_of(split), model.data.y[rows]
     on = f"on the {len(rows)} samples of the {split} split"
     if encoder.classes:
         classes = encoder.targets or encoder.classes

@@ -9,6 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from nettrain.errors import Mistake
+from nettrain.parts.mixture import Mixture
 from nettrain.report import html
 from nettrain.report.html import Section
 from nettrain.report.layer_table import layer_lines
@@ -112,7 +113,11 @@ def _written(
 
 def _data(run: RunFolder) -> Section:
     """The data with their splits, and the model's layers."""
-    return Section("Data and model", _about_data(run), ["layer", "shapes", "parameters"], layer_lines(run.model))
+    about, model = _about_data(run), run.model
+    if isinstance(model, Mixture):
+        about.append(f"There are {len(model.members)} members, each with these layers.")
+        model = model.members[0]
+    return Section("Data and model", about, ["layer", "shapes", "parameters"], layer_lines(model))
 
 
 def _classes(run: RunFolder) -> list[Section]:
@@ -132,7 +137,9 @@ def _classes(run: RunFolder) -> list[Section]:
 def _about_data(run: RunFolder) -> list[str]:
     """Sentences on the data of a run, and on their splits."""
     table, encoder = run.data.table, run.data.encoder
-    sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in run.data.splits.items())
+    first = run.data.members[0] if run.data.members else run.data.splits
+    sizes = ", ".join(f"{len(rows)} for {_SPLITS[name]}" for name, rows in first.items())
+    sizes += " of the first member" if run.data.members else ""
     about = f"{table.source}: {len(run.data.y)} rows, {sizes}; {encoder.inputs_text}"
     return [f"{about}; the target is {table.target_name}, {encoder.target_text}.", *run.data.notes]
 

@@ -19,6 +19,7 @@ from nettrain.data.read_options import ReadOptions
 from nettrain.data.wording import share
 from nettrain.errors import ConfigError, DataError
 from nettrain.inputs import total_size
+from nettrain.parts.heads.base import equal_shares
 from nettrain.parts.metrics import confusion_matrix, of_each_class
 from nettrain.parts.named_metrics import NamedMetric, named_metric
 from nettrain.preparation.heads import check_support
@@ -52,7 +53,9 @@ class RunFolder(SavedRun):
         What the rows have that training had not is said, a line for each column. A prediction that is not finite is
         left empty, which is said, too. With `strict` both are a `DataError`. `keep` are columns of the table, such as
         an id, that are copied in front of the predictions. With an `interval`, such as 0.9, numbers come with `lower`
-        and `upper`, between which the true one lies with that probability.
+        and `upper`, between which the true one lies with that probability. Of a run with several members there is
+        `spread`: how far they differ, the standard deviation over them of the number that each predicts, or of its
+        probability of the class that all together predict.
         """
         import pandas
 
@@ -91,8 +94,18 @@ class RunFolder(SavedRun):
     @usual_torch()
     def _predicted(self, read: Table, interval: float | None) -> tuple[Any, Tensor]:
         """The pandas table of predictions for a new table's rows, and for which rows (n,) they are finite."""
-        z, finite = self._outputs(read)
-        return _with_copied(read, self._predictions(z, finite, interval)), finite
+        members, finite = self._outputs(read)
+        columns = self._predictions(self._together(members), finite, interval)
+        if len(members) > 1:
+            columns |= self._spread(members, finite)
+        return _with_copied(read, columns), finite
+
+    def _spread(self, members: Tensor, finite: Tensor) -> dict[str, Any]:
+        """How far the members differ with their logits (K, n, outputs), in the units of the target."""
+        spread = self.head.spread(members).double().numpy()
+        if not self.encoder.classes:
+            spread = spread * np.asarray(self.encoder.target_scale)
+        return self._of_each_target({"spread": np.where(finite, spread.T, np.nan).T})
 
     def _predictions(self, z: Tensor, finite: Tensor, interval: float | None) -> dict[str, Any]:
         """The columns of predictions from logits z (n, outputs); empty for rows that are not `finite` (n,)."""
@@ -144,10 +157,11 @@ class RunFolder(SavedRun):
         if not self.encoder.classes:
             raise ConfigError(f"{self.folder}: the run predicts numbers, and there are no classes.")
         data, names = self.data, self.encoder.classes
-        rows = data.splits[next(name for name in ("test", "val", "train") if len(data.splits[name]))]
+        split = next(name for name in ("test", "val", "train") if len(data.splits[name]))
+        rows = data.splits[split]
         weights = self.encoder.weights(data.table)
         counts = None if weights is None else torch.as_tensor(weights[rows])
-        predicted = self.head.predict(self.logits(data.rows(rows)))
+        predicted = self.head.predict(self.logits_of(split))
         y = torch.as_tensor(data.y[rows])
         if self.encoder.targets:
             of_rows = None if counts is None else counts.mT
@@ -175,15 +189,16 @@ class RunFolder(SavedRun):
         self._report(read.unfamiliar, read.source, strict)
         assert read.target is not None
         check_support(self.head, read)
-        z, finite = self._outputs(read)
+        members, finite = self._outputs(read)
         if not finite.all():
-            lost, first = _not_finite(int((~finite).sum()), len(z)), _first_not_finite(read, finite)
+            lost, first = _not_finite(int((~finite).sum()), len(finite)), _first_not_finite(read, finite)
             raise DataError(f"{read.source}: {lost}, so that nothing can be measured; {first}.")
         y = torch.as_tensor(self.encoder.encode_target(read.target))
         weights = self.encoder.weights(read)
         if weights is not None and not weights.any():
             raise DataError(f"{read.source}: all rows have the weight 0; at least one must count.")
         counts = None if weights is None else torch.as_tensor(weights)
+        z = self._together(members)
         numbers = replace(self.objective, named_metrics=self._named_metrics).measure(
             z, y if self.encoder.classes else y.to(z.dtype), counts
         )
@@ -196,11 +211,16 @@ class RunFolder(SavedRun):
         return [named_metric(path, *sizes) for path in self._parts.metrics]
 
     def _outputs(self, read: Table) -> tuple[Tensor, Tensor]:
-        """The logits (n, outputs) of a new table's rows, and for which rows (n,) all are finite."""
+        """The logits (K, n, outputs) of a new table's rows by each member, and for which rows (n,) all are finite."""
         with enough_memory(read.source):
             parts = read.in_parts(max(1, PART // total_size(self.encoder.inputs)))
-            z = torch.cat([self.logits(self.encoder.features(part)) for part in parts])
-        return z, z.isfinite().all(-1)
+            z = torch.cat([self.member_logits(self.encoder.features(part)) for part in parts], dim=1)
+        return z, z.isfinite().all(-1).all(0)
+
+    def _together(self, z: Tensor) -> Tensor:
+        """The logits (n, outputs) of all members together, (K, n, outputs); of a single model its own, bit for bit."""
+        together = self.head.combined(z, equal_shares(z)) if len(z) > 1 else z[0]
+        return together / self.temperature
 
     def _report(self, sentences: list[str], source: str, strict: bool) -> None:
         """Say each of the sentences on a table; with `strict` raise `DataError` with the first instead."""

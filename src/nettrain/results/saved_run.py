@@ -1,6 +1,7 @@
 """A run's folder, read back: its config, its numbers and its model."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from nettrain import data
 from nettrain.config.build import build_model, callback_nodes, choose_head, load_config
 from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.reach import reaching
+from nettrain.config.run_data import load_data
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
+from nettrain.data.members import validates
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts.callbacks import Logger
 from nettrain.parts.heads import Head
 from nettrain.parts.heads.independent import for_targets
+from nettrain.parts.mixture import Mixture, out_of_bag
 from nettrain.parts.named_metrics import is_of_library
 from nettrain.random import seeded
 from nettrain.registry import values_of
@@ -86,7 +89,7 @@ class SavedRun:
         if self._loaded is None:
             self.require_trusted_places()
         parts = self._parts
-        loaded = self._loaded or data.load(parts.data, parts.seed, parts.split)
+        loaded = self._loaded or load_data(parts)
         loaded = loaded.limited(parts.debug.most(parts.bs), parts.debug.share)
         loaded = loaded.scaled_target(self._own_head.standardizes).with_class_weights(self._parts.class_weight)
         if self._loaded is None and self._trained_on not in (None, loaded.digest):
@@ -129,10 +132,15 @@ class SavedRun:
     @cached_property
     @usual_torch()
     def model(self) -> nn.Module:
-        """The module with the weights of the best epoch; it gives logits (n, outputs) of x as it was trained with."""
+        """The module with the weights of the best epoch; it gives logits (n, outputs) of x as it was trained with.
+
+        Of a run with several members it is a `Mixture`: the logits are those of all of them together.
+        """
         self._require_trusted("model")
+        numbers = self._member_numbers
         with seeded(self._parts.seed):  # its first weights are drawn, and of no use
-            model = build_model(self._parts, self.encoder, self.head, self._module)
+            modules = [build_model(self._parts, self.encoder, self.head, self._module) for _ in numbers or [0]]
+        model = Mixture(modules, self.head) if numbers else modules[0]
         try:
             model.load_state_dict(self._checkpoint["model"])
         except (KeyError, RuntimeError) as error:
@@ -207,6 +215,37 @@ class SavedRun:
     def temperature(self) -> float:
         """By which the logits of a run that was calibrated are divided; 1 for any other."""
         return float(self.summary.get("temperature", 1.0)) if (self.folder / "summary.json").is_file() else 1.0
+
+    def member_logits(self, features: Any) -> Tensor:
+        """The logits (K, n, outputs) of every member of the run, or of the one model that it has, at temperature 1."""
+        modules = self.model.members if isinstance(self.model, Mixture) else [self.model]
+        objectives = [replace(self.objective, model=module, buffers=constants(module)) for module in modules]
+        z = [o.logits_of_samples(flatten(o.model), features, self.encoder.inputs) for o in objectives]
+        return torch.stack(z)
+
+    def logits_of(self, split: str) -> Tensor:
+        """The logits (n, outputs) of the rows of a split, as of rows that the model has not seen.
+
+        Where members of the run have trained on rows on which others were validated, these alone predict them.
+        """
+        rows = self.data.splits[split]
+        if split != "val" or not self._member_numbers:
+            return self.logits(self.data.rows(rows))
+        bag = torch.as_tensor(validates(self.data, rows)[self._member_numbers])
+        return out_of_bag(self.head, self.member_logits(self.data.rows(rows)), bag) / self.temperature
+
+    @cached_property
+    def _member_numbers(self) -> list[int]:
+        """Which members of the run have weights in its checkpoint; none for a run of a single model."""
+        count = self._parts.member_count
+        if count == 1:
+            return []
+        members = self._checkpoint.get("members")
+        if isinstance(members, list) and members and isinstance(members[0], dict):  # of a last.pt
+            return list(range(len(members)))
+        if not (isinstance(members, list) and members and all(type(i) is int and 0 <= i < count for i in members)):
+            raise CheckpointError(f"{self.folder}: damaged: its checkpoint does not say which members it holds.")
+        return members
 
     @cached_property
     def _parts(self) -> Config:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from nettrain.objective import Objective
 from nettrain.parts.heads import Head
 from nettrain.profile import stage
 from nettrain.training.engines.protocol import Engine
@@ -42,6 +43,14 @@ def temperatures(stack: Stack, engine: Engine) -> Tensors:
         "temperature": temperature.where(better, 1.0),
         "calibrated_val_loss": after.where(better, before),
     }
+
+
+@torch.no_grad()
+def temperature(objective: Objective, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
+    """The same of validation rows with logits z (n, outputs), targets y (n,) and weights (n,), for one run."""
+    hot = solve(objective.head, z, y, torch.ones_like(z[..., 0]) if weights is None else weights)
+    before, after = (objective.measure(logits, y, weights)["loss"] for logits in (z, scaled(z, hot)))
+    return {"temperature": hot.where(after < before, 1.0), "calibrated_val_loss": torch.minimum(after, before)}
 
 
 @torch.no_grad()

@@ -116,6 +116,37 @@ def require_checkpoint(checkpoint: dict[str, Any], path: Path, names: Iterable[s
             raise CheckpointError(f"{path}: damaged: {name} is {_described(checkpoint[name])}.")
 
 
+_OF_WHOLE = (  # entries of a last.pt of a run of several members that all of them share
+    *("data", "config", "epoch", "batch", "updates", "function_evaluations", "gradient_evaluations"),
+    *("hessian_vector_products", "seconds", "engine"),
+)
+
+
+def member_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """A last.pt of a run of several members as one of each member."""
+    shared = {name: checkpoint[name] for name in _OF_WHOLE if name in checkpoint}
+    return [{**state, **shared} for state in checkpoint["members"]]
+
+
+def require_ensemble(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> None:
+    """Raise `CheckpointError` unless a last.pt can be one of this run of several members."""
+    require_checkpoint(checkpoint, path, (*_OF_WHOLE, "last", "status", "callbacks"))
+    states = checkpoint.get("members")
+    if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
+        raise CheckpointError(f"{path}: not a checkpoint of a run of several members.")
+    if len(states) != len(run.members):
+        raise CheckpointError(f"{path}: it is of {len(states)} members, and the run has {len(run.members)}.")
+    position = [checkpoint["epoch"], checkpoint["batch"]]
+    if not any(state.get("at") == position for state in states):
+        raise CheckpointError(f"{path}: damaged: none of its members stands where the run does.")
+    for state, member in zip(member_states(checkpoint), run.members, strict=True):
+        require_checkpoint(state, path, [name for name in _KINDS if name != "callbacks"])
+        if not (state.get("reason") is None or isinstance(state["reason"], str)):
+            raise CheckpointError(f"{path}: damaged: reason is {_described(state['reason'])}.")
+        at_end = {} if state["at"] == position else {"batch": 0, "outputs": None}
+        require_of_run({**state, **at_end}, member, path)
+
+
 def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> None:
     """Raise `CheckpointError` unless a last.pt, as `require_checkpoint` lets it pass, can be one of this run."""
     shapes = {name: tensor.shape for name, tensor in run.model.state_dict().items()}

@@ -2,18 +2,18 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nettrain.config.settings import Checkpoint
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
 from nettrain.storage.atomic import write_together
 from nettrain.storage.checkpoint_files import require_alike, save_checkpoint
 from nettrain.training.run_state import RunState
-from nettrain.training.stack.rows import Tensors
 from nettrain.training.stack.rule_groups import Group
 from nettrain.training.stack.stack import Stack
 from nettrain.vector import constants, join, state_dict
@@ -42,6 +42,10 @@ class SaveTimes:
         seconds = self.every_seconds if self.alone else max(self.every_seconds, 10 * self.saving_seconds)
         return time.monotonic() - self.saved > seconds or updates - self.saved_updates >= self.every_steps
 
+    def note(self, updates: int) -> None:
+        """Checkpoints have been saved now, after so many updates."""
+        self.saved, self.saved_updates = time.monotonic(), updates
+
     def updates_until_due(self, updates: int) -> float:
         """How many more updates may be made before the next checkpoint; infinite where the time alone decides."""
         return self.every_steps - (updates - self.saved_updates)
@@ -63,23 +67,45 @@ def save_rows(
     `position` is where they stand, alike for all; z those of the batches of an epoch that is not over. Weights that are
     not finite replace no checkpoint while their row is running.
     """
-    outputs: list[Tensor | None] = [None] * len(rows)
-    if z:
-        outputs = list(stack.each(torch.cat(z, -2)))
-    states, skipped = _optimizer_states(stack), [int(n) for n in stack.each(stack.skipped)]
-    buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best.buffers)
-    ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best.w))
+    state_of = states_of(stack, rows, z)
 
     def save(i: int) -> None:
         row = rows[i]
-        if row.status == "failed" or (row.running and not ws[i].isfinite().all()):
+        if row.status == "failed":
+            return
+        state = state_of(i)
+        if row.running and not is_finite(state):
             return
         callbacks = row.saved()
         if row.status == "failed":  # by a callback: its last checkpoint is one from which it can go on
             return
-        best_model = state_dict(row.run.model, best_ws[i], best_buffers[i])
-        last = {
-            "optimizer": states[i],
+        folder, usable = row.run.folder / "checkpoints", what_is_needed(row.run)
+        last = {**usable, **state, "callbacks": callbacks, **position}
+        save_checkpoint(folder / "last.pt", last, keep="previous.pt")
+        if row.best and row.best_saved != row.best["epoch"]:
+            best = {"model": state["best_model"], "buffers": state["best_buffers"], "best": row.best}
+            save_checkpoint(folder / "best.pt", {**usable, **best, "epoch": int(row.best["epoch"])})
+            row.best_saved = row.best["epoch"]
+
+    with stage("writing"):
+        write_together(save, which)
+
+
+def states_of(stack: Stack, rows: Sequence[RunState], z: list[Tensor]) -> Callable[[int], dict[str, Any]]:
+    """What gives all that going on with a row needs and is its own, by its number; z as for `save_rows`."""
+    outputs: list[Tensor | None] = [None] * len(rows)
+    if z:
+        outputs = list(stack.each(torch.cat(z, -2)))
+    optimizers, skipped = _optimizer_states(stack), [int(n) for n in stack.each(stack.skipped)]
+    buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best.buffers)
+    ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best.w))
+
+    def state_of(i: int) -> dict[str, Any]:
+        row = rows[i]
+        return {
+            "model": state_dict(row.run.model, ws[i], buffers[i]),
+            "buffers": buffers[i],
+            "optimizer": optimizers[i],
             "schedule": row.run.config.schedule.state(),
             "last": row.last,
             "best": row.best,
@@ -89,34 +115,27 @@ def save_rows(
             "skipped": skipped[i],
             "status": row.status,
             "pruned": row.reason if row.pruned else None,
-            "best_model": best_model,
+            "best_model": state_dict(row.run.model, best_ws[i], best_buffers[i]),
             "best_buffers": best_buffers[i],
             "outputs": outputs[i],
-            "callbacks": callbacks,
             "path": row.trajectory.state() if row.trajectory else None,
-            **position,
         }
-        folder = row.run.folder / "checkpoints"
-        model = state_dict(row.run.model, ws[i], buffers[i])
-        save_checkpoint(folder / "last.pt", {**_usable(row, model, buffers[i]), **last}, keep="previous.pt")
-        if row.best and row.best_saved != row.best["epoch"]:
-            best = {"epoch": int(row.best["epoch"]), "best": row.best}
-            save_checkpoint(folder / "best.pt", {**_usable(row, best_model, best_buffers[i]), **best})
-            row.best_saved = row.best["epoch"]
 
-    with stage("writing"):
-        write_together(save, which)
+    return state_of
 
 
-def _usable(row: RunState, model: Tensors, buffers: Tensors) -> dict[str, Any]:
-    """What is needed to predict: a `model` for `load_state_dict`, and where its inputs come from."""
+def is_finite(state: dict[str, Any]) -> bool:
+    """Whether all weights of a row's state are finite."""
+    return all(tensor.isfinite().all() for name, tensor in state["model"].items() if name not in state["buffers"])
+
+
+def what_is_needed(run: PreparedRun) -> dict[str, Any]:
+    """What a prediction needs beside the weights: where the model's inputs come from."""
     return {
-        "model": model,
-        "buffers": buffers,
-        "head": row.run.head.name,
-        "encoder": row.run.data.encoder.state,
-        "data": row.run.data.digest,
-        "config": row.run.container,
+        "head": run.head.name,
+        "encoder": run.data.encoder.state,
+        "data": run.data.digest,
+        "config": run.container,
     }
 
 

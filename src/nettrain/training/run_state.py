@@ -202,6 +202,7 @@ class RunState:
             "parameters": self.run.parameters,
             "seconds": counters.row_seconds,
             "best_epoch": int(self.best["epoch"]) if self.best else None,
+            **self._members(),
             **self._fold(),
             **self._recoveries(),
             **({} if self.learnt is None else {"learnt": self.learnt}),
@@ -220,6 +221,10 @@ class RunState:
             spent = {name: self.summary[name] for name in ("epochs", "updates", "seconds")}
             self.summary = {"status": "failed", "message": str(error), "exit_code": error.exit_code, **spent}
         self.log.end(self.summary, test, error.traceback if isinstance(error, UserCodeError) else None)
+
+    def _members(self) -> dict[str, Any]:
+        """What is said of the members of a run that has several."""
+        return {}
 
     def _fold(self) -> dict[str, int]:
         """Which fold validated, where one did, and what a comparison needs to know of it."""

@@ -56,6 +56,8 @@ class Trainer:
     called with the first row and the stack; `failed` is called with a row that a callback's error has ended.
     """
 
+    row_type = RunState
+
     def __init__(
         self,
         runs: Sequence[PreparedRun],
@@ -68,7 +70,7 @@ class Trainer:
     ) -> None:
         first = runs[0].config
         self.stack = Stack(runs, device, stacked)
-        self.rows = [RunState(run, self._module) for run in runs]
+        self.rows = [self.row_type(run, self._module) for run in runs]
         self.engine: Engine
         self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
         self.counters = Counters(first.budget, len(runs))
@@ -79,6 +81,11 @@ class Trainer:
         self.epoch, self.begun = 0, PartialEpoch()  # whole epochs that are behind, and what there is of the present one
         self.times = SaveTimes([run.config.checkpoint for run in runs], alone=len(runs) == 1 and not stacked)
         self.say = (lambda line: None) if first.quiet else say
+
+    @property
+    def written(self) -> Sequence[RunState]:
+        """The runs that are recorded, each in its folder: the rows that train."""
+        return self.rows
 
     def restore(self, checkpoints: Sequence[dict[str, Any]]) -> None:
         """Stand where the runs stood, together, when they saved these checkpoints, a last.pt of each.
@@ -99,13 +106,13 @@ class Trainer:
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
         self._conclude()
-        for row in self.rows:  # one that has ended was killed before it could write its summary
+        for row in self.written:  # one that has ended was killed before it could write its summary
             epoch = self.epoch if row.running or not row.last else int(row.last["epoch"])
             row.log.rewind(epoch, min(self.counters.updates, epoch * self.stack.per_epoch))
 
     def discard_records(self) -> None:
         """Take back what was recorded by a process that ended before it had saved a checkpoint."""
-        for row in self.rows:
+        for row in self.written:
             row.log.rewind(0, 0)
 
     def run(self) -> list[RunState]:
@@ -115,12 +122,12 @@ class Trainer:
         """
         rows, config = list(self.rows), self.rows[0].run.config
         trace = profiling(rows[0].run.folder / "profile.json") if config.profile else nullcontext()
-        with trace as profile, Signals() as signals, Progress(config, len(rows)) as progress:
-            record_model(self.stack, self.rows)
+        with trace as profile, Signals() as signals, Progress(config, len(self.written)) as progress:
+            record_model(self.stack, self.written)
             if not self.counters.updates:
                 keep_trajectory_points(self.stack, self.rows, 0)
             self._conclude()
-            for row in self.rows:
+            for row in self.written:
                 row.begin()
             try:
                 self.choose_engine(signals)
@@ -158,7 +165,7 @@ class Trainer:
         if not (whole or spent):
             return
         self._end_epoch(result, lr)
-        leader = min(self.rows, key=lambda row: row.monitored(row.last))
+        leader = min(self.written, key=lambda row: row.monitored(row.last))
         progress.show(leader.last)
         for row in self.rows:
             row.signal = signals.received
@@ -195,7 +202,7 @@ class Trainer:
             self._measure_epoch(result, lr)
         if any(row.status == "diverged" for row in self.rows):
             explain(self.stack, self.rows, result)
-        for row in self.rows:
+        for row in self.written:
             row.tell()
 
     def _measure_epoch(self, result: EpochResult, lr: np.ndarray) -> None:
@@ -253,6 +260,10 @@ class Trainer:
         numbers = self._test_numbers()
         self._finish([self.rows[i] for i in ended], [numbers[i] for i in ended])
         going = [i for i, row in enumerate(self.rows) if row.running]
+        self._go_on_with(going)
+
+    def _go_on_with(self, going: list[int]) -> None:
+        """Train these rows alone from now on."""
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
@@ -295,20 +306,24 @@ class Trainer:
             self._save(range(len(self.rows)))
             self.times.saving_seconds = time.monotonic() - began
             self._finish_ended()  # a callback may have failed
-        elif self.times.flush_due(len(self.rows)):
-            write_together(lambda row: row.log.flush(), self.rows)
+        elif self.times.flush_due(len(self.written)):
+            write_together(lambda row: row.log.flush(), self.written)
 
-    def _save(self, which: Iterable[int]) -> None:
-        """Write the checkpoints of these rows."""
-        position = {
+    @property
+    def position(self) -> dict[str, Any]:
+        """Where all rows stand, as a checkpoint has it."""
+        return {
             "epoch": self.epoch,
             "batch": self.begun.batches,
             "seconds": self.counters.seconds,
             "engine": self.engine_name,
             **self.counters.spent,
         }
-        save_rows(self.stack, self.rows, list(which), position, self.begun.z)
-        self.times.saved, self.times.saved_updates = time.monotonic(), self.counters.updates
+
+    def _save(self, which: Iterable[int]) -> None:
+        """Write the checkpoints of these rows."""
+        save_rows(self.stack, self.rows, list(which), self.position, self.begun.z)
+        self.times.note(self.counters.updates)
 
     def _show_profile(self, profile: Profile | None) -> None:
         if profile:

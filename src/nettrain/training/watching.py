@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nettrain.training.logging.graph import model_graph
 from nettrain.training.run_state import RunState
+from nettrain.training.stack.rows import to_host
 from nettrain.training.stack.stack import Stack
 
 
@@ -36,3 +37,12 @@ def write_histograms(stack: Stack, rows: Sequence[RunState], gradient: Tensor | 
     for row, parameters, gradients in zip(rows, weights, slopes, strict=True):
         if row.log.tensorboard:
             row.log.tensorboard.histograms(int(row.last["step"]), parameters, gradients)
+
+
+def write_joint_histograms(stack: Stack, run: RunState, gradient: Tensor | None) -> None:
+    """As `write_histograms`, of all rows of the stack together, into the TensorBoard of the run that they are."""
+    views = stack.objective.layout.views
+    if run.log.tensorboard:
+        weights, slopes = views(stack.w), {} if gradient is None else views(gradient)
+        host = [{name: to_host(tensor) for name, tensor in tensors.items()} for tensors in (weights, slopes)]
+        run.log.tensorboard.histograms(int(run.last["step"]), *host)

@@ -22,10 +22,12 @@ from nettrain.app.jobs.resume import (
     warn_of_schedule,
 )
 from nettrain.config.build import to_config
+from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
-from nettrain.preparation.prepare import NOTHING, HandedOver, Load, prepare
+from nettrain.optimizers.solvers import free_memory
+from nettrain.preparation.prepare import NOTHING, HandedOver, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
 from nettrain.report import console
@@ -39,8 +41,10 @@ from nettrain.storage.environment import environment, record_environment, record
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
 from nettrain.training.device import SMALL, choose_device, deterministic, threads_for
+from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
+from nettrain.training.stack.compatibility import require_members
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
 from nettrain.training.trainer import AfterEpoch, Failed, Trainer
 
@@ -131,7 +135,7 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
         require_same_data(job.folder, dataset.source, trained, dataset.file_hash(job.config.split))
     if match.ended and job.handed.load:
         trained = load_checkpoint(job.folder / "checkpoints" / "last.pt")["data"]
-        loaded = job.handed.load(job.config.data, job.config.seed, job.config.split)
+        loaded = load_data(job.config, job.handed.load)
         require_same_data(job.folder, "data", trained, loaded.digest)
     if match.ended:
         summary = RunFolder(job.folder).summary
@@ -171,7 +175,8 @@ def train_alone(job: Job) -> Outcome:
         with nullcontext() if job.resumed else noting_failure(job.folder, job.overrides):
             if not job.config.quiet:
                 say(console.plan(start.run, device))
-            live = LiveFigures(start.run) if job.drawn and job.config.tensorboard and job.config.watch.images else None
+            pictures = job.drawn and job.config.tensorboard and job.config.watch.images and not start.run.members
+            live = LiveFigures(start.run) if pictures else None
             (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
             if row.error is None:
                 if not job.config.quiet:
@@ -221,6 +226,7 @@ def prepared(job: Job, device: torch.device, load: Load | None = None) -> Prepar
     """The run of a job, ready to train; nothing is written yet."""
     handed = replace(job.handed, load=load) if load else job.handed
     run = prepare(job.config, job.folder, device, handed)
+    require_members(run, free_memory(device))
     number = None if job.sweep is None else int(job.hydra["job"]["num"])
     return replace(run, drawn=job.drawn, overrides=job.overrides, sweep=job.sweep, number=number)
 
@@ -294,7 +300,10 @@ def train(
                 warn(warning)
 
         write_together(record, starts)
-        trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed)
+        if first.members:
+            trainer: Trainer = EnsembleTrainer(first, device, threads)
+        else:
+            trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

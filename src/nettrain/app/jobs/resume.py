@@ -18,7 +18,7 @@ from nettrain.results.run_folder import RunFolder
 from nettrain.storage.atomic import replace_by
 from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
 from nettrain.terminal import warn
-from nettrain.training.checkpoint_schema import require_checkpoint, require_of_run
+from nettrain.training.checkpoint_schema import require_checkpoint, require_ensemble, require_of_run
 
 
 def with_saved_config(arguments: list[str]) -> list[str]:
@@ -116,9 +116,13 @@ def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:
     last, warning = load_newest(path)
     if warning:
         warn(warning)
-    require_checkpoint(last, path)
+    if run.members:
+        require_ensemble(last, run, path)
+    else:
+        require_checkpoint(last, path)
     require_same_data(run.folder, run.data.table.source, last["data"], run.data.digest)
-    require_of_run(last, run, path)
+    if not run.members:
+        require_of_run(last, run, path)
     return last
 
 

@@ -24,12 +24,12 @@ from nettrain.app.jobs.job import (
     train_alone,
 )
 from nettrain.app.sweep.sweep import add_failure
+from nettrain.config.run_data import Load
 from nettrain.config.scopes import shared_by_rows
 from nettrain.data.sources import Csv
 from nettrain.data.splitting import Fold
-from nettrain.errors import Mistake, StorageError, first_line
+from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
-from nettrain.preparation.prepare import Load
 from nettrain.storage.atomic import write_together
 from nettrain.storage.environment import stack_of
 from nettrain.storage.locks import locked
@@ -114,8 +114,9 @@ def train_jobs(
     Raises `StorageError` where no file can be written any more.
     """
     cache, outcomes = Cache(jobs[0].handed.load), dict[int, Outcome]()
-    plans = [plan for alike in _alike(jobs) if (plan := _plan(jobs, alike, budget, cache)).jobs]
-    if not quiet:
+    groups = [group for group in _alike(jobs) if not (halving and _refuse_halving(jobs, group))]
+    plans = [plan for alike in groups if (plan := _plan(jobs, alike, budget, cache)).jobs]
+    if not quiet and plans:
         say(describe(plans))
     for plan in plans:
         for stack in plan.stacks:
@@ -149,6 +150,20 @@ def _alike(jobs: Sequence[Job]) -> list[list[int]]:
     for i, job in enumerate(jobs):
         alike.setdefault(shared_by_rows(job.config), []).append(i)
     return list(alike.values())
+
+
+def _refuse_halving(jobs: Sequence[Job], group: Sequence[int]) -> bool:
+    """Whether the jobs of a group cannot be rows that successive halving compares; each of them has failed then."""
+    config = jobs[group[0]].config
+    if config.member_count == 1:
+        return False
+    error = ConfigError(
+        f"{config.members_key}: successive halving compares the rows of a stack, and a run with members is a stack of "
+        "its own; leave out hydra.launcher.reduction_factor."
+    )
+    for i in group:
+        _fail(jobs[i], error)
+    return True
 
 
 def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: Cache) -> StackPlan:

@@ -29,6 +29,34 @@ def unchanged(values: Tensor) -> Tensor:
     return values
 
 
+def equal_shares(z: Tensor) -> Tensor:
+    """The shares of K members that count alike, for their logits z (K, ..., n, outputs)."""
+    return z.new_full((len(z), *[1] * (z.dim() - 2)), 1 / len(z))
+
+
+def average(values: Tensor, shares: Tensor) -> Tensor:
+    """The mean over the members of values (K, ..., n) or (K, ..., n, C), of which each has its share (K, ..., n)."""
+    shares = shares if values.dim() == shares.dim() else shares.unsqueeze(-1)
+    return torch.where(shares > 0, values, 0.0).mul(shares).sum(0)
+
+
+def log_average(logs: Tensor, shares: Tensor) -> Tensor:
+    """The logarithm of the `average` of exp(logs), finite for all finite logs."""
+    shares = shares if logs.dim() == shares.dim() else shares.unsqueeze(-1)
+    return torch.where(shares > 0, logs + shares.log(), -torch.inf).logsumexp(0)
+
+
+def inverse_softplus(values: Tensor) -> Tensor:
+    """The z whose softplus log(1 + exp(z)) the values, greater than 0, are."""
+    values = values.clamp(min=torch.finfo(values.dtype).tiny)
+    return values + torch.log(-torch.expm1(-values))
+
+
+def deviation(values: Tensor) -> Tensor:
+    """The standard deviation (of a sample) over K members of values (K, ...); 0 for one."""
+    return values.std(0) if len(values) > 1 else torch.zeros_like(values[0])
+
+
 @dataclass
 class Head(ABC):
     """A family of distributions of Y given X. A subclass names it with `distribution`; the rest follows.
@@ -127,6 +155,34 @@ class Head(ABC):
                 with seeded(0):
                     samples = family.sample(torch.Size([SAMPLES])).to(z.dtype)
                 return samples.sort(0).values[(tails * (SAMPLES - 1)).round().long()].movedim(0, -1)
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        """The logits (..., n, outputs) of the mean of the distributions of several members.
+
+        z (K, ..., n, outputs) are those of the members; `shares`, (K, ..., n) or (K, ..., 1), say how much each counts
+        and add up to 1. Where the mean is none of the family it is the member of the family that a head chooses. By
+        default the logits have the mean of the probabilities where the link is the softmax or the logistic function,
+        and are the mean of the logits elsewhere.
+        """
+        if self.for_classes:
+            p = average(self.mean(z), shares)
+            log_p = p.clamp(min=torch.finfo(p.dtype).tiny).log()
+            if z.shape[-1] == 1 and p.shape[-1] == 2:
+                log_p = log_p[..., 1:] - log_p[..., :1]
+            if log_p.shape[-1] == z.shape[-1] and torch.allclose(self.mean(log_p), p, rtol=1e-4, equal_nan=True):
+                return log_p
+        return average(z, shares)
+
+    def spread(self, z: Tensor) -> Tensor:
+        """How far members differ in what they predict, (..., n), for their logits z (K, ..., n, outputs): their doubt.
+
+        The standard deviation over the members of the number that each predicts, or of its probability of the class
+        that all of them together predict.
+        """
+        if not self.for_classes:
+            return deviation(self.predict(z))
+        together = self.predict(self.combined(z, equal_shares(z))).expand(z.shape[:-1])
+        return deviation(self.mean(z).gather(-1, together.unsqueeze(-1)).squeeze(-1))
 
     def metrics(
         self, z: Tensor, y: Tensor, in_units: InUnits = unchanged, weights: Tensor | None = None

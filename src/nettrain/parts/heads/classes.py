@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
 from nettrain.parts import metrics
-from nettrain.parts.heads.base import Head, InUnits, unchanged
+from nettrain.parts.heads.base import Head, InUnits, inverse_softplus, log_average, unchanged
 from nettrain.registry import option
 
 FEW = 16  # classes, below which torch normalises many samples at once much faster than each sample by itself
@@ -74,6 +74,9 @@ class SigmoidBCE(Classifier):
         p = torch.exp(-z).add_(1).reciprocal_()  # torch.sigmoid rounds differently at the end of a tensor
         return p - y.unsqueeze(-1)
 
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        return log_average(F.logsigmoid(z), shares) - log_average(F.logsigmoid(-z), shares)
+
     def predict(self, z: Tensor) -> Tensor:
         return (z.squeeze(-1) > 0).long()
 
@@ -114,6 +117,9 @@ class SoftmaxCE(Classifier):
         if not self._is_plain:
             return super().loss_gradient(z, y)
         return torch.softmax(z, dim=-1).scatter_(-1, y.unsqueeze(-1), -1.0, reduce="add")
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        return log_average(torch.log_softmax(z, dim=-1), shares)
 
     def predict(self, z: Tensor) -> Tensor:
         return z.argmax(-1)
@@ -166,6 +172,11 @@ class Ordinal(Head):
             slope = torch.sigmoid(z[..., c])
             parts.append(-slope * total - is_class[..., c] * (1 - slope) if c else total)
         return torch.stack(parts[::-1], dim=-1)
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        g = self._above(z)
+        g = log_average(F.logsigmoid(g), shares) - log_average(F.logsigmoid(-g), shares)
+        return torch.cat([g[..., :1], inverse_softplus(g[..., :-1] - g[..., 1:])], dim=-1)
 
     def _above(self, z: Tensor) -> Tensor:
         """g, (..., n, C - 1)."""

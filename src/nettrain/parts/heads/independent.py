@@ -72,6 +72,13 @@ class Independent(Head):
     def interval(self, z: Tensor, level: float) -> Tensor:
         return self.head.interval(self._of_each(z), level)
 
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        return self.head.combined(self._of_each(z), shares.unsqueeze(-1)).flatten(-2)
+
+    def spread(self, z: Tensor) -> Tensor:
+        """That of each target, (..., n, m)."""
+        return self.head.spread(self._of_each(z))
+
     def metrics(
         self, z: Tensor, y: Tensor, in_units: InUnits = unchanged, weights: Tensor | None = None
     ) -> dict[str, Tensor]:

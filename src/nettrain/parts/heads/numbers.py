@@ -13,7 +13,7 @@ from torch.distributions import constraints
 
 from nettrain.errors import ConfigError
 from nettrain.parts import metrics
-from nettrain.parts.heads.base import Head, InUnits, unchanged
+from nettrain.parts.heads.base import Head, InUnits, average, log_average, unchanged
 from nettrain.registry import option
 
 
@@ -103,7 +103,8 @@ class HuberFamily(families.Distribution):
 class Normal(Head):
     """Y given x is Normal(mu, s^2), mu = z_0 and log s^2 = z_1: the spread depends on x, too.
 
-    -log p(y) = ((y - mu)^2 / s^2 + log s^2 + log(2 pi)) / 2.
+    -log p(y) = ((y - mu)^2 / s^2 + log s^2 + log(2 pi)) / 2. Of several members together it has the mean and the
+    variance of their mixture (Lakshminarayanan et al., 2017).
     """
 
     name: str = "normal"
@@ -114,6 +115,13 @@ class Normal(Head):
 
     def distribution(self, z: Tensor) -> families.Normal:
         return families.Normal(z[..., 0], (z[..., 1] / 2).exp())
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        mu, log_variance = z.unbind(-1)
+        mean = average(mu, shares)
+        log_between = 2 * (mu - mean).abs().log()
+        both = torch.logaddexp(log_variance, log_between)
+        return torch.stack([mean, log_average(both, shares)], dim=-1)
 
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         mu, log_variance = z.unbind(-1)
@@ -130,7 +138,7 @@ class Normal(Head):
 class Poisson(Head):
     """Y given x is Poisson(mu), log mu = z: counts.
 
-    -log p(y) = mu - y z + log y!.
+    -log p(y) = mu - y z + log y!. Of several members together mu is the mean of theirs.
     """
 
     name: str = "poisson"
@@ -138,6 +146,9 @@ class Poisson(Head):
 
     def distribution(self, z: Tensor) -> families.Poisson:
         return families.Poisson(z.squeeze(-1).exp())
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        return log_average(z, shares)
 
     def loss(self, z: Tensor, y: Tensor, reduction: str = "none") -> Tensor:
         losses = z.squeeze(-1).exp() - y * z.squeeze(-1) + torch.lgamma(y + 1)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, constraints
 
 from nettrain.errors import ConfigError
 from nettrain.parts import metrics
-from nettrain.parts.heads.base import Head, InUnits, unchanged
+from nettrain.parts.heads.base import Head, InUnits, average, inverse_softplus, unchanged
 from nettrain.registry import option
 
 
@@ -21,7 +21,8 @@ class Quantile(Head):
 
     q_1 = z_1 and q_k = q_(k-1) + softplus(z_k), so that they never cross. The loss is the sum of the pinball losses
     max(t (y - q), (t - 1) (y - q)) (Koenker and Bassett, 1978), each of which is the negative log-likelihood of an
-    asymmetric Laplace distribution but for its constant.
+    asymmetric Laplace distribution but for its constant. Of several members together each quantile is the mean of
+    theirs.
     """
 
     name: str = "quantile"
@@ -52,6 +53,10 @@ class Quantile(Head):
         for k in range(1, z.shape[-1]):
             q.append(q[-1] + F.softplus(z[..., k : k + 1]))
         return torch.cat(q, dim=-1)
+
+    def combined(self, z: Tensor, shares: Tensor) -> Tensor:
+        q = average(self.quantiles(z), shares)
+        return torch.cat([q[..., :1], inverse_softplus(q.diff(dim=-1))], dim=-1)
 
     def mean(self, z: Tensor) -> Tensor:
         """The quantile whose level is nearest to 0.5, (..., n)."""

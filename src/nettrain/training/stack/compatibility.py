@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from nettrain.compiler.library import compiler
-from nettrain.errors import first_line
+from nettrain.errors import ConfigError, first_line
 from nettrain.inputs import each, is_vector, one_of, total_size, unscaled
 from nettrain.objective import Objective
 from nettrain.optimizers.solvers import Solver
@@ -85,6 +85,8 @@ def refusal(run: PreparedRun) -> str | None:
     A module that is not nettrain's own is tried: two rows of it have to compute under `torch.func.vmap` what they
     compute one by one. It cannot draw noise, as each run's noise is its own.
     """
+    if run.members:
+        return f"a run with {run.config.members_key} is a stack of its own"
     if isinstance(run.optimizer, Solver):
         return f"optimizer={run.optimizer.name} trains alone"
     if isinstance(run.optimizer, TorchOptimizer) and run.optimizer.traits.by_closure:
@@ -100,6 +102,22 @@ def refusal(run: PreparedRun) -> str | None:
     except Exception as error:  # whatever a module of somebody else's raises under vmap
         noisy = "randomness" in str(error)
         return f"{name} {'draws random numbers' if noisy else f'is refused by vmap ({first_line(error)})'}"
+
+
+def require_members(run: PreparedRun, memory: float) -> None:
+    """Raise `ConfigError` if the members of a run cannot train together, or not within so many bytes of memory."""
+    if not run.members:
+        return
+    first, key = run.members[0], run.config.members_key
+    why = refusal(first)
+    if why:
+        raise ConfigError(
+            f"{key}: members train together, as rows of a stack, and {why}; leave out {key.partition('=')[0]}, and "
+            "train several such runs with -m seed=range(8)."
+        )
+    if rows_that_fit(first, memory, len(run.members)) < len(run.members):
+        most = max(1, int(rows_that_fit(first, memory, len(run.members))))
+        raise ConfigError(f"{key}: so many do not fit into the free memory; about {most} would.")
 
 
 def _rows_agree(run: PreparedRun) -> bool:
