@@ -64,7 +64,6 @@ class Objective:
 
     def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
-            assert isinstance(x, Tensor)
             return self.model.logits({**parameters, **self.buffers}, x, noise)
         self.model.train(noise is not None)
         if stacked:  # it draws no noise: vmap refuses that
@@ -123,7 +122,6 @@ class Objective:
         """Write the gradient of the mean loss into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
-            assert isinstance(x, Tensor)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights)
                 parameters = {**views.parameters, **self.buffers}

@@ -56,10 +56,9 @@ def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: Tensor
     """The same for a module of nettrain's own, on the samples x (..., n, D)."""
     if not isinstance(model, DenseNetwork) or not _steep_parts(model.activation):
         return {}
-    hidden = itertools.islice(model.affine_outputs(parameters, x), len(model.layers) - 1)
     shares: dict[str, Tensor] = {}
-    for i, z in enumerate(hidden):
-        shares |= _shares(model.activation, z, f"layers.{i}")
+    for name, z in itertools.islice(model.layer_outputs(parameters, x), len(model.layers) - 1):
+        shares |= _shares(model.activation, z, name)
     return shares
 
 
