@@ -23,7 +23,7 @@ from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.samples import X, ready, sample_dim, split
-from nettrain.vector import Layout
+from nettrain.vector import Layout, constants
 
 Tensors = dict[str, Tensor]
 
@@ -56,6 +56,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
+        self._buffer_dims = {name: tensor.dim() for name, tensor in constants(self.model).items()}
         self._views: _Views | None = None
 
     def logits(self, w: Tensor, x: X, noise: Noise | None = None) -> Tensor:
@@ -64,7 +65,7 @@ class Objective:
 
     def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
-            return self.model.logits({**parameters, **self.buffers}, x, noise)
+            return self.model.logits(self._complete(parameters, stacked), x, noise)
         self.model.train(noise is not None)
         if stacked:  # it draws no noise: vmap refuses that
             x_dim = 0 if sample_dim(x, self.inputs) else None
@@ -74,6 +75,17 @@ class Objective:
                 int(noise.key) + noise.first
             )  # so that a foreign module's dropout, too, depends on the step alone
         return self._call(parameters, self.buffers, x)
+
+    def _complete(self, parameters: Tensors, stacked: bool) -> Tensors:
+        """The parameters and the buffers of a module of nettrain's own; rows of one run's w share its buffers."""
+        if not stacked or not self.buffers:
+            return {**parameters, **self.buffers}
+        rows = len(next(iter(parameters.values())))
+        shared = {name for name, tensor in self.buffers.items() if tensor.dim() == self._buffer_dims[name]}
+        return {
+            **parameters,
+            **{name: t.expand(rows, *t.shape) if name in shared else t for name, t in self.buffers.items()},
+        }
 
     def _call(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
         """z (n, outputs) of a foreign module."""
@@ -124,7 +136,7 @@ class Objective:
             assert isinstance(self.model, RowModule)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights)
-                parameters = {**views.parameters, **self.buffers}
+                parameters = self._complete(views.parameters, views.w.dim() > 1)
                 return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:

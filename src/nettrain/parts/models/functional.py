@@ -67,8 +67,9 @@ def batch_norm(
     mean, variance, batches = running
     if training:
         batches.add_(1)
+        mean, variance = mean.view(-1), variance.view(-1)
     scale, shift = weight.reshape(-1), bias.reshape(-1)
-    return F.batch_norm(x, mean.view(-1), variance.view(-1), scale, shift, training, MOMENTUM, EPSILON)
+    return F.batch_norm(x, mean.reshape(-1), variance.reshape(-1), scale, shift, training, MOMENTUM, EPSILON)
 
 
 def batch_norm_vectors(

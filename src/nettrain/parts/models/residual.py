@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from nettrain.errors import ConfigError
 from nettrain.inputs import Input, Inputs
 from nettrain.parts.activations import gain
 from nettrain.parts.models import functional
@@ -37,6 +38,8 @@ class ResMLP(Model):
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         known = Input((inputs,)) if isinstance(inputs, int) else inputs
+        if empty := [one for one in (known.values() if isinstance(known, dict) else [known]) if 0 in one.shape]:
+            raise ConfigError(f"model=resmlp: x is empty ({empty[0].text}), so that there is nothing to learn from.")
         return ResidualMLP(self, known, outputs, activation)
 
 
