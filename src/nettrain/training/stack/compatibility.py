@@ -83,7 +83,7 @@ def refusal(run: PreparedRun) -> str | None:
     """Why the run has to train alone; None if it can be a row of a stack.
 
     A module that is not nettrain's own is tried: two rows of it have to compute under `torch.func.vmap` what they
-    compute one by one. It cannot draw noise, as each run's noise is its own.
+    compute one by one, with the noise that each would draw.
     """
     if isinstance(run.optimizer, Solver):
         return f"optimizer={run.optimizer.name} trains alone"
@@ -109,10 +109,10 @@ def _rows_agree(run: PreparedRun) -> bool:
     y = y if y.dtype == torch.int64 else y.to(dtype)
     w = torch.stack([flatten(model), flatten(model) * 0.5])
     results = []
-    for rows in (w, w[0], w[1]):
+    for rows, keys in ((w, [1, 2]), (w[0], [1]), (w[1], [2])):
         objective = Objective(model, run.head, inputs=inputs)
         objective.buffers = {k: t.expand(rows.shape[:-1] + t.shape).clone() for k, t in constants(model).items()}
-        z, g = objective.gradient(rows, x, y, Noise(0, 0.0))
+        z, g = objective.gradient(rows, x, y, Noise(keys[0], 0.0, keys=keys))
         results.append([z, g, *objective.buffers.values(), objective.logits(rows, x).detach()])
     together, *alone = results
     tolerance = 1e-4 if dtype == torch.float32 else 1e-9

@@ -54,4 +54,4 @@ def noises(stack: Stack, epoch: int) -> list[Noise | None]:
         return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
     rate = torch.as_tensor(rates[:, None, None], dtype=torch.float64).to(stack.device) if rates.any() else 0.0
     table = torch.as_tensor(keys[..., None, None], dtype=torch.int64).to(stack.device)
-    return [Noise(key, rate) for key in table.unbind()]
+    return [Noise(key, rate, keys=row) for key, row in zip(table.unbind(), keys.tolist(), strict=True)]
