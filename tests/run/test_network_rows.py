@@ -13,6 +13,7 @@ from nettrain.training.stack.stack import Stack
 
 SMALL = ["debug.samples=70", "bs=32", "epochs=4"]  # the last batch is smaller
 IMAGES, SEQUENCES = "data=digits_images", "data=digits_rows"
+NO_ADAM = "optimizer=momentum"  # which would divide the gradient of a bias before a norm, 0 but for rounding, by itself
 NETWORKS = {
     "lenet": [IMAGES, "model=cnn", "model.channels=[3,4]", "model.hidden=[6]"],
     "resnet": [
@@ -26,7 +27,7 @@ NETWORKS = {
     "gru": [SEQUENCES, "model=gru", "model.hidden=5"],
     "lstm": [SEQUENCES, "model=lstm", "model.hidden=5", "model.bidirectional=true"],
     "transformer": [SEQUENCES, "model=transformer", "model.width=8", "model.heads=2"],
-    "resmlp": ["data=diabetes", "model=resmlp", "model.width=6", "model.hidden=8", "model.norm=batch"],
+    "resmlp": ["data=diabetes", "model=resmlp", "model.width=6", "model.hidden=8", "model.norm=batch", NO_ADAM],
 }
 ROWS = ["seed=1 model.dropout=0.2", "seed=2 optimizer.lr=0.003", "seed=3 model.dropout=0.5 optimizer.weight_decay=0.1"]
 MODULES = """
@@ -86,7 +87,7 @@ def test_a_row_that_skips_updates_keeps_its_statistics(here):
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_dropout_of_somebody_else_s_module_is_each_row_s_own(here, modules, name):
-    common = [FOREIGN[name], f"model._target_=noisy_modules.{name}", *SMALL, "data.split_seed=0"]
+    common = [FOREIGN[name], f"model._target_=noisy_modules.{name}", *SMALL, "data.split_seed=0", NO_ADAM]
     together = assert_equal_to_alone(here, *common, rows=["seed=1", "seed=2", "seed=1 optimizer.lr=0.003"])
     losses = [row.last["train_loss"] for row in together]
     assert len(set(losses)) == 3
@@ -113,7 +114,7 @@ def test_a_run_is_read_back_as_an_ordinary_module():
     assert {"stages.0.0.conv1.norm.running_var", "stages.1.0.shortcut.conv.weight", "linear.bias"} <= names
     last = torch.load(run.folder / "checkpoints" / "best.pt", weights_only=True)["model"]
     assert names == set(last)
-    updates = 3 * run.summary["best_epoch"]  # 49 training samples in batches of 32
+    updates = 3 * run.summary["best_epoch"]  # 70 samples in batches of 32
     assert 0 < int(last["stem.0.norm.num_batches_tracked"]) <= updates
     rows = run.data.splits["test"]
     x = torch.as_tensor(np.asarray(run.data.x[rows]), dtype=torch.float32)
@@ -165,16 +166,16 @@ def test_compiling_a_convolutional_network_is_refused_in_a_sentence(name):
 
 BATCHES = {
     "bs=1": "bs=1: a batch, 1 sample,",
-    "bs=16": "bs=16: the last batch, 1 sample,",
+    "bs=23": "bs=23: the last batch, 1 sample,",
     "bs=32 accumulate=32": "bs=32: a batch, 32 samples in accumulate=32 parts,",
-    "bs=full accumulate=16": "bs=full: a batch, 49 samples in accumulate=16 parts,",
+    "bs=full accumulate=24": "bs=full: a batch, 70 samples in accumulate=24 parts,",
 }
 
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_a_batch_norm_needs_more_than_one_sample(here, batch):
     words = [*NETWORKS["resnet"], "debug.samples=70", *batch.split()]
-    with pytest.raises(ConfigError, match="leaves one sample to the batch norm stem.0.norm") as caught:
+    with pytest.raises(ConfigError, match=r"leaves one sample to the batch norm stem\.0\.norm") as caught:
         nettrain.train(words)
     assert str(caught.value).startswith(BATCHES[batch])
     assert "drop_last=true" in str(caught.value) or "last" not in BATCHES[batch]
