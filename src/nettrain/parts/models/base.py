@@ -25,12 +25,14 @@ Tensors = dict[str, Tensor]
 class Model(ABC):
     """A model's config.
 
-    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`).
+    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`). `example` is what x may
+    be, for the table of layers that `--help` shows.
     """
 
     name: str = ""
 
     takes_ids: ClassVar[bool] = False
+    example: ClassVar[Input | None] = None
 
     @abstractmethod
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:

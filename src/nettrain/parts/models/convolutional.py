@@ -44,7 +44,7 @@ class CNN(Model):
         0.0, "probability of zeroing an input of a fully connected layer in training", per_row=True, minimum=0, below=1
     )
 
-    example: ClassVar[Inputs] = Input((1, 28, 28), "bytes")
+    example: ClassVar[Input | None] = Input((1, 28, 28), "bytes")
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         input = self.shape_of(inputs, "images, C x H x W or H x W numbers", "data=digits_images", (2, 3), ids=False)

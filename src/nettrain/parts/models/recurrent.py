@@ -31,7 +31,7 @@ class Recurrent(Model, ABC):
     )
 
     takes_ids: ClassVar[bool] = True
-    example: ClassVar[Inputs] = Input((28, 28))
+    example: ClassVar[Input | None] = Input((28, 28))
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         input = self.shape_of(inputs, SEQUENCES, "data=digits_rows, or model=mlp", (1, 2), ids=True)
@@ -81,7 +81,7 @@ class RecurrentNetwork(RowModule):
                 )
                 passes.append(passed)
             x = torch.cat([passes[0], *(passed.flip(-2) for passed in passes[1:])], -1)
-            yield f"recurrent.{depth}", x
+        yield "recurrent", x
         last = torch.cat([passed[..., -1, :] for passed in passes], -1)
         yield (
             "linear",

@@ -34,7 +34,7 @@ class ResMLP(Model):
         0.0, "probability of zeroing a hidden unit of a block in training", per_row=True, minimum=0, below=1
     )
 
-    example: ClassVar[Inputs] = Input((32,))
+    example: ClassVar[Input | None] = Input((32,))
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         known = Input((inputs,)) if isinstance(inputs, int) else inputs

@@ -35,7 +35,7 @@ class Transformer(Model):
     dropout: float = option(0.0, "probability of zeroing a unit in training", per_row=True, minimum=0, below=1)
 
     takes_ids: ClassVar[bool] = True
-    example: ClassVar[Inputs] = Input((64,), "ids", 1000)
+    example: ClassVar[Input | None] = Input((64,), "ids", 1000)
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         input = self.shape_of(inputs, SEQUENCES, "data=digits_rows, or model=mlp", (1, 2), ids=True)
