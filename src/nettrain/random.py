@@ -71,7 +71,7 @@ class Noise:
     @property
     def seeds(self) -> list[int]:
         """What torch's generators start from, for a module that draws noise of its own, in each run."""
-        return [int(key) + self.first for key in (self.keys or [self.key])]
+        return [key + self.first for key in (self.keys or [int(self.key)])]
 
     def dropout(self, x: Tensor, layer: int) -> Tensor:
         """Zero each element of x, (..., n, d), with probability `rate`, and divide the others by 1 - rate.

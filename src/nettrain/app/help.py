@@ -39,9 +39,10 @@ def help_text(arguments: list[str]) -> str:
     for group in GROUPS:
         name, values = choices[group], config[group]
         lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
-        part = parts(group)[values["name"]]
-        table = _layers(part, values) if group == "model" else []
-        sections.append("\n".join([*lines, *_lines(part, values, f"{group}."), *table]))
+        lines += _lines(parts(group)[values["name"]], values, f"{group}.")
+        sections.append(
+            "\n".join([*lines, *(_layers(parts(group)[values["name"]], values) if group == "model" else [])])
+        )
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
         known = ", ".join(_options(group, folders))
