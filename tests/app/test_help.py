@@ -43,7 +43,7 @@ def test_the_layers_of_a_network_are_shown_with_what_they_give_and_hold():
     }
     assert layers("model=gru")["recurrent"] == ["28 x 64", "18,048"]
     assert layers("model=transformer", "model.width=8")["positions"] == ["512"]
-    assert layers("model=resmlp")["blocks.1"] == ["64", "16,704"]
+    assert layers("model=resmlp")["blocks.1.linear1"] == ["128", "8,320"]
     text = help_text(["model=cnn", "model.channels=[8,8,8,8,8]"])
     assert "10 outputs: model.kernel=3: stages.4 has kernels of 3 x 3, and the images there are 8 x 1 x 1" in text
 

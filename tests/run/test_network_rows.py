@@ -138,6 +138,22 @@ def test_a_frozen_layer_of_a_convolutional_network_in_a_stack(here):
     assert_equal_to_alone(here, *NETWORKS["lenet"], groups, *SMALL, rows=["seed=1", "seed=2"])
 
 
+def test_dead_units_of_a_convolution_are_watched(here):
+    words = [*NETWORKS["lenet"], "optimizer=sgd", "optimizer.lr=1", "data.val_fraction=0", "precision=float64"]
+    run = nettrain.train([*words, "debug.samples=70", "epochs=3", "quiet=true", "tensorboard=false", "figures=never"])
+    best = run.metrics.iloc[run.summary["best_epoch"] - 1]
+    input, model = run.data.inputs, run.model.double()
+    x = torch.as_tensor(np.asarray(run.data.x[run.data.splits["train"][:16]]), dtype=torch.float64)
+    z = model.stages[0].conv((x - input.mean[0]) / input.scale[0])
+    images = torch.nn.functional.max_pool2d(z.relu(), 2)
+    dead = {"stages.0": z, "stages.1": model.stages[1].conv(images)}
+    for layer, units in dead.items():
+        assert best[f"dead/{layer}"] == pytest.approx(float((units <= 0).all(0).double().mean()))
+    assert 0 < best["dead/stages.1"] < 1
+    assert "dead/hidden.0" in best
+    assert "dead/linear" not in best
+
+
 def engine_of(here, *words):
     (run,) = setups(here, *words, rows=["seed=1"])
     said = []

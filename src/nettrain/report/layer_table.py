@@ -37,10 +37,9 @@ def network_lines(model: RowModule, input: Input) -> list[list[str]]:
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad():
         outputs = list(model.layer_outputs(tensors, example(input, 2, torch.float32)))
-    names = [name for name, _ in outputs]
-    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in names}
+    sizes: dict[str, int] = {}
     for name, parameter in model.named_parameters():
-        layer = next((layer for layer in names if name.startswith(f"{layer}.")), name.partition(".")[0])
-        shapes.setdefault(layer, []).append(tuple(parameter.shape))
+        layer = next((layer for layer, _ in outputs if name.startswith(f"{layer}.")), name.rpartition(".")[0] or name)
+        sizes[layer] = sizes.get(layer, 0) + parameter.numel()
     given = {name: " x ".join(map(str, z.shape[1:])) for name, z in outputs}
-    return [[name, given.get(name, ""), f"{sum(map(math.prod, parts)):,}"] for name, parts in shapes.items()]
+    return [[name, given.get(name, ""), f"{size:,}"] for name, size in sizes.items()]

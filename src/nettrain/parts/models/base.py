@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
 from nettrain.inputs import Input, Inputs, described
+from nettrain.parts.activations import identity
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.samples import X
@@ -91,6 +92,10 @@ class RowModule(nn.Module, ABC):
     dropout: float = 0.0
     compilable: bool = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.activation: Activation = identity
+
     @abstractmethod
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         """The name of each layer and what it gives for x, at last z (..., n, outputs).
@@ -104,6 +109,10 @@ class RowModule(nn.Module, ABC):
         for _, z in self.layer_outputs(parameters, x, noise):  # noqa: B007
             pass
         return z
+
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        """Layer by layer what the `activation` is applied to, (..., n, units); nothing where it plays no part."""
+        return iter(())
 
     def backpropagate(
         self, parameters: Tensors, x: X, noise: Noise | None, derivative: Derivative, gradients: Tensors

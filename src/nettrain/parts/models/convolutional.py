@@ -120,6 +120,11 @@ class ConvolutionalNetwork(RowModule):
             ),
         )
 
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        rows = len(parameters["linear.weight"]) if parameters["linear.weight"].dim() == 3 else None
+        outputs = ((name, z) for name, z in self.layer_outputs(parameters, x) if name != "linear")
+        return ((name, functional.vectors(z, rows) if z.dim() == 4 else z) for name, z in outputs)
+
 
 class Convolution(nn.Module):
     """The parameters of a convolution and of the norm behind it."""

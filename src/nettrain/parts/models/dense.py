@@ -100,6 +100,9 @@ class DenseNetwork(RowModule):
             x = affine(x, weight, bias)
             yield f"layers.{depth}", x
 
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        return itertools.islice(self.layer_outputs(parameters, x), len(self.layers) - 1)
+
     def backpropagate(
         self, parameters: Tensors, x: X, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:

@@ -63,13 +63,19 @@ class ResidualMLP(RowModule):
         yield "first", (x := functional.affine(self._vectors(parameters, x), *functional.weights(parameters, "first")))
         for i in range(len(self.blocks)):
             name = f"blocks.{i}"
-            inside = functional.affine(
-                self._normed(parameters, f"{name}.norm", x, noise), *functional.weights(parameters, f"{name}.linear1")
+            first, second = (functional.weights(parameters, f"{name}.linear{k}") for k in (1, 2))
+            yield (
+                f"{name}.linear1",
+                (z := functional.affine(self._normed(parameters, f"{name}.norm", x, noise), *first)),
             )
-            inside = functional.dropout(self.activation(inside), noise, i)
-            yield name, (x := x + functional.affine(inside, *functional.weights(parameters, f"{name}.linear2")))
+            inside = functional.dropout(self.activation(z), noise, i)
+            yield f"{name}.linear2", (inside := functional.affine(inside, *second))
+            x = x + inside
         x = self.activation(self._normed(parameters, "norm", x, noise))
         yield "linear", functional.affine(x, *functional.weights(parameters, "linear"))
+
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        return ((name, z) for name, z in self.layer_outputs(parameters, x) if name.endswith(".linear1"))
 
     def _vectors(self, parameters: Tensors, x: X) -> Tensor:
         """All numbers of the samples and the vectors of their ids, (..., n, D)."""

@@ -75,6 +75,9 @@ class TransformerNetwork(RowModule):
         def drop(x: Tensor) -> Tensor:
             return functional.dropout(x, noise, next(places), 2)
 
+        def normed(name: str, x: Tensor) -> Tensor:
+            return functional.layer_norm(x, *functional.weights(parameters, name))
+
         x = cast(Tensor, x)
         if isinstance(self.embedding, nn.Embedding):
             x = functional.embedding(x, parameters["embedding.weight"], self.sample_dims)
@@ -89,31 +92,29 @@ class TransformerNetwork(RowModule):
         x = drop(x)
         for i in range(len(self.layers)):
             name = f"layers.{i}"
-            for place, inside in (("norm1", self._attention), ("norm2", self._network)):
-                norm = functional.weights(parameters, f"{name}.{place}")
-                if self.norm_first:
-                    x = x + drop(inside(parameters, name, functional.layer_norm(x, *norm), noise, places))
-                else:
-                    x = functional.layer_norm(x + drop(inside(parameters, name, x, noise, places)), *norm)
-            yield name, x
-        x = x[..., 0, :] if self.cls is not None else x if self.norm is not None else x.mean(-2)
+            first, second = (functional.weights(parameters, f"{name}.linear{k}") for k in (1, 2))
+            seen = normed(f"{name}.norm1", x) if self.norm_first else x
+            yield f"{name}.self_attn", (inside := self._attention(parameters, name, seen, noise, next(places)))
+            x = x + drop(inside)
+            x = x if self.norm_first else normed(f"{name}.norm1", x)
+            seen = normed(f"{name}.norm2", x) if self.norm_first else x
+            yield f"{name}.linear1", (inner := functional.affine_steps(seen, *first))
+            yield f"{name}.linear2", (inside := functional.affine_steps(drop(self.activation(inner)), *second))
+            x = x + drop(inside)
+            x = x if self.norm_first else normed(f"{name}.norm2", x)
         if self.norm is not None:
-            x = functional.layer_norm(x, *functional.weights(parameters, "norm"))
-            x = x if self.cls is not None else x.mean(-2)
+            x = normed("norm", x)
+        x = x.mean(-2) if self.cls is None else x[..., 0, :]
         yield "linear", functional.affine(x, *functional.weights(parameters, "linear"))
 
-    def _attention(
-        self, parameters: Tensors, name: str, x: Tensor, noise: Noise | None, places: Iterator[int]
-    ) -> Tensor:
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        outputs = self.layer_outputs(parameters, x)
+        return ((name, z.flatten(-2)) for name, z in outputs if name.endswith(".linear1"))
+
+    def _attention(self, parameters: Tensors, name: str, x: Tensor, noise: Noise | None, place: int) -> Tensor:
         projection = parameters[f"{name}.self_attn.in_proj_weight"], parameters[f"{name}.self_attn.in_proj_bias"]
         out = functional.weights(parameters, f"{name}.self_attn.out_proj")
-        return functional.attention(x, self.heads, projection, out, noise, next(places))
-
-    def _network(self, parameters: Tensors, name: str, x: Tensor, noise: Noise | None, places: Iterator[int]) -> Tensor:
-        inner = self.activation(functional.affine_steps(x, *functional.weights(parameters, f"{name}.linear1")))
-        return functional.affine_steps(
-            functional.dropout(inner, noise, next(places), 2), *functional.weights(parameters, f"{name}.linear2")
-        )
+        return functional.attention(x, self.heads, projection, out, noise, place)
 
 
 def sinusoids(x: Tensor) -> Tensor:
