@@ -27,6 +27,7 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
         "nettrain.problem",
         "nettrain.registry",
         "nettrain.random",
+        "nettrain.row_streams",
         "nettrain.targets",
         "nettrain.vector",
         "nettrain.samples",

@@ -23,8 +23,9 @@ from nettrain.parts.models import RowModule
 from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
+from nettrain.row_streams import generator_as_it_was, generator_state, row_streams
 from nettrain.samples import X, ready, sample_dim, split
-from nettrain.vector import Layout
+from nettrain.vector import Layout, constants
 
 Tensors = dict[str, Tensor]
 
@@ -57,7 +58,9 @@ class Objective:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
+        self._buffer_dims = {name: tensor.dim() for name, tensor in constants(self.model).items()}
         self._views: _Views | None = None
+        self._noisy: bool | None = None
 
     def logits(self, w: Tensor, x: X, noise: Noise | None = None) -> Tensor:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
@@ -65,17 +68,42 @@ class Objective:
 
     def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
         if isinstance(self.model, RowModule):
-            assert isinstance(x, Tensor)
-            return self.model.logits({**parameters, **self.buffers}, x, noise)
+            return self.model.logits(self._complete(parameters, stacked), x, noise)
         self.model.train(noise is not None)
-        if stacked:  # it draws no noise: vmap refuses that
-            x_dim = 0 if sample_dim(x, self.inputs) else None
-            return vmap(self._call, (0, 0, x_dim))(parameters, self.buffers, x)
-        if noise is not None:
-            torch.manual_seed(
-                int(noise.key) + noise.first
-            )  # so that a foreign module's dropout, too, depends on the step alone
+        if stacked:
+            dims = 0, 0, 0 if sample_dim(x, self.inputs) else None
+            if noise is None or not self._draws(parameters, x):
+                return vmap(self._call, dims)(parameters, self.buffers, x)
+            device = next(iter(parameters.values())).device
+            if dims[-1] is None:  # so that noise of x itself is each run's own, too
+                x = each(lambda t: t.expand(len(noise.seeds), *t.shape), x)
+            with row_streams(noise.seeds, device):
+                return vmap(self._call, randomness="different")(parameters, self.buffers, x)
+        if noise is not None:  # so that a foreign module's dropout, too, depends on the step alone
+            torch.manual_seed(*noise.seeds)
         return self._call(parameters, self.buffers, x)
+
+    def _draws(self, parameters: Tensors, x: X) -> bool:
+        """Whether a foreign module draws noise in training, as its first row shows once."""
+        if self._noisy is None:
+            device = next(iter(parameters.values())).device
+            of_row, buffers = ({n: t[0].clone() for n, t in some.items()} for some in (parameters, self.buffers))
+            with torch.no_grad(), generator_as_it_was(device):
+                before = generator_state(device)
+                self._call(of_row, buffers, each(lambda t: t[0], x) if sample_dim(x, self.inputs) else x)
+                self._noisy = not torch.equal(before, generator_state(device))
+        return self._noisy
+
+    def _complete(self, parameters: Tensors, stacked: bool) -> Tensors:
+        """The parameters and the buffers of a module of nettrain's own; rows of one run's w share its buffers."""
+        if not stacked or not self.buffers:
+            return {**parameters, **self.buffers}
+        rows = len(next(iter(parameters.values())))
+        shared = {name for name, tensor in self.buffers.items() if tensor.dim() == self._buffer_dims[name]}
+        return {
+            **parameters,
+            **{name: t.expand(rows, *t.shape) if name in shared else t for name, t in self.buffers.items()},
+        }
 
     def _call(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
         """z (n, outputs) of a foreign module."""
@@ -137,10 +165,9 @@ class Objective:
         """Write the gradient of the mean loss into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
-            assert isinstance(x, Tensor)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights)
-                parameters = {**views.parameters, **self.buffers}
+                parameters = self._complete(views.parameters, views.w.dim() > 1)
                 return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:

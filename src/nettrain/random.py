@@ -4,7 +4,7 @@ No generator has a state that a checkpoint would have to hold, and no run's stre
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,19 @@ def seeded(seed: int) -> Iterator[None]:
 class Noise:
     """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs, the rates in float64.
 
-    `first` is the number of the first sample, where the samples are a part of the batch.
+    `first` is the number of the first sample, where the samples are a part of the batch. `keys` are those of K runs on
+    the host.
     """
 
     key: int | Tensor
     rate: float | Tensor
     first: int = 0
+    keys: Sequence[int] = ()
+
+    @property
+    def seeds(self) -> list[int]:
+        """What torch's generators start from, for a module that draws noise of its own, in each run."""
+        return [key + self.first for key in (self.keys or [int(self.key)])]
 
     def dropout(self, x: Tensor, layer: int) -> Tensor:
         """Zero each element of x, (..., n, d), with probability `rate`, and divide the others by 1 - rate.

@@ -1,5 +1,7 @@
 """`--help` shows what a run with the same arguments would use."""
 
+import itertools
+
 from nettrain.app.help import help_text
 
 
@@ -21,6 +23,29 @@ def test_what_a_choice_changes_elsewhere_is_shown():
 def test_values_among_the_arguments_are_shown():
     assert shown("optimizer=sgd", "optimizer.lr=0.5")["optimizer.lr"] == "0.5"
     assert shown("model._target_=torch.nn.Linear")["model._target_"] == "torch.nn.Linear"
+
+
+def layers(*arguments):
+    lines = help_text(list(arguments)).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("  layers for ")) + 2
+    rows = itertools.takewhile(str.strip, lines[first:])
+    return {row.split()[0]: row.split(maxsplit=1)[1].rsplit(maxsplit=1) for row in rows}
+
+
+def test_the_layers_of_a_network_are_shown_with_what_they_give_and_hold():
+    table = layers("model=cnn", "model.channels=[6,16]", "model.kernel=5", "model.hidden=[120,84]")
+    assert table == {
+        "stages.0": ["6 x 28 x 28", "156"],
+        "stages.1": ["16 x 14 x 14", "2,416"],
+        "hidden.0": ["120", "94,200"],  # of 16 images of 7 x 7
+        "hidden.1": ["84", "10,164"],
+        "linear": ["10", "850"],
+    }
+    assert layers("model=gru")["recurrent"] == ["28 x 64", "18,048"]
+    assert layers("model=transformer", "model.width=8")["positions"] == ["512"]
+    assert layers("model=resmlp")["blocks.1.linear1"] == ["128", "8,320"]
+    text = help_text(["model=cnn", "model.channels=[8,8,8,8,8]"])
+    assert "10 outputs: model.kernel=3: stages.4 has kernels of 3 x 3, and the images there are 8 x 1 x 1" in text
 
 
 def test_an_argument_that_does_not_exist_is_a_mistake(command):

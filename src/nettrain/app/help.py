@@ -10,7 +10,12 @@ from nettrain.config.compose import compose_beside
 from nettrain.config.overrides import config_options, with_module
 from nettrain.config.schema import GROUPS, LISTS, config_folder, parts, register
 from nettrain.config.settings import Settings
+from nettrain.errors import ConfigError
+from nettrain.parts.activations import identity
 from nettrain.registry import allowed, is_ours
+from nettrain.report.layer_table import network_lines
+
+OUTPUTS = 10  # of the network whose layers are shown
 
 _USAGE = """usage: nettrain [key=value ...] [group=name ...]        train one run
        nettrain -m key=v1,v2 group=a,b seed=range(5)   train a sweep: all combinations
@@ -34,7 +39,10 @@ def help_text(arguments: list[str]) -> str:
     for group in GROUPS:
         name, values = choices[group], config[group]
         lines = [f"{group}={name}: {_about(group, name, folders)}", f"  known: {', '.join(_options(group, folders))}"]
-        sections.append("\n".join([*lines, *_lines(parts(group)[values["name"]], values, f"{group}.")]))
+        lines += _lines(parts(group)[values["name"]], values, f"{group}.")
+        sections.append(
+            "\n".join([*lines, *(_layers(parts(group)[values["name"]], values) if group == "model" else [])])
+        )
     sections.append("recipe=NAME, settings that go together: " + ", ".join(_options("recipe", folders)))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
@@ -71,6 +79,20 @@ def _about(group: str, name: str, folders: list[Path]) -> str:
         return "" if documented.startswith(f"{parts(group)[name].__name__}(") else documented  # dataclass's own
     comments = (line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
     return next((comment for comment in comments if not comment.startswith("@package")), "")
+
+
+def _layers(part: Any, values: dict[str, Any]) -> list[str]:
+    """The layers of a network, for an example of what it takes."""
+    if part.example is None:
+        return []
+    heading = f"  layers for {part.example.text} and {OUTPUTS} outputs:"
+    try:
+        model = part(**values).build(part.example, OUTPUTS, identity)
+    except ConfigError as error:
+        return [f"{heading} {error}"]
+    rows = [["layer", "gives", "parameters"], *network_lines(model, part.example)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [heading, *(f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)]
 
 
 def _options(group: str, folders: list[Path]) -> list[str]:

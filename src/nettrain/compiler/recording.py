@@ -13,6 +13,8 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nettrain.compiler.decompositions import decomposition
+
 CONSTANT = 2**16  # bytes of a tensor from outside that may be written into the program
 MOST = 400  # operations; many more take a compiler minutes
 
@@ -121,7 +123,7 @@ class _Recorder(TorchDispatchMode):
             return result
         if _is_view(func, args, result):
             return result
-        if name not in self.known and (simpler := _decomposition(func)):
+        if name not in self.known and (simpler := decomposition(func)):
             with self:
                 return simpler(*args, **kwargs)
         if name not in self.known or not isinstance(result, Tensor):
@@ -191,10 +193,3 @@ def _copies(out: Access, tensors: list[Access], dim: int) -> list[Statement]:
         copies.append(Statement("copy", part, {"src": tensor}))
         start += tensor.shape[dim] * out.strides[dim]
     return copies
-
-
-def _decomposition(func: OpOverload) -> Callable[..., Any] | None:
-    """The operation in terms of simpler ones, where torch has that."""
-    from torch._decomp import decomposition_table
-
-    return decomposition_table.get(func)

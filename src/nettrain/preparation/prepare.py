@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nettrain.compiler.library import compiler
 from nettrain.config.build import build_activation, build_model, choose_head
@@ -24,7 +25,7 @@ from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
 from nettrain.parts.heads.independent import for_targets
-from nettrain.parts.models import DenseNetwork, Polynomial, RowModule
+from nettrain.parts.models import DenseNetwork, Polynomial, RowModule, can_be_compiled
 from nettrain.parts.schedules import Constant
 from nettrain.parts.slopes import slopes
 from nettrain.parts.torch_scheduler import TorchScheduler
@@ -36,7 +37,7 @@ from nettrain.preparation.torch_optimizers import try_torch_optimizer
 from nettrain.random import member_seed, seeded
 from nettrain.registry import is_ours, subclasses
 from nettrain.samples import example
-from nettrain.wording import duration, joined
+from nettrain.wording import counted, duration, joined
 
 _CPU = torch.device("cpu")
 _HEADS: list[Any] = subclasses(Head)
@@ -95,7 +96,9 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         _check_calibration(run)
     if config.metrics or config.monitor:
         _ = run.monitor, run.baseline  # what cannot be measured is refused now
-    if not isinstance(model, RowModule):
+    if isinstance(model, RowModule):
+        _check_batch_norm(run)
+    else:
         with seeded(config.seed):  # it may draw noise
             _try_last_batch(run)
     if isinstance(config.optimizer, TorchOptimizer):
@@ -167,6 +170,8 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
         why = "it makes one pass over all weights, which are not alike for a rule that knows layers or groups"
     elif whole and not isinstance(run.model, RowModule):
         why = "only nettrain's own models can be compiled"
+    elif whole and not can_be_compiled(run.model):
+        why = f"model={config.model.name} has layers that compiled programs do not know"
     elif whole and one_of(run.data.inputs).kind != "numbers":
         why = f"compiled programs read floats, and x holds {one_of(run.data.inputs).kind}"
     elif whole and run.data.streamed:
@@ -206,6 +211,24 @@ def _check_solver(run: PreparedRun) -> None:
     if config.schedule != Constant():
         key = "schedule.warmup" if isinstance(config.schedule, Constant) else f"schedule={config.schedule.name}"
         raise ConfigError(f"{key}: optimizer={name} finds its own step lengths; use schedule=constant without warm-up.")
+
+
+def _check_batch_norm(run: PreparedRun) -> None:
+    """Raise `ConfigError` where a batch norm would see a batch, or a part of one, of a single sample."""
+    norms = [name for name, module in run.model.named_modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    accumulate = run.config.accumulate
+    in_parts = f" in accumulate={accumulate} parts" if accumulate > 1 else ""
+    for batch in (run.batch_size, run.last_batch):
+        part = -(-batch // accumulate)
+        if 1 in (part, batch % part):
+            last = "the last batch" if batch != run.batch_size else "a batch"
+            drop = "drop_last=true, " if batch != run.batch_size else ""
+            raise ConfigError(
+                f"bs={run.config.bs}: {last}, {counted(batch, 'sample')}{in_parts}, leaves one sample to the batch "
+                f"norm {norms[0]}, which needs the variance of several; use {drop}another bs or model.norm=layer."
+            )
 
 
 def _try_last_batch(run: PreparedRun) -> None:
@@ -248,7 +271,7 @@ def _notes(config: Config, model: nn.Module) -> list[str]:
 
 def _notes_on_solver(run: PreparedRun) -> list[str]:
     name, notes = run.optimizer.name, []
-    if not isinstance(run.model, RowModule):
+    if not isinstance(run.model, RowModule) or next(run.model.buffers(), None) is not None:
         notes.append(
             f"optimizer={name}: it evaluates the module as after training, so that dropout and the running statistics "
             "of norm layers do nothing."

@@ -2,8 +2,12 @@
 
 import math
 
+import torch
 from torch import nn
 
+from nettrain.inputs import Input
+from nettrain.parts.models import RowModule
+from nettrain.samples import example
 from nettrain.vector import Layout
 
 MOST = 12  # layers of a large model that are listed
@@ -23,3 +27,19 @@ def layer_lines(model: nn.Module) -> list[list[str]]:
         half = MOST // 2
         rows = [*rows[:half], ["...", f"{len(rows) - MOST} more layers", ""], *rows[-half:]]
     return rows
+
+
+def network_lines(model: RowModule, input: Input) -> list[list[str]]:
+    """A row for each layer of a network for such samples: its name, what it gives for one, and its parameters.
+
+    Parameters that lie in no layer, such as positions, have rows of their own.
+    """
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    with torch.no_grad():
+        outputs = list(model.layer_outputs(tensors, example(input, 2, torch.float32)))
+    sizes: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        layer = next((layer for layer, _ in outputs if name.startswith(f"{layer}.")), name.rpartition(".")[0] or name)
+        sizes[layer] = sizes.get(layer, 0) + parameter.numel()
+    given = {name: " x ".join(map(str, z.shape[1:])) for name, z in outputs}
+    return [[name, given.get(name, ""), f"{size:,}"] for name, size in sizes.items()]

@@ -10,7 +10,7 @@ from nettrain.errors import ConfigError
 from nettrain.inputs import one_of
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
-from nettrain.parts.models import RowModule
+from nettrain.parts.models import can_be_compiled
 from nettrain.training.engines.compiled import Compiled
 from nettrain.training.engines.eager import Eager
 from nettrain.training.engines.fused import Fused
@@ -102,6 +102,6 @@ def can_compile(stack: Stack) -> bool:
     """Whether the stack's update is of a kind that can be compiled."""
     config = stack.runs[0].config
     plain = config.accumulate == 1 and config.autocast is None
-    our_model = isinstance(stack.objective.model, RowModule) and one_of(stack.objective.inputs).kind == "numbers"
+    known = can_be_compiled(stack.objective.model) and one_of(stack.objective.inputs).kind == "numbers"
     in_memory = not stack.runs[0].data.streamed
-    return our_model and plain and in_memory and stack.skips is None and stack.device.type == "cpu"
+    return known and plain and in_memory and stack.skips is None and stack.device.type == "cpu"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
-from nettrain.parts.models import DenseNetwork, RowModule
+from nettrain.parts.models import RowModule
 from nettrain.parts.slopes import Activation, can_die, can_saturate, steep
 from nettrain.samples import X, sample_dim
 from nettrain.training.stack.stack import Stack
@@ -52,14 +52,13 @@ def module_shares(stack: Stack) -> dict[str, Tensor]:
     return of_row(parameters, objective.buffers, x)
 
 
-def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-    """The same for a module of nettrain's own, on the samples x (..., n, D)."""
-    if not isinstance(model, DenseNetwork) or not _steep_parts(model.activation):
+def row_module_shares(model: RowModule, parameters: dict[str, Tensor], x: X) -> dict[str, Tensor]:
+    """The same for a module of nettrain's own, on the samples x (..., n, *shape)."""
+    if not _steep_parts(model.activation):
         return {}
-    hidden = itertools.islice(model.affine_outputs(parameters, x), len(model.layers) - 1)
     shares: dict[str, Tensor] = {}
-    for i, z in enumerate(hidden):
-        shares |= _shares(model.activation, z, f"layers.{i}")
+    for name, z in model.hidden_units(parameters, x):
+        shares |= _shares(model.activation, z, name)
     return shares
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nettrain.parts.models import RowModule
+from nettrain.samples import X
 from nettrain.training.engines.hidden_units import module_shares, row_module_shares
 from nettrain.training.stack.stack import Stack
 from nettrain.vector import Layout
@@ -28,9 +29,9 @@ def layer_statistics(stack: Stack, gradient: Tensor | None, change: Tensor) -> d
 
 
 def row_module_statistics(
-    stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: Tensor, frozen: dict[str, Tensor]
+    stack: Stack, w: Tensor, gradient: Tensor | None, change: Tensor, x: X, frozen: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, D).
+    """The same for a module of nettrain's own as a function of w (..., P) and of some samples x (..., n, *shape).
 
     `frozen` are the parameters that are not in w.
     """

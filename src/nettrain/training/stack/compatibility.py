@@ -11,7 +11,7 @@ from nettrain.inputs import each, is_vector, one_of, total_size, unscaled
 from nettrain.objective import Objective
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
-from nettrain.parts.models import RowModule
+from nettrain.parts.models import RowModule, can_be_compiled
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import Noise, seeded
 from nettrain.samples import example, ready
@@ -53,14 +53,14 @@ def row_bytes(run: PreparedRun) -> int:
     """An upper estimate of the memory that the run needs as a row of a stack, beside its data."""
     size, inputs = torch.finfo(run.config.dtype).bits // 8, run.data.inputs
     units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + total_size(inputs)
-    if not isinstance(run.model, RowModule) and not is_vector(inputs):
+    if not can_be_compiled(run.model) and (isinstance(run.model, RowModule) or not is_vector(inputs)):
         units = max(units, _saved_numbers(run))
     epoch = len(run.data.y) * (run.outputs + 3)  # z, y and the order of an epoch's batches
     return size * (VECTORS * run.parameters + 4 * run.batch_size * units + epoch)
 
 
 def _saved_numbers(run: PreparedRun) -> int:
-    """How many numbers a module of somebody else's keeps of a sample for its backward pass: its layers' outputs."""
+    """How many numbers a module keeps of a sample for its backward pass by autograd: its layers' outputs."""
     model = copy.deepcopy(run.model).train()
     seen, own = dict[int, int](), {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -83,7 +83,7 @@ def refusal(run: PreparedRun) -> str | None:
     """Why the run has to train alone; None if it can be a row of a stack.
 
     A module that is not nettrain's own is tried: two rows of it have to compute under `torch.func.vmap` what they
-    compute one by one. It cannot draw noise, as each run's noise is its own.
+    compute one by one, with the noise that each would draw.
     """
     if run.members:
         return f"a run with {run.config.members_key} is a stack of its own"
@@ -127,10 +127,10 @@ def _rows_agree(run: PreparedRun) -> bool:
     y = y if y.dtype == torch.int64 else y.to(dtype)
     w = torch.stack([flatten(model), flatten(model) * 0.5])
     results = []
-    for rows in (w, w[0], w[1]):
+    for rows, keys in ((w, [1, 2]), (w[0], [1]), (w[1], [2])):
         objective = Objective(model, run.head, inputs=inputs)
         objective.buffers = {k: t.expand(rows.shape[:-1] + t.shape).clone() for k, t in constants(model).items()}
-        z, g = objective.gradient(rows, x, y, Noise(0, 0.0))
+        z, g = objective.gradient(rows, x, y, Noise(keys[0], 0.0, keys=keys))
         results.append([z, g, *objective.buffers.values(), objective.logits(rows, x).detach()])
     together, *alone = results
     tolerance = 1e-4 if dtype == torch.float32 else 1e-9
@@ -146,7 +146,7 @@ def fast_rows(run: PreparedRun, device: torch.device) -> float:
 
     There is no such number where a program computes one row after another.
     """
-    compilable = isinstance(run.model, RowModule) and not isinstance(run.optimizer, TorchOptimizer)
+    compilable = can_be_compiled(run.model) and not isinstance(run.optimizer, TorchOptimizer)
     compilable = compilable and one_of(run.data.inputs).kind == "numbers"
     compiled = run.config.engine != "eager" and compilable and compiler() is not None
     if device.type != "cpu" or compiled:

@@ -34,12 +34,14 @@ def update_numbers(stack: Stack, epoch: int) -> np.ndarray:
 def noise_keys(stack: Stack, epoch: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The keys, (S, K), of the noise of every update, and the rates of dropout, (K,); None if there is no noise."""
     models = [run.model for run in stack.runs]
-    rates = [model.dropout if isinstance(model, RowModule) else None for model in models]
-    if not any(rate is None or rate > 0 for rate in rates):  # a foreign module may draw noise of its own
+    rates = [model.dropout if isinstance(model, RowModule) else 0.0 for model in models]
+    # A module of somebody else's may draw noise of its own; with running statistics training is not evaluation either.
+    plain = all(isinstance(model, RowModule) and next(model.buffers(), None) is None for model in models)
+    if plain and not any(rates):
         return None
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch)
     keys = [random.noise_keys(run.config.seed, t) for run in stack.runs]
-    return np.stack(keys, 1), np.array([rate or 0.0 for rate in rates])
+    return np.stack(keys, 1), np.array(rates)
 
 
 def noises(stack: Stack, epoch: int) -> list[Noise | None]:
@@ -50,6 +52,6 @@ def noises(stack: Stack, epoch: int) -> list[Noise | None]:
     keys, rates = noise
     if not stack.stacked:
         return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
-    rate = torch.as_tensor(rates[:, None, None], dtype=torch.float64).to(stack.device)
+    rate = torch.as_tensor(rates[:, None, None], dtype=torch.float64).to(stack.device) if rates.any() else 0.0
     table = torch.as_tensor(keys[..., None, None], dtype=torch.int64).to(stack.device)
-    return [Noise(key, rate) for key in table.unbind()]
+    return [Noise(key, rate, keys=row) for key, row in zip(table.unbind(), keys.tolist(), strict=True)]

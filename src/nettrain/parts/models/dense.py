@@ -1,73 +1,24 @@
-"""Models: each is a config (a dataclass) that builds an ordinary `torch.nn.Module`.
-
-Nettrain's own modules are `RowModule`s: their forward and backward passes are pure functions of the parameters, which
-compute one run, or K runs by the same batched products.
-"""
+"""Dense networks, whose backward passes are written by hand: linear models, multilayer perceptrons, polynomials."""
 
 import itertools
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
-from nettrain.inputs import Input, Inputs, described
+from nettrain.inputs import Input, Inputs
 from nettrain.parts.activations import gain, identity
 from nettrain.parts.embeddings import WIDTH, embedded, embedding_gradients, embeddings, one_hot
+from nettrain.parts.models.base import Activation, Derivative, Model, RowModule, Tensors
+from nettrain.parts.models.functional import affine
 from nettrain.profile import stage
 from nettrain.random import Noise
-from nettrain.registry import option, values_of
-from nettrain.targets import make
-
-Activation = Callable[[Tensor], Tensor]
-Derivative = Callable[[Tensor], Tensor]
-Tensors = dict[str, Tensor]
-
-NO_EMBEDDING = "; use model=mlp, or 0/1 features with data.embed_above=null and data.columns.<name>=category"
-
-
-@dataclass
-class Model(ABC):
-    """A model's config.
-
-    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`).
-    """
-
-    name: str = ""
-
-    takes_ids: ClassVar[bool] = False
-
-    @abstractmethod
-    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
-        """The module with its initial weights, from x to logits z (..., n, outputs).
-
-        `inputs` is the number of features, where x is a vector of numbers for each sample, (..., n, inputs). Otherwise
-        it is an `Input`, which says shape and kind of a sample's tensor, and of ids how many there are; or a dictionary
-        of them by name, where x is a dictionary of tensors. Raises `ConfigError` for inputs that the model cannot take.
-        """
-
-    def vector(self, inputs: int | Inputs) -> tuple[int, int]:
-        """How many numbers a sample has for a model that takes them as one vector, and how many dimensions they have.
-
-        Raises `ConfigError` for a dictionary and for ids.
-        """
-        if isinstance(inputs, int):
-            return inputs, 1
-        if isinstance(inputs, dict):
-            what, remedy = f"x holds several tensors ({described(inputs)})", ""
-        elif inputs.vocabularies:
-            what, remedy = "x holds categories to be embedded", NO_EMBEDDING
-        elif inputs.kind == "ids":
-            what, remedy = f"x holds ids ({inputs.text})", ", or make numbers of them with data.ids=false"
-        else:
-            return inputs.size, len(inputs.shape)
-        use = "; use a module of your own (model._target_)" if remedy != NO_EMBEDDING else ""
-        raise ConfigError(f"model={self.name}: {what}, and this model takes numbers{use}{remedy}.")
+from nettrain.registry import option
+from nettrain.samples import X
 
 
 @dataclass
@@ -123,87 +74,14 @@ class Polynomial(Model):
         return PolynomialModel(self.degree, outputs)
 
 
-@dataclass
-class Module(Model):
-    """Any `torch.nn.Module`: what `_target_` names, called with the other keys of this node by Hydra's `instantiate`.
-
-    They may be nested nodes with a `_target_` of their own. Parameters of the constructor that the config does not set
-    are filled in by their names: `in_features` (how many numbers a sample has), `out_features` (the outputs of the
-    head), `in_channels` (the first dimension of images) and `num_embeddings` (how many ids there are). The module is
-    called with x as it is: a tensor (n, *shape), or one dictionary of such tensors.
-    """
-
-    name: str = "module"
-    _target_: str = option(
-        "???",
-        "class or function that makes the module; in_features, out_features, in_channels and num_embeddings are filled "
-        "in if it takes them",
-    )
-
-    takes_any_key: ClassVar[bool] = True
-    takes_ids: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        self._notes: list[str] = []
-
-    @property
-    def notes(self) -> list[str]:
-        """What is said of the model when a run starts."""
-        return self._notes
-
-    def say(self, note: str) -> None:
-        """Let a sentence be said when a run starts."""
-        self._notes.append(note)
-
-    def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
-        arguments: dict[str, Any] = {key: value for key, value in values_of(self).items() if key != "name"}
-        module = make("model", arguments, {**_sizes(inputs), "out_features": outputs})
-        if not isinstance(module, nn.Module):
-            kind = "function still to be called (_partial_)" if arguments.get("_partial_") else type(module).__name__
-            raise ConfigError(f"model._target_={self._target_}: it is a {kind}, and no torch.nn.Module.")
-        return module
-
-
-def _sizes(inputs: int | Inputs) -> dict[str, int]:
-    """What is known of x, by the names that torch's layers have for it."""
-    if isinstance(inputs, int):
-        return {"in_features": inputs}
-    if isinstance(inputs, dict):
-        return {}
-    if inputs.kind == "ids":
-        return {"num_embeddings": inputs.vocabulary}
-    return {"in_features": inputs.size, **({"in_channels": inputs.shape[0]} if len(inputs.shape) == 3 else {})}
-
-
-class RowModule(nn.Module, ABC):
-    """A module whose parameters may be those of one run, shape (...), or of K runs, shape (K, ...)."""
-
-    dropout: float = 0.0
-
-    @abstractmethod
-    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """z (..., n, outputs) of x (..., n, *shape); with `noise`, units are dropped as in training."""
-
-    @abstractmethod
-    def backpropagate(
-        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
-    ) -> Tensor:
-        """z, as `logits` gives it; and the gradients of a loss, written into `gradients`, shaped like the parameters.
-
-        `derivative(z)` is the derivative of the loss by z, of z's shape. Frozen parameters are not among `gradients`.
-        """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits (n, outputs) of x (n, *shape), as in evaluation."""
-        return self.logits(dict(self.named_parameters()), x)
-
-
 class DenseNetwork(RowModule):
     """Affine layers of the given widths, `activation` between them; dropout behind every activation.
 
     The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer. The last ones of a
     vector are ids where there are `vocabularies`, ids below each, and the first layer is given their embeddings.
     """
+
+    compilable = True
 
     def __init__(
         self,
@@ -228,12 +106,7 @@ class DenseNetwork(RowModule):
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)
 
-    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
-        for z in self.affine_outputs(parameters, x, noise):  # noqa: B007
-            pass
-        return z
-
-    def affine_outputs(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Iterator[Tensor]:
+    def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
         x = self._vectors(x)
         if self.vocabularies:
@@ -243,11 +116,14 @@ class DenseNetwork(RowModule):
                 x = self.activation(x)
                 if noise is not None:
                     x = noise.dropout(x, depth - 1)
-            x = _affine(x, weight, bias)
-            yield x
+            x = affine(x, weight, bias)
+            yield f"layers.{depth}", x
+
+    def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
+        return itertools.islice(self.layer_outputs(parameters, x), len(self.layers) - 1)
 
     def backpropagate(
-        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
+        self, parameters: Tensors, x: X, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
         layers, passed, x = self._affine_maps(parameters), [], self._vectors(x)
         with stage("forward"):
@@ -255,11 +131,11 @@ class DenseNetwork(RowModule):
             if places:
                 x = embedded(x, places, self._embeddings(parameters))
             for depth, (weight, bias) in enumerate(layers[:-1]):
-                z = _affine(x, weight, bias)
+                z = affine(x, weight, bias)
                 f = self.activation(z)
                 passed.append((x, z, f))
                 x = f if noise is None else noise.dropout(f, depth)
-            z_last = _affine(x, *layers[-1])
+            z_last = affine(x, *layers[-1])
         with stage("backward"):
             d = derivative(z_last)
             for depth in range(len(layers) - 1, -1, -1):
@@ -282,7 +158,8 @@ class DenseNetwork(RowModule):
     def _embeddings(self, parameters: Tensors) -> list[Tensor]:
         return [parameters[name] for name in self._embedding_names]
 
-    def _vectors(self, x: Tensor) -> Tensor:
+    def _vectors(self, x: X) -> Tensor:
+        x = cast(Tensor, x)
         return x if self.sample_dims == 1 else x.flatten(-self.sample_dims)
 
     def _affine_maps(self, parameters: Tensors) -> list[tuple[Tensor, Tensor]]:
@@ -295,16 +172,18 @@ class DenseNetwork(RowModule):
 class PolynomialModel(RowModule):
     """sum_k weight[k] x^(d - k), `weight` of shape (outputs, d + 1), the highest power first."""
 
+    compilable = True
+
     def __init__(self, degree: int, outputs: int) -> None:
         super().__init__()
         self.degree = degree
         self.weight = nn.Parameter(torch.randn(outputs, degree + 1))
 
-    def logits(self, parameters: Tensors, x: Tensor, noise: Noise | None = None) -> Tensor:
-        return self._powers(x) @ parameters["weight"].mT
+    def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
+        yield "weight", self._powers(x) @ parameters["weight"].mT
 
     def backpropagate(
-        self, parameters: Tensors, x: Tensor, noise: Noise | None, derivative: Derivative, gradients: Tensors
+        self, parameters: Tensors, x: X, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
         with stage("forward"):
             z = self.logits(parameters, x)
@@ -312,17 +191,8 @@ class PolynomialModel(RowModule):
             torch.matmul(derivative(z).mT, self._powers(x), out=gradients["weight"])
         return z
 
-    def _powers(self, x: Tensor) -> Tensor:
-        return torch.cat([x**k for k in range(self.degree, -1, -1)], dim=-1)
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x W^T + b for one run, weight (o, i), or for K runs, weight (K, o, i)."""
-    if weight.dim() == 2:
-        return F.linear(x, weight, bias)
-    if weight.shape[-2] == 1:  # for one row with one output, baddbmm would take another way than for many
-        return torch.sum(x * weight, -1, keepdim=True) + bias.unsqueeze(-2)
-    return torch.baddbmm(bias.unsqueeze(-2), x.expand(weight.shape[0], -1, -1), weight.mT)
+    def _powers(self, x: X) -> Tensor:
+        return torch.cat([cast(Tensor, x) ** k for k in range(self.degree, -1, -1)], dim=-1)
 
 
 def _affine_gradients(x: Tensor, d: Tensor, weight: Tensor | None, bias: Tensor | None) -> None:

@@ -1,0 +1,59 @@
+"""Operations of torch in terms of simpler ones."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+
+def decomposition(func: OpOverload) -> Callable[..., Any] | None:
+    """What computes the same by other operations, where there is something."""
+    from torch._decomp import decomposition_table
+
+    return _NORMS.get(func._schema.name) or decomposition_table.get(func)
+
+
+def _layer_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - m) / sqrt(v + eps) weight + bias over the last dimensions, with m and 1 / sqrt(v + eps)."""
+    dims, count = _last(shape), torch.Size(shape).numel()
+    mean = x.sum(dims, keepdim=True) / count
+    deviation = x - mean
+    scale = ((deviation * deviation).sum(dims, keepdim=True) / count + eps).rsqrt()
+    out = deviation * scale
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias, mean, scale
+
+
+def _layer_norm_backward(
+    d: Tensor,
+    x: Tensor,
+    shape: Sequence[int],
+    mean: Tensor,
+    scale: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias that are wanted, for the gradient d of what the norm gives."""
+    dims, count = _last(shape), torch.Size(shape).numel()
+    batch = list(range(x.dim() - len(shape)))
+    unit = (x - mean) * scale
+    inner = d if weight is None else d * weight
+    along = (inner * unit).sum(dims, keepdim=True) / count
+    of_x = (inner - inner.sum(dims, keepdim=True) / count - unit * along) * scale
+    of_weight = (d * unit).sum(batch) if wanted[1] else None
+    return of_x if wanted[0] else None, of_weight, d.sum(batch) if wanted[2] else None
+
+
+def _last(shape: Sequence[int]) -> list[int]:
+    return [-i for i in range(len(shape), 0, -1)]
+
+
+_NORMS: dict[str, Callable[..., Any]] = {  # torch's own end in primitives that are no operations of tensors
+    "aten::native_layer_norm": _layer_norm,
+    "aten::native_layer_norm_backward": _layer_norm_backward,
+}
