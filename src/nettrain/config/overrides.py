@@ -105,7 +105,8 @@ def _literal(text: str, sweep: bool) -> str:
 def _literal_list(text: str, sweep: bool) -> str:
     if text[:1] != "[" or text[-1:] != "]" or text == "[]":
         return text
-    return "[" + ",".join(_literal(element.strip(), sweep) for element in _split(text[1:-1])) + "]"
+    elements = (element.strip() for element in _split(text[1:-1]))
+    return "[" + ",".join(e if e[:1] == "{" and e[-1:] == "}" else _literal(e, sweep) for e in elements) + "]"
 
 
 def _split(text: str) -> Iterator[str]:
@@ -117,9 +118,9 @@ def _split(text: str) -> Iterator[str]:
             quote = "" if sign == quote else quote
         elif sign in "'\"" and sign in text[i + 1 :] and not text[start:i].strip("[( "):
             quote = sign
-        elif sign in "[(":
+        elif sign in "[({":
             depth += 1
-        elif sign in "])":
+        elif sign in "])}":
             depth -= 1
         elif sign == "," and depth == 0:
             yield text[start:i]

@@ -172,6 +172,6 @@ def text_keys() -> dict[str, type]:
         types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
         if str in types and "choices" not in field.metadata:
             kinds[key] = str
-        elif list[str] in types:
+        elif {list[str], list[Any]} & set(types):
             kinds[key] = list
     return kinds

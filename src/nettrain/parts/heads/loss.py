@@ -16,7 +16,7 @@ from torch.distributions import Categorical, Distribution, constraints
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts.heads.base import Head
 from nettrain.registry import option
-from nettrain.targets import located, make
+from nettrain.targets import located, make, misfit
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -112,19 +112,20 @@ class Loss(Head):
                 "head._target_: a value is required, such as torch.nn.HuberLoss; a loss that was handed over in Python "
                 "is not kept, nettrain.train(..., head=<loss>) takes it again."
             )
-        node = {key: value for key, value in vars(self).items() if key != "name" and (key[0] != "_" or key[-1] == "_")}
+        node = self._node
         if "reduction" in node:
             raise ConfigError(
                 f"head.reduction={node['reduction']}: nettrain averages, and weighs, the losses of samples itself; "
                 "leave it out."
             )
-        try:
-            is_class = isinstance(located(self._target_), type)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"head._target_={self._target_}: there is no such loss: {first_line(error)}.") from error
+        is_class = isinstance(located(self._target_, "head._target_"), type)
         made = make("head", node if is_class else {"_partial_": True, **node}, {"reduction": "none"})
         function: Function = _for_each_sample(made)
         return function
+
+    @property
+    def _node(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "name" and (key[0] != "_" or key[-1] == "_")}
 
     def _of(self, z: Tensor) -> Function:
         function = self._function
@@ -161,6 +162,8 @@ class Loss(Head):
             except ConfigError:
                 raise
             except Exception as error:
+                if self._target_ and (sentence := misfit("head", {"_partial_": True, **self._node}, error, supplied=2)):
+                    raise ConfigError(sentence) from error
                 raise ConfigError(
                     f"{self._called}: it cannot be computed of {what}: outputs {tuple(z.shape)} and targets "
                     f"{tuple(y.shape)}: {first_line(error)}."
@@ -206,7 +209,7 @@ def arguments_of(loss: Any) -> dict[str, Any] | None:
     try:
         if named.__module__ == "__main__" or located(target) is not named:
             return None
-    except (ImportError, AttributeError):
+    except ConfigError:
         return None
     if named is loss:
         return {"_target_": target}
