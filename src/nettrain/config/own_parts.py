@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from nettrain.config.schema import GROUPS, OF_ANY_CLASS, parts, register
+from nettrain.config.schema import GROUPS, OF_ANY_CLASS, nameless, parts, register
 from nettrain.errors import ConfigError, UserCodeError
 from nettrain.parts.activations import ACTIVATIONS
+from nettrain.registry import no_name
 from nettrain.targets import located
 
 FILE = "parts.py"  # what is looked for in a folder of configs
@@ -52,6 +53,8 @@ def part_of_target(group: str, target: str) -> tuple[str, str] | None:
     for name, part in parts(group).items():
         if part is made or ACTIVATIONS.get(name) is made:
             return module, name
+    if made in nameless(group):
+        raise ConfigError(f"{group}._target_={target}: {no_name(made)}")
     if group in OF_ANY_CLASS:
         return None
     bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in GROUPS[group])

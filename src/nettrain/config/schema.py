@@ -28,7 +28,7 @@ from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import Model, Module
 from nettrain.parts.schedules import Schedule
 from nettrain.parts.torch_scheduler import TorchScheduler
-from nettrain.registry import is_ours, named_parts, option, options, subclasses
+from nettrain.registry import is_concrete, is_ours, named_parts, option, options, subclasses
 
 GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
     "data": (Dataset,),
@@ -80,6 +80,14 @@ def parts(group: str) -> dict[str, type]:
         callbacks = named_parts(subclasses(Callback))
         return {name: part for name, part in callbacks.items() if issubclass(part, Logger) == (group == "logger")}
     return named_parts(subclasses(*GROUPS[group]))
+
+
+def nameless(group: str) -> list[type]:
+    """The classes of a user's own that would be parts of a group if they had a name."""
+    bases = {"callbacks": (Callback,), "logger": (Logger,)}.get(group) or GROUPS.get(group, ())
+    return [
+        part for part in subclasses(*bases) if not is_ours(part) and is_concrete(part) and not getattr(part, "name", "")
+    ]
 
 
 @cache

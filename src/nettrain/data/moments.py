@@ -78,7 +78,9 @@ def moments(column: Column) -> np.ndarray:
         is_text = column.numbers.is_text if found is None else found.is_text
         others = (Column(column.raw, name) for name in column.raw.columns if name != column.name)
         could = listed([quoted(other.name) for other in others if _says_when(other)])
-        raise no_moment(column, is_text, f"correct the cell, or name a column that does: {could}" if could else "correct the cell")
+        raise no_moment(
+            column, is_text, f"correct the cell, or name a column that does: {could}" if could else "correct the cell"
+        )
     return found.values
 
 

@@ -165,7 +165,7 @@ def _when(inputs: int | Inputs) -> dict[str, str]:
         "in_channels": "a sample has three dimensions (C, H, W)",
         "num_embeddings": "x holds ids in one tensor",
     }
-    return {name: f"it is filled in where {what}, and here a sample is {x}" for name, what in of.items()}
+    return {name: f"{name} is filled in where {what}, and here a sample is {x}" for name, what in of.items()}
 
 
 def _sizes(inputs: int | Inputs) -> dict[str, int]:

@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from nettrain import data
-from nettrain.config.build import build_model, callback_nodes, choose_head, load_config
+from nettrain.config.build import callback_nodes, choose_head, load_config
+from nettrain.config.model import build_model
 from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.reach import reaching
 from nettrain.config.schema import Config

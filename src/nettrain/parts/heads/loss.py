@@ -49,10 +49,27 @@ class Loss(Head):
 
     def for_target(self, classes: int) -> "Loss":
         """Raises `ConfigError` for a loss that such targets cannot have."""
+        fitted = self._of_classes(classes)
+        try:
+            _ = fitted._takes_scores
+        except ConfigError as error:
+            try:
+                _ = self._of_classes(0 if classes else 3)._takes_scores
+            except ConfigError:
+                raise error from error.__cause__
+            of, target, kind = "classes", "numbers", "numbers, such as torch.nn.HuberLoss"
+            if classes:
+                of, target, kind = "numbers", f"{classes} classes", "classes, such as torch.nn.CrossEntropyLoss"
+            raise ConfigError(
+                f"{self._called}: it is a loss of {of}, and the target holds {target}; use one of {kind}."
+            ) from error
+        return fitted
+
+    def _of_classes(self, classes: int) -> "Loss":
+        """The head for so many classes, 0 for numbers, which may be none that it can fit."""
         fitted = copy.copy(self)
         fitted.__dict__["_classes"] = classes
         fitted.__dict__.pop("_takes_scores", None)
-        _ = fitted._takes_scores
         return fitted
 
     @property
@@ -138,6 +155,10 @@ class Loss(Head):
         """Whether it takes a score for each class; `ConfigError` for a loss that fits no such target."""
         if self._classes == 0:
             self._try(torch.linspace(-1, 2, 4), torch.tensor([1.0, 2.0, 1.0, 3.0]), "numbers")
+            z = torch.tensor([3.0, 1e3, -1e3])
+            near, *far = self._of(z)(z, torch.full_like(z, 3.0))
+            if min(far) < near - 100:  # such as that of logits, whose targets are 0 and 1
+                raise ConfigError(f"{self._called}: for a target of 3 it has no minimum, so numbers cannot be learnt.")
             return False
         n = self._classes + 1  # another number than that of the classes, which could be taken for one another
         y = torch.arange(n) % self._classes
