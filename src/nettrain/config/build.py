@@ -19,7 +19,7 @@ from nettrain.errors import ConfigError
 from nettrain.optimizers.parameter_groups import check_groups
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head, Loss
-from nettrain.registry import check, check_range, subclasses, values_of
+from nettrain.registry import check, check_range, is_ours, subclasses, values_of
 from nettrain.wording import did_you_mean
 
 TASKS = ("regression", "binary", "multiclass")  # the kinds of target
@@ -38,9 +38,17 @@ def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
         if names := OmegaConf.select(composed, key):  # in overrides they stood as Hydra takes them
             OmegaConf.update(composed, key, {unquote(name): value for name, value in names.items()}, merge=False)
     config = _objects(composed)
+    if not _uses_parts_of_others(config):
+        config = dataclasses.replace(config, parts=[])
     if note:
         config.model.say(note)
     return config
+
+
+def _uses_parts_of_others(config: Config) -> bool:
+    """Whether any part that a config chooses lies outside of nettrain, so that the config cannot be read without it."""
+    chosen = [*(getattr(config, group) for group in GROUPS), *callback_nodes(config).values()]
+    return not all(is_ours(type(part)) for part in chosen if dataclasses.is_dataclass(part))
 
 
 def _name_targets(composed: DictConfig) -> None:
