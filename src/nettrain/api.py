@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from nettrain import figures
-from nettrain.app.arguments import read_arguments
+from nettrain.app.arguments import read_arguments, refuse
 from nettrain.app.cli import Task
 from nettrain.app.jobs.folder import discard, hydra_settings, missing
 from nettrain.app.jobs.job import train_run
@@ -139,6 +139,7 @@ def train(
     head: Any = None,
     callbacks: Sequence[Callback] = (),
     config_dir: str | Path | None = None,
+    **others: Any,
 ) -> Run:
     """Train one run and return it: what the command line does, as a function.
 
@@ -161,6 +162,7 @@ def train(
     they are.
     """
     register()
+    refuse("nettrain.train", others)
     overrides, handed = read_arguments(config, data, model, head, config_dir, callbacks)
     try:
         composed = compose_beside("train", with_module(with_resumed_parts(overrides)))
@@ -169,7 +171,7 @@ def train(
         target = Path(folder if folder is not None else hydra.run.dir)
         made = missing(target)
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error) from None  # Hydra's traceback is long and says nothing more
+        raise explain(error, "nettrain.sweep") from None  # Hydra's traceback is long and says nothing more
     try:
         hydra.runtime.output_dir = str(target.absolute())
         del composed.hydra
@@ -193,14 +195,16 @@ def sweep(
     data: Any = None,
     model: nn.Module | None = None,
     head: Any = None,
+    callbacks: Sequence[Callback] = (),
     config_dir: str | Path | None = None,
+    **others: Any,
 ) -> Sweep:
     """Train a sweep and return it: what `nettrain -m` does, as a function; its runs train together as rows of a stack.
 
     `config` are overrides as after `-m`, `"optimizer=sgd,adam seed=range(5)"` or a list of them, or a mapping, in which
     such a text stands for several values: `{"optimizer": "sgd,adam", "optimizer.lr": "0.1,0.01", "epochs": 5}`.
     `folder` is the sweep's; one that holds an earlier sweep gets what is missing there. All other arguments are those
-    of `train`, and shared by the runs.
+    of `train`, and shared by the runs; but of each of the `callbacks` every run has a copy of its own.
 
     A run that fails says so, has its failure in its folder, and does not end the sweep: `results` has its status. Where
     all have failed, the `nettrain.errors.Mistake` of the first one is raised, and likewise one for what cannot be
@@ -208,7 +212,8 @@ def sweep(
     Hydra and torch holds here, too; the program's logging stays as it is unless `hydra/job_logging` asks for a log.
     """
     register()
-    overrides, handed = read_arguments(config, data, model, head, config_dir, sweeping=True)
+    refuse("nettrain.sweep", others)
+    overrides, handed = read_arguments(config, data, model, head, config_dir, callbacks, sweeping=True)
     if folder is not None:
         overrides += overrides_of({"hydra.sweep.dir": str(folder)})
     with composing_sweeps():

@@ -120,8 +120,7 @@ def named_parts(classes: Iterable[type]) -> dict[str, type]:
     for part in classes:
         if inspect.isabstract(part) or (name := str(getattr(part, "name", ""))) == "":
             continue
-        file = getattr(sys.modules.get(part.__module__), "__file__", None)  # a notebook's classes lie in none
-        where = f"{file or part.__module__}: {part.__qualname__}"
+        where = f"{_home(part)}: {part.__qualname__}"
         if not {"__dataclass_fields__", "name"} <= vars(part).keys():
             raise ConfigError(
                 f"{where}: a part is a dataclass with a name; put @dataclass above the class, and a field such as "
@@ -131,6 +130,23 @@ def named_parts(classes: Iterable[type]) -> dict[str, type]:
             raise ConfigError(f"{where}: the name {name} is that of a part of nettrain; choose another one.")
         parts[name] = part
     return parts
+
+
+def is_concrete(part: type) -> bool:
+    """Whether a class can have objects that are parts: it has no method that is still to be written."""
+    return not inspect.isabstract(part)
+
+
+def no_name(part: type) -> str:
+    """That a class of a user's has no name, in the rest of a sentence."""
+    return (
+        f"the class {part.__qualname__} in {_home(part)} has no name, by which it would be chosen; put a field such as "
+        f'name: str = "{part.__name__.lower()}" into it.'
+    )
+
+
+def _home(part: type) -> str:
+    return str(getattr(sys.modules.get(part.__module__), "__file__", None) or part.__module__)  # a notebook has no file
 
 
 def is_ours(part: Any) -> bool:

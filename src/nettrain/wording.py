@@ -1,5 +1,6 @@
 """Small words of sentences."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 
@@ -27,3 +28,12 @@ def duration(seconds: float) -> str:
             number = seconds / size
             return f"{number:.1f} {unit}" if number < 10 and unit == "h" else f"{number:.0f} {unit}"
     return f"{max(1000 * seconds, 1):.0f} ms"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean x?` for the known word nearest to a mistyped one; else a full stop."""
+    known = list(known)
+    by_small_letters = {name.lower(): name for name in reversed(known)}
+    match = difflib.get_close_matches(word, known, 1, 0.75)
+    match = match or [by_small_letters[w] for w in difflib.get_close_matches(word.lower(), by_small_letters, 1, 0.75)]
+    return f"; did you mean {match[0]}?" if match else "."

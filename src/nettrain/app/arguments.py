@@ -4,13 +4,14 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from nettrain.config.overrides import config_options, for_hydra, overrides_of, with_own_parts
-from nettrain.config.schema import parts
+from nettrain.config.overrides import SWEEP_FLAGS, config_options, for_hydra, overrides_of, with_own_parts
+from nettrain.config.schema import LISTS, known_keys, parts
 from nettrain.data import Data, Table, encode
 from nettrain.data.in_python import InPython, from_python
 from nettrain.data.sources import Frame
@@ -19,9 +20,10 @@ from nettrain.errors import ConfigError
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head, Loss
 from nettrain.parts.heads.loss import arguments_of
-from nettrain.preparation.callbacks import named_callbacks
+from nettrain.preparation.callbacks import copied, named_callbacks
 from nettrain.preparation.prepare import HandedOver
 from nettrain.registry import is_ours
+from nettrain.wording import did_you_mean
 
 
 def read_arguments(
@@ -39,7 +41,8 @@ def read_arguments(
     """
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError(f"config_dir={config_dir}: there is no such folder.")
-    overrides, load = _overrides(config, sweeping), _Load(from_python(data)) if data is not None else None
+    overrides = _typed(_overrides(config, sweeping), sweeping)
+    load = _Load(from_python(data)) if data is not None else None
     for group, handed in {"data": data, "model": model, "head": head}.items():
         if handed is not None and (chosen := [text for text in overrides if text.startswith(f"{group}=")]):
             what = "data were" if group == "data" else f"a {group} was"
@@ -54,7 +57,31 @@ def read_arguments(
     _, _, read = config_options(quoted[1:] if sweeping else quoted)
     if config_dir is not None:
         read.insert(0, f"hydra.searchpath=['file://{Path(config_dir).absolute()}']")
-    return read, HandedOver(load, model, kept, named)
+    callbacks_of = {
+        key: partial(copied, key, made) if sweeping else partial(_itself, made) for key, made in named.items()
+    }
+    for copy in callbacks_of.values():
+        copy()  # what cannot be copied is said before the sweep begins
+    return read, HandedOver(load, model, kept, callbacks_of)
+
+
+def _itself(callback: Callback) -> Callback:
+    return callback
+
+
+_HANDED = ("data", "model", "head", "callbacks", "config_dir")
+
+
+def refuse(function: str, others: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for an argument that `nettrain.train` and `nettrain.sweep` do not have."""
+    for name, value in others.items():
+        if name in known_keys() or name in LISTS:
+            hint = f"; {name} is a key of the config, '{name}={'[...]' if isinstance(value, list | tuple) else '...'}'."
+        else:
+            hint = did_you_mean(name, [*_HANDED, "folder", *known_keys()])
+        raise ConfigError(
+            f"{function}({name}=...): there is no such argument; what can be handed over is {', '.join(_HANDED)}{hint}"
+        )
 
 
 class _Load:
@@ -154,6 +181,17 @@ def _overrides(config: Any, sweeping: bool) -> list[str]:
     raise ConfigError(
         f"config: found {_described(config)}; it must be overrides, such as 'optimizer=adam bs=8', or a mapping."
     )
+
+
+def _typed(overrides: list[str], sweeping: bool) -> list[str]:
+    """The overrides, without -m, which a sweep has anyway; `ConfigError` for other options of the command line."""
+    for override in overrides:
+        if override in SWEEP_FLAGS and not sweeping:
+            raise ConfigError(f"{override}: nettrain.train trains one run; nettrain.sweep trains a sweep.")
+        if override.startswith("-") and override not in SWEEP_FLAGS:
+            folder = ", config_dir=<folder> stands for it" if override.startswith(("--config-dir", "-cd")) else ""
+            raise ConfigError(f"{override}: options of the command line are no overrides{folder}.")
+    return [override for override in overrides if override not in SWEEP_FLAGS]
 
 
 def _described(value: Any) -> str:

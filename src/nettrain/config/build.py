@@ -1,6 +1,5 @@
 """From a composed config to checked objects and back. Here `DictConfig` ends: the rest takes plain arguments."""
 
-import copy
 import dataclasses
 from collections.abc import Sequence
 from inspect import isabstract
@@ -8,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import torch
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
-from torch import Tensor, nn
 
 from nettrain.config.explain import no_such_part, unknown_key
 from nettrain.config.lightning import take_apart
@@ -18,15 +15,14 @@ from nettrain.config.own_parts import load_parts, part_of_target
 from nettrain.config.schema import BEFORE, GROUPS, LISTS, OF_ANY_CLASS, Config, known_options, name_keys, parts
 from nettrain.data.encoding import Encoder
 from nettrain.data.remote import is_url
-from nettrain.errors import ConfigError, first_line
-from nettrain.inputs import Inputs, described, is_vector, one_of
-from nettrain.optimizers.parameter_groups import check_groups, freeze
+from nettrain.errors import ConfigError
+from nettrain.optimizers.parameter_groups import check_groups
 from nettrain.parts.activations import Activation
 from nettrain.parts.heads import Auto, Head, Loss
-from nettrain.parts.models import NO_EMBEDDING, Module, RowModule
-from nettrain.registry import check, check_range, subclasses, values_of
-from nettrain.samples import example
-from nettrain.vector import trainable
+from nettrain.registry import check, check_range, is_ours, subclasses, values_of
+from nettrain.wording import did_you_mean
+
+TASKS = ("regression", "binary", "multiclass")  # the kinds of target
 
 
 def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
@@ -42,9 +38,17 @@ def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
         if names := OmegaConf.select(composed, key):  # in overrides they stood as Hydra takes them
             OmegaConf.update(composed, key, {unquote(name): value for name, value in names.items()}, merge=False)
     config = _objects(composed)
+    if not _uses_parts_of_others(config):
+        config = dataclasses.replace(config, parts=[])
     if note:
         config.model.say(note)
     return config
+
+
+def _uses_parts_of_others(config: Config) -> bool:
+    """Whether any part that a config chooses lies outside of nettrain, so that the config cannot be read without it."""
+    chosen = [*(getattr(config, group) for group in GROUPS), *callback_nodes(config).values()]
+    return not all(is_ours(type(part)) for part in chosen if dataclasses.is_dataclass(part))
 
 
 def _name_targets(composed: DictConfig) -> None:
@@ -237,6 +241,14 @@ def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = Fals
     natural = next(part for part in heads if part.tasks[:1] == (task,) and not isabstract(part))
     if isinstance(head, Auto):
         return natural()
+    tasks = list(head.tasks)
+    if not tasks or not set(tasks) <= set(TASKS):
+        wrong = next((task for task in tasks if task not in TASKS), "")
+        hint = did_you_mean(wrong, TASKS) if wrong and not isinstance(head.tasks, str) else "."
+        raise ConfigError(
+            f"head={head.name}: its tasks are {head.tasks!r}; they must be a tuple of {', '.join(TASKS)}, such as "
+            f'("{TASKS[0]}",){hint}'
+        )
     if task not in head.tasks:
         what = encoder.target_text if encoder.targets or not encoder.classes else f"{len(encoder.classes)} classes"
         or_numbers = " or data.task=regression" if may_be_numbers and "regression" in head.tasks else ""
@@ -250,62 +262,3 @@ def choose_head(head: Head | Auto, encoder: Encoder, may_be_numbers: bool = Fals
 def build_activation(chosen: Any) -> Activation:
     """The activation of a config's part."""
     return Activation(chosen.name, tuple((k, v) for k, v in values_of(chosen).items() if k != "name"))
-
-
-def build_model(config: Config, encoder: Encoder, head: Head, module: nn.Module | None = None) -> nn.Module:
-    """The model for these features and this head, or a copy of `module`; a foreign one is tried on a few rows."""
-    inputs, outputs = encoder.inputs, head.outputs(len(encoder.classes))
-    model: nn.Module
-    ids = any(input.vocabularies for input in (inputs.values() if isinstance(inputs, dict) else [inputs]))
-    if ids and isinstance(config.model, Module):
-        raise ConfigError(f"model=module: x holds categories to be embedded, which it has no place for{NO_EMBEDDING}.")
-    try:
-        if module is not None:
-            model = copy.deepcopy(module)
-        else:
-            sizes = one_of(inputs).size if is_vector(inputs) and not ids else inputs
-            model = config.model.build(sizes, outputs, build_activation(config.activation))
-    except (MemoryError, RuntimeError) as error:
-        if "alloc" not in str(error):
-            raise
-        sentence = f"model={config.model.name}: its parameters do not fit into memory; choose a smaller network."
-        raise ConfigError(sentence) from error
-    _refuse_hooks(module or model, config)
-    model.to(config.dtype)
-    freeze(model, config.groups)
-    if not trainable(model):
-        what = "groups" if config.groups else f"model._target_={config.model._target_}"
-        raise ConfigError(f"{what}: the module has no parameters to train.")
-    if not isinstance(model, RowModule):
-        _try(model, inputs, outputs, config)
-    return model
-
-
-def _refuse_hooks(model: nn.Module, config: Config) -> None:
-    """Raise `ConfigError` for a parameter with a backward hook: it would not see the flat vector's gradient."""
-    for name, parameter in model.named_parameters():
-        if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
-            raise ConfigError(
-                f"model._target_={config.model._target_}: its parameter {name} has a backward hook, which would not be "
-                "called, since all parameters are one vector; leave it out (requires_grad_(False) freezes a parameter)."
-            )
-
-
-def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None:
-    target = config.model._target_
-    model.eval()
-    try:
-        with torch.no_grad():
-            z = model(example(inputs, 2, config.dtype))
-    except Exception as error:
-        rows = f"{one_of(inputs).size} features" if is_vector(inputs) else described(inputs)
-        raise ConfigError(
-            f"model._target_={target}: it fails on a batch of 2 rows with {rows}: {first_line(error)}."
-        ) from error
-    fits = [(2, outputs)] if outputs > 1 else [(2, 1), (2,)]
-    if not isinstance(z, Tensor) or z.shape not in fits:
-        result = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-        raise ConfigError(
-            f"model._target_={target}: for a batch of 2 rows it returned {result}, but the head needs the shape (2, "
-            f"{outputs})."
-        )

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from nettrain.config.schema import GROUPS, LISTS, known_keys, parts, text_keys
+from nettrain.config.schema import GROUPS, LISTS, known_keys, nameless, parts, text_keys
 from nettrain.errors import ConfigError
+from nettrain.registry import no_name
 from nettrain.wording import joined
 
 _OTHER_NAMES = {"batch_size": "bs", "learning_rate": "optimizer.lr", "num_epochs": "epochs", "max_epochs": "epochs"}
@@ -45,6 +46,10 @@ def unknown_key(key: str) -> ConfigError:
 def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
     """The sentence for a name that no part of the group has."""
     known, hint = list(known), _hint(name, known)
+    without = nameless(group)
+    called_so = [part for part in without if part.__name__.lower() == name.replace("_", "").lower()]
+    if called_so or (without and hint == "."):
+        return ConfigError(f"{group}={name}: there is no such {group}; {no_name((called_so or without)[-1])}")
     if hint == "." and group in (*GROUPS, *LISTS):
         hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
     choices = f"; choose from {', '.join(known)}" if known else ""
@@ -52,15 +57,15 @@ def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"{group}={name}: there is no such {one}{choices}{hint}")
 
 
-def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
-    """The sentence for an error of Hydra's or OmegaConf's."""
+def explain(error: HydraException | OmegaConfBaseException, for_sweeps: str = "-m") -> ConfigError:
+    """The sentence for an error of Hydra's or OmegaConf's; `for_sweeps` is what trains several runs."""
     cause, setter, where = error, "", None
     if isinstance(error, ConfigCompositionException):
         cause = error.__cause__ or error.__context__ or error
         where = re.match("In '((?:experiment|recipe)/.*?)': ", str(error))
         setter = f"{where[1]}.yaml: " if where else ""
     if isinstance(error, OverrideParseException):
-        return ConfigError(f"{error.override}: this is not a valid override; write key=value.")
+        return ConfigError(f"{error.override}: {_unreadable(error.override)}")
     if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith(LISTS):
         group, _, name = str(error.missing_cfg_file).partition("/")
         return no_such_part(group, name, error.options or parts(group))
@@ -79,8 +84,23 @@ def explain(error: HydraException | OmegaConfBaseException) -> ConfigError:
     text = re.sub(r"\s*\n\s*", " ", str(error) or str(cause)).strip()
     for pattern, sentence in _HYDRA:
         if match := re.search(pattern, text):
-            return ConfigError(match.expand(sentence))
+            return ConfigError(match.expand(sentence.replace("-m", for_sweeps)))
     return ConfigError(text)
+
+
+def _unreadable(override: str) -> str:
+    """What Hydra's grammar may want of an override that it cannot read."""
+    key, _, value = override.partition("=")
+    if key.lstrip("+") == "groups":
+        return (
+            "it cannot be read; write it in quotes, as the shell takes braces for its own, such as "
+            "'groups={*.bias:{weight_decay:0},layers.0.*:{lr:0.1}}', and in patterns a backslash before each of "
+            "()[]{}:=, and spaces."
+        )
+    pairs = (("(", ")"), ("[", "]"), ("{", "}"))
+    if any(value.count(left) != value.count(right) for left, right in pairs) or value.count("'") % 2:
+        return "it cannot be read: its brackets or its quotes are not closed; in a shell the whole is put into quotes."
+    return "this is not a valid override; write key=value."
 
 
 _NO_PACKAGE = "its first line must be '# @package _global_'; without it, its keys are not those of the run."
@@ -94,6 +114,10 @@ _HYDRA = [
     (r"Error merging override (([\w.]+)=.*)", r"\1: the value does not fit \2."),
     (r"Could not delete from config. '(.*?)' does not exist", r"~\1: there is no such key."),
     (r"Could not append to config.*Either remove \+ prefix: '((.*?)=.*?)'", r"+\1: \2 already exists; use \1."),
+    (
+        r"Sweep parameters? '(.*)' requires --multirun",
+        r"\1: several values are a sweep, which needs -m.",
+    ),
     (
         r"Ambiguous value for argument '(([\w./]+)=(.*?))'",
         r"\1: several values are a sweep, which needs -m; write a list as \2=[\3].",

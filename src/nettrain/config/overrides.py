@@ -21,12 +21,18 @@ from nettrain.config.schema import (
     text_keys,
 )
 from nettrain.errors import ConfigError
+from nettrain.wording import did_you_mean
 
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 _SWEEP_FUNCTIONS = re.compile(r"(choice|glob|sort|shuffle|range|interval|tag)\(.*\)")
 _OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.")
+_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
+_OPTIONS = (  # Hydra's, and ours
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun", "--info"),
+)
 QUOTES = "'\""
-_SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+SWEEP_FLAGS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 
 def for_hydra(arguments: Sequence[str]) -> list[str]:
@@ -35,14 +41,43 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
     A key that holds text, such as `data.path`, takes it as it is typed; with -m commas separate several texts. Quotes
     around a text are left alone. Raises `ConfigError` for what Hydra would accept and ignore.
     """
-    sweep = any(argument in _SWEEP_FLAGS for argument in arguments)
+    sweep = any(argument in SWEEP_FLAGS for argument in arguments)
+    arguments = _options_first(arguments)
     for argument in arguments:
         _check_form(argument, sweep)
-    flags = [argument for argument in arguments if argument in _SWEEP_FLAGS[:2]]
+    flags = [argument for argument in arguments if argument in SWEEP_FLAGS[:2]]
     user_folder = config_options(arguments)[0]
     folders = [config_folder(), *([Path(user_folder)] if user_folder else [])]
     rest = [_experiment(argument, folders) for argument in arguments if argument not in flags]
     return [*flags, *(_quoted(argument, sweep) for argument in rest)]
+
+
+def _options_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the options and their values in front, as Hydra takes them.
+
+    Raises `ConfigError` for an option that there is not, and for one without its value.
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    wants = ""
+    for argument in arguments:
+        if wants and argument.startswith("-"):
+            raise ConfigError(f"{wants}: it needs a value; write {wants} <value>.")
+        if argument.startswith("-"):
+            name, equals, _ = argument.partition("=")
+            known = not name.startswith("--") or any(option.startswith(name) for option in _OPTIONS)
+            if not known and not nearest_key(name.lstrip("-"), known_keys()):
+                raise ConfigError(f"{name}: there is no such option{did_you_mean(name, _OPTIONS)}")
+            options.append(argument)
+            wants = name if name in _WITH_VALUE and not equals else ""
+        elif wants or (options[-1:] in (["--info"], ["-i"]) and "=" not in argument and not overrides):
+            options.append(argument)
+            wants = ""
+        else:
+            overrides.append(argument)
+    if wants:
+        raise ConfigError(f"{wants}: it needs a value; write {wants} <value>.")
+    return [*options, *overrides]
 
 
 def _check_form(argument: str, sweep: bool) -> None:
@@ -105,7 +140,8 @@ def _literal(text: str, sweep: bool) -> str:
 def _literal_list(text: str, sweep: bool) -> str:
     if text[:1] != "[" or text[-1:] != "]" or text == "[]":
         return text
-    return "[" + ",".join(_literal(element.strip(), sweep) for element in _split(text[1:-1])) + "]"
+    elements = (element.strip() for element in _split(text[1:-1]))
+    return "[" + ",".join(e if e[:1] == "{" and e[-1:] == "}" else _literal(e, sweep) for e in elements) + "]"
 
 
 def _split(text: str) -> Iterator[str]:
@@ -117,9 +153,9 @@ def _split(text: str) -> Iterator[str]:
             quote = "" if sign == quote else quote
         elif sign in "'\"" and sign in text[i + 1 :] and not text[start:i].strip("[( "):
             quote = sign
-        elif sign in "[(":
+        elif sign in "[({":
             depth += 1
-        elif sign in "])":
+        elif sign in "])}":
             depth -= 1
         elif sign == "," and depth == 0:
             yield text[start:i]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from nettrain.config.schema import GROUPS, OF_ANY_CLASS, parts, register
+from nettrain.config.schema import GROUPS, OF_ANY_CLASS, nameless, parts, register
 from nettrain.errors import ConfigError, UserCodeError
 from nettrain.parts.activations import ACTIVATIONS
+from nettrain.registry import no_name
+from nettrain.targets import located
 
 FILE = "parts.py"  # what is looked for in a folder of configs
 _PREFIX = "nettrain_parts_"  # of the names of modules that are files, before a hash of the content
@@ -43,20 +45,16 @@ def part_of_target(group: str, target: str) -> tuple[str, str] | None:
     """
     if group == "model":  # any module can be one
         return None
-    module, _, attribute = target.rpartition(".")
-    try:
+    made = located(target, f"{group}._target_")
+    module = target.rpartition(".")[0]
+    if module in sys.modules:  # and no class, of which a method is named
         load_parts([module])
-    except UserCodeError:
-        raise
-    except ConfigError:
-        if group in OF_ANY_CLASS:
-            return None
-        raise
-    made = getattr(sys.modules[module], attribute, None)
     register()
     for name, part in parts(group).items():
-        if made is not None and (part is made or ACTIVATIONS.get(name) is made):
+        if part is made or ACTIVATIONS.get(name) is made:
             return module, name
+    if made in nameless(group):
+        raise ConfigError(f"{group}._target_={target}: {no_name(made)}")
     if group in OF_ANY_CLASS:
         return None
     bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in GROUPS[group])

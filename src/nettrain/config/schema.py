@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
@@ -17,6 +17,7 @@ from omegaconf import MISSING, OmegaConf
 from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Split
+from nettrain.errors import ConfigError
 from nettrain.hydra_versions import store
 from nettrain.minimization import Rule, Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
@@ -27,7 +28,7 @@ from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import Model, Module
 from nettrain.parts.schedules import Schedule
 from nettrain.parts.torch_scheduler import TorchScheduler
-from nettrain.registry import is_ours, named_parts, option, options, subclasses
+from nettrain.registry import is_concrete, is_ours, named_parts, option, options, subclasses
 
 GROUPS: dict[str, tuple[type, ...]] = {  # with the bases of their parts; an activation is a function
     "data": (Dataset,),
@@ -81,13 +82,39 @@ def parts(group: str) -> dict[str, type]:
     return named_parts(subclasses(*GROUPS[group]))
 
 
+def nameless(group: str) -> list[type]:
+    """The classes of a user's own that would be parts of a group if they had a name."""
+    bases = {"callbacks": (Callback,), "logger": (Logger,)}.get(group) or GROUPS.get(group, ())
+    return [
+        part for part in subclasses(*bases) if not is_ours(part) and is_concrete(part) and not getattr(part, "name", "")
+    ]
+
+
 @cache
 def _schema(function: Callable[..., Any]) -> type:
     arguments = list(inspect.signature(function).parameters.values())[1:]
-    fields = [(a.name, a.annotation, option(a.default, f"{a.name} in the formula")) for a in arguments]
+    fields = [(a.name, _kind(function, a), option(a.default, f"{a.name} in the formula")) for a in arguments]
     made = dataclasses.make_dataclass(function.__name__, [("name", str, function.__name__), *fields])
     made.__module__, made.__doc__ = function.__module__, function.__doc__
     return made
+
+
+def _kind(function: Callable[..., Any], argument: inspect.Parameter) -> Any:
+    """The type of an activation's key: as it is annotated, or that of its default. `ConfigError` where it has none."""
+    where = f"{inspect.getfile(function)}: {function.__name__}: its argument {argument.name}"
+    if (
+        argument.kind not in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+        or argument.default is argument.empty
+    ):
+        raise ConfigError(f"{where} needs a default, such as {argument.name}=1.0: it is a key of the activation.")
+    kind = type(argument.default)
+    if argument.annotation is not argument.empty:
+        kind = get_type_hints(function)[argument.name]
+    if not {kind, *get_args(kind)} & {bool, int, float, str}:
+        raise ConfigError(
+            f"{where} is of type {getattr(kind, '__name__', kind)}; a key is a number, a text, true or false."
+        )
+    return kind
 
 
 def register() -> None:
@@ -172,6 +199,6 @@ def text_keys() -> dict[str, type]:
         types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
         if str in types and "choices" not in field.metadata:
             kinds[key] = str
-        elif list[str] in types:
+        elif {list[str], list[Any]} & set(types):
             kinds[key] = list
     return kinds

@@ -149,10 +149,11 @@ class Settings:
         per_row=True,
         choices=("stop", "skip_step", "restore_and_halve_lr"),
     )
-    metrics: list[str] = option(
+    metrics: list[Any] = option(
         [],
         "functions that are measured on the splits after each epoch, beside the head's metrics: names of "
-        "sklearn.metrics, or of a module of your own, such as mine.profit, called with true and predicted values",
+        "sklearn.metrics, or of a module of your own, such as mine.profit, called with true and predicted values; "
+        "with arguments {_target_: fbeta_score, beta: 2}",
         "launch",
     )
     monitor: str | None = option(

@@ -1,7 +1,7 @@
 """Data that somebody has in Python: frames, arrays, tensors, data sets of torch or Hugging Face."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from nettrain.data.arrays import (
     stacked,
     target_arrays,
 )
-from nettrain.data.opening import TableLike
-from nettrain.data.raw_table import SPLITS
+from nettrain.data.opening import TableLike, open_table
+from nettrain.data.raw_table import SPLITS, RawTable
 from nettrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _WHAT_WOULD_DO = (
     "it must be a DataFrame (pandas, polars), a data set (torch, Hugging Face), a pair (x, y) of arrays or tensors, "
     "or a dictionary of these with train, val and test"
 )
+
+_LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "test"}
 
 
 @dataclass
@@ -44,7 +46,15 @@ class InPython:
         """As a table; arrays x (n, D) are columns x0, x1, ..., unless they hold whole numbers that are `ids`."""
         if not isinstance(self.data, dict):
             return self.data
-        return _as_table(self.data, self.targets, lambda _, array: ids and array.dtype.kind in "iu")
+        raw = _as_table(self.data, self.targets, lambda _, array: ids and array.dtype.kind in "iu")
+        return replace(raw, row_number=self._numbered)
+
+    def _numbered(self, row: int) -> str:
+        """The row of a message, and its index in the arrays, of which each split may have its own."""
+        for name, rows in (self.splits or {}).items():
+            if len(rows) and rows[0] <= row <= rows[-1]:
+                return f"{_numbered(row - int(rows[0]))} of {name}"
+        return _numbered(row)
 
 
 def from_python(data: Any) -> InPython:
@@ -97,17 +107,22 @@ def new_table(data: Any, tensors: Collection[str], targets: Sequence[str]) -> An
         arrays = {called.get(key, key): array for key, array in found.data.items()}
     else:
         return data
-    return _as_table(arrays, targets, lambda name, _: name in tensors)
+    return replace(_as_table(arrays, targets, lambda name, _: name in tensors), row_number=_numbered)
 
 
-def _as_table(arrays: Arrays, targets: Sequence[str], is_tensor: Callable[[str, np.ndarray], bool]) -> TableLike:
+def _numbered(row: int) -> str:
+    return f"{row + 1} (index {row})"
+
+
+def _as_table(arrays: Arrays, targets: Sequence[str], is_tensor: Callable[[str, np.ndarray], bool]) -> RawTable:
     import pandas as pd
 
     x = arrays.get(X)
     if x is not None and x.ndim == 2 and arrays.keys() <= {X, *targets} and not is_tensor(X, x):
         samples(arrays, SOURCE)
         frame = pd.DataFrame({f"{X}{i}": x[:, i] for i in range(x.shape[1])})
-        return frame.assign(**{name: arrays[name] for name in targets if name in arrays})
+        frame = frame.assign(**{name: arrays[name] for name in targets if name in arrays})
+        return replace(open_table(frame), source=SOURCE)
     return raw_table(arrays, SOURCE, targets, is_tensor)
 
 
@@ -128,7 +143,20 @@ def _one(data: Any) -> InPython:
             return _of_arrays(stacked(x for x, _ in pairs), stacked(y for _, y in pairs))
         except ValueError:
             raise DataError("data: the samples of the data set differ in shape; all must have one.") from None
-    raise DataError(f"data: found a value of type {type(data).__name__}; {_WHAT_WOULD_DO}.")
+    found = f"data: found a value of type {type(data).__name__}"
+    if loaders := [name for name in _LOADERS if hasattr(data, name)]:
+        given = ", ".join(f"{_LOADERS[name]!r}: data.{name}().dataset" for name in loaders)
+        setup = ", after data.setup()" if hasattr(data, "setup") else ""
+        raise DataError(
+            f"{found}, whose loaders cut batches, which nettrain does itself; hand over their data sets{setup}: "
+            f"data={{{given}}}."
+        )
+    if hasattr(data, "dataset") and hasattr(data, "batch_size"):
+        raise DataError(
+            f"{found}, which cuts batches, as nettrain does itself; hand over its data set, data=loader.dataset, and "
+            f"bs={data.batch_size}."
+        )
+    raise DataError(f"{found}; {_WHAT_WOULD_DO}.")
 
 
 def _is_torch_dataset(data: Any) -> bool:
@@ -144,10 +172,9 @@ def _is_torch_dataset(data: Any) -> bool:
 def _frame(part: InPython) -> "pd.DataFrame":
     import pandas as pd
 
-    table = part.table(ids=False)
-    if not isinstance(table, pd.DataFrame):
+    if not isinstance(part.data, pd.DataFrame):
         raise DataError("data: some splits are tables, and others are arrays of samples; all must be of one kind.")
-    return table
+    return part.data
 
 
 def _of_arrays(x: Any, y: Any) -> InPython:

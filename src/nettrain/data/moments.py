@@ -11,6 +11,7 @@ import numpy as np
 from nettrain.data.columns import Column
 from nettrain.data.wording import override, quoted
 from nettrain.errors import DataError
+from nettrain.wording import listed
 
 DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 _EPOCH = datetime(1970, 1, 1)
@@ -75,8 +76,25 @@ def moments(column: Column) -> np.ndarray:
     found = find_moments(column, digits=True)
     if found is None or found.is_text.any():
         is_text = column.numbers.is_text if found is None else found.is_text
-        raise no_moment(column, is_text)
+        others = (Column(column.raw, name) for name in column.raw.columns if name != column.name)
+        could = listed([quoted(other.name) for other in others if _says_when(other)])
+        raise no_moment(
+            column, is_text, f"correct the cell, or name a column that does: {could}" if could else "correct the cell"
+        )
     return found.values
+
+
+def _says_when(column: Column) -> bool:
+    """Whether all cells of a column are numbers or moments, as far as they are there."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.raw.columns[column.name].type):
+        return False
+    try:
+        found = None if column.numbers.complete else find_moments(column, digits=True)
+        return column.numbers.complete or (found is not None and not found.is_text.any())
+    except DataError:
+        return False
 
 
 def no_moment(column: Column, is_text: np.ndarray, remedy: str = "correct the cell") -> DataError:

@@ -57,6 +57,12 @@ class TorchOptimizer:
         self._traits = traits
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The node of its class: what it is called with beside the parameters."""
+        left_out = ("name", "clip_norm", *(["lr"] if self.lr is None else []))
+        return {key: value for key, value in values_of(self).items() if key not in left_out}
+
+    @property
     def notes(self) -> list[str]:
         """What is said of it when a run starts; the times are those of thousands of parameters on one core."""
         named = f"optimizer._target_={self._target_}"
@@ -76,12 +82,9 @@ class TorchOptimizer:
 
     def build(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimizer of these parameter groups. Raises `ConfigError` with what its class says against them."""
-        arguments = {key: value for key, value in values_of(self).items() if key not in ("name", "clip_norm")}
-        if self.lr is None:
-            del arguments["lr"]
-        with building("optimizer", self._target_):
+        with building("optimizer", self.arguments, supplied=1):
             plain = len(groups) == 1 and list(groups[0]) == ["params"]
-            made = maker(arguments)(groups[0]["params"] if plain else list(groups))
+            made = maker(self.arguments)(groups[0]["params"] if plain else list(groups))
         if not isinstance(made, torch.optim.Optimizer):
             raise ConfigError(
                 f"optimizer._target_={self._target_}: it is a {type(made).__name__}, and no torch.optim.Optimizer."

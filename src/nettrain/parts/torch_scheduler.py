@@ -12,6 +12,7 @@ from nettrain.errors import ConfigError
 from nettrain.parts.schedules import Schedule, Steps
 from nettrain.registry import option, values_of
 from nettrain.targets import building, located, maker
+from nettrain.wording import counted
 
 _OWN_KEYS = ("name", "warmup", "interval")
 
@@ -60,7 +61,7 @@ class TorchScheduler(Schedule):
             steps = (t // per_epoch if self.interval == "epoch" else t).astype(int)
         if lr != self._lr or self._scheduler is None:
             self._begin(lr)
-        with building("schedule", self._target_):
+        with building("schedule", self._arguments(), supplied=1):
             self._go_on(int(steps.max()))
         return np.array(self._rates)[steps]
 
@@ -68,7 +69,7 @@ class TorchScheduler(Schedule):
         """Have the rates after so many steps."""
         if self._scheduler is None:
             self._optimizer = _Rate(self._lr)
-            self._scheduler = self._built(self._arguments())
+            self._scheduler = self._built("schedule", self._arguments())
             self._optimizer.step()  # torch warns of schedulers that step first
             self._rates = [self._optimizer.rate]
         looks = self._looks_at_epochs
@@ -81,25 +82,28 @@ class TorchScheduler(Schedule):
         more_is_better = self._looks_at_epochs and self._sign < 0 and "mode" not in arguments
         return {**arguments, "mode": "max"} if more_is_better else arguments
 
-    def _built(self, node: dict[str, Any]) -> Any:
+    def _built(self, key: str, node: dict[str, Any]) -> Any:
         """The scheduler of a node, and those inside it, of the optimizer."""
-        inner = {key: self._built_inside(value) for key, value in node.items() if _holds_schedulers(value)}
-        scheduler = maker({key: value for key, value in node.items() if key not in inner})(self._optimizer, **inner)
+        inner = {name: self._built_inside(f"{key}.{name}", value) for name, value in node.items() if _holds(value)}
+        plain = {name: value for name, value in node.items() if name not in inner}
+        with building(key, plain, supplied=1):
+            scheduler = maker(plain)(self._optimizer, **inner)
         if not isinstance(scheduler, LRScheduler):
             raise ConfigError(
-                f"schedule._target_={self._target_}: it is a {type(scheduler).__name__}, and no scheduler of torch's, "
+                f"{key}._target_={node['_target_']}: it is a {type(scheduler).__name__}, and no scheduler of torch's, "
                 "which takes an optimizer."
             )
         return scheduler
 
-    def _built_inside(self, value: Any) -> Any:
-        return [self._built(node) for node in value] if isinstance(value, list) else self._built(value)
+    def _built_inside(self, key: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._built(f"{key}[{i}]", node) for i, node in enumerate(value)]
+        return self._built(key, value)
 
     @property
     def _looks_at_epochs(self) -> bool:
         """Whether each step takes the number that is monitored."""
-        with building("schedule", self._target_):
-            step = getattr(located(self._target_), "step", None)
+        step = getattr(located(self._target_, "schedule._target_"), "step", None)
         return step is not None and "metrics" in inspect.signature(step).parameters
 
     def require(self, lr: float, per_epoch: int, updates: int) -> None:
@@ -109,7 +113,24 @@ class TorchScheduler(Schedule):
                 f"schedule.interval=step: {self._target_} looks at what is monitored, which is measured after each "
                 "epoch; use schedule.interval=epoch."
             )
-        self.learning_rates(lr, np.array([max(0.0, updates - 1.0)]), per_epoch, updates)
+        try:
+            self.learning_rates(lr, np.array([max(0.0, updates - 1.0)]), per_epoch, updates)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, ValueError):
+                raise
+            raise ConfigError(f"{error} {self._advice(str(error), per_epoch, updates)}") from error
+
+    def _advice(self, said: str, per_epoch: int, updates: int) -> str:
+        """What may help a scheduler that does not like its arguments."""
+        if "cycle_momentum" in said:
+            return "A schedule decides about the learning rate alone: schedule.cycle_momentum=false."
+        epochs = -(-updates // per_epoch)
+        steps = epochs if self.interval == "epoch" else updates
+        needs = f": schedule.total_steps={steps}" if "total" in said else ""
+        return (
+            f"The run makes {counted(updates, 'update')} in {counted(epochs, 'epoch')}, and with "
+            f"schedule.interval={self.interval} the scheduler makes {counted(steps, 'step')}{needs}."
+        )
 
     def observe(self, loss: float, sign: int = 1) -> None:
         if self._looks_at_epochs:
@@ -126,10 +147,10 @@ class TorchScheduler(Schedule):
         self._begin(self._lr)
 
 
-def _holds_schedulers(value: Any) -> bool:
+def _holds(value: Any) -> bool:
     """Whether the value is the node of a scheduler, or a list of such nodes."""
     if isinstance(value, list):
-        return bool(value) and all(map(_holds_schedulers, value))
+        return bool(value) and all(map(_holds, value))
     if not isinstance(value, dict) or "_target_" not in value:
         return False
     named = located(str(value["_target_"]))

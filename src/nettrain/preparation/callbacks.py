@@ -3,25 +3,25 @@
 import copy
 import dataclasses
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nettrain.config.build import callback_nodes
 from nettrain.config.schema import Config
-from nettrain.errors import ConfigError
+from nettrain.errors import ConfigError, first_line
 from nettrain.parts.callbacks import Callback, Logger, misshapen
 from nettrain.registry import check
 from nettrain.targets import made_of_own_code
 
 
-def build_callbacks(config: Config, handed: Mapping[str, Callback]) -> dict[str, Callback]:
-    """New callbacks for one run by their keys, in the order in which they are called; `handed` are those of Python's.
+def build_callbacks(config: Config, handed: Mapping[str, Callable[[], Callback]]) -> dict[str, Callback]:
+    """New callbacks for one run by their keys, in the order in which they are called; `handed` gives those of Python's.
 
     Raises `ConfigError` for what cannot be called as one, and for a logger whose package is not installed.
     """
     callbacks: dict[str, Callback] = {}
     for key, node in callback_nodes(config).items():
-        callback = handed[key] if key in handed else _built(key, node)
+        callback = handed[key]() if key in handed else _built(key, node)
         target = "" if dataclasses.is_dataclass(node) else f"._target_={node['_target_']}"
         if why := misshapen(callback):
             raise ConfigError(f"{key}{target}: {why}.")
@@ -52,6 +52,17 @@ def named_callbacks(callbacks: Sequence[Callback]) -> dict[str, Callback]:
     if len({id(callback) for callback in named.values()}) < len(named):
         raise ConfigError("callbacks: one of them is there twice; a run would call it twice each time.")
     return named
+
+
+def copied(key: str, callback: Callback) -> Callback:
+    """A copy for a run of a sweep. Raises `ConfigError` for what cannot be copied."""
+    try:
+        return copy.deepcopy(callback)
+    except Exception as error:
+        raise ConfigError(
+            f"{key}: each run of a sweep has a copy of its own, and it cannot be copied: {first_line(error)}; open "
+            "what it needs in its hook start."
+        ) from error
 
 
 def _built(key: str, node: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nettrain.compiler.library import compiler
-from nettrain.config.build import build_activation, build_model, choose_head
+from nettrain.config.build import build_activation, choose_head
+from nettrain.config.model import build_model
 from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.data import Data
@@ -48,13 +49,13 @@ class HandedOver:
     """What was handed over in Python, and takes the place of what the config names.
 
     `load(dataset, seed, split)` reads the data, by default `nettrain.data.load`; a copy of `module` is the model;
-    `head` is one whose loss no config can name; `callbacks` are called themselves, by their keys in the config.
+    `head` is one whose loss no config can name; `callbacks` give those of a run by their keys in the config.
     """
 
     load: Load | None = None
     module: nn.Module | None = None
     head: Head | None = None
-    callbacks: Mapping[str, Callback] = field(default_factory=dict)
+    callbacks: Mapping[str, Callable[[], Callback]] = field(default_factory=dict)
 
 
 NOTHING = HandedOver()

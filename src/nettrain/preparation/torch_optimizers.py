@@ -61,7 +61,7 @@ def _try(
     state, other_w = one.state(), w.clone()
     traits.state = outline(state)
     other = RowOptimizer(part, layout, factors, other_w, 0)
-    with building("optimizer", part._target_, "its state cannot be taken back"):
+    with building("optimizer", part.arguments, "its state cannot be taken back"):
         other.restore(state)
     for optimizer, weights in ((one, w), (other, other_w)):
         _try_step(optimizer, weights, gradients[2].clone(), 2)
@@ -80,7 +80,7 @@ def _try_step(optimizer: RowOptimizer, w: Tensor, g: Tensor, t: int) -> None:
         return (w - g).square().sum() / 2, w - g
 
     lr = traits.defaults.get("lr", math.nan)
-    with building("optimizer", optimizer.part._target_, "its step fails"):
+    with building("optimizer", optimizer.part.arguments, "its step fails"):
         optimizer.switch(w, training=True)
         if not traits.by_closure:
             try:

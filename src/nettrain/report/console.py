@@ -217,9 +217,10 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
         table.append([*comparison.shown(group), folder, *map(str, numbers), *(group.spread(name) for name in measured)])
     columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys) + 1, width)
     header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
-    sizes = sorted({len(group.runs) for group in comparison.groups})
+    sizes = sorted({left for group in comparison.groups if (left := len(group.runs) - group.bad)}) or [0]
     each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
     lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each setting"]
+    lines[0] += ", without those that diverged or failed" if any(group.bad for group in comparison.groups) else ""
     lines[0] += ", and the folder of its best run" if sizes[-1] > 1 else ""
     lines += [painted(header, "bold"), painted(best, "green"), *others]
     if len(comparison.problems) == 1 and (known := comparison.baseline):

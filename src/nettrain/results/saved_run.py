@@ -12,7 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from nettrain.config.build import build_model, callback_nodes, choose_head, load_config
+from nettrain.config.build import callback_nodes, choose_head, load_config
+from nettrain.config.model import build_model
 from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.reach import reaching
 from nettrain.config.run_data import load_data
@@ -25,7 +26,7 @@ from nettrain.parts.callbacks import Logger
 from nettrain.parts.heads import Head
 from nettrain.parts.heads.independent import for_targets
 from nettrain.parts.mixture import Mixture, out_of_bag
-from nettrain.parts.named_metrics import is_of_library
+from nettrain.parts.named_metrics import is_of_library, target_of
 from nettrain.random import seeded
 from nettrain.registry import values_of
 from nettrain.results.metrics_table import read_columns, read_table
@@ -168,9 +169,9 @@ class SavedRun:
                 raise self._distrust(f"{key} runs {named[0]}")
             if not self.trust and isinstance(node, Logger) and node.destination:
                 raise self._distrust(f"{key} sends its numbers to {node.destination}", "a place that its config names")
-        for path in self._parts.metrics:
-            if not (is_of_library(path) or self.trust):
-                raise self._distrust(f"it measures {path}")
+        for asked in self._parts.metrics:
+            if not (self.trust or is_of_library(asked)):
+                raise self._distrust(f"it measures {target_of(asked)}")
 
     def _require_trusted(self, group: str) -> None:
         """Raise `ConfigError` where a part is built of code of somebody else's, which is not trusted."""

@@ -149,7 +149,11 @@ class RunCallbacks:
             raise ValueError(f"{name} is, or may be, a number of nettrain's; choose another name")
         if name in self.recorded:
             raise ValueError(f"{name} has been recorded in this epoch already")
-        self.recorded[name] = self.latest[name] = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} is {_described(value)}; only numbers are recorded") from None
+        self.recorded[name] = self.latest[name] = number
 
 
 def _view(run: PreparedRun, module: Callable[[bool], nn.Module]) -> RunView:

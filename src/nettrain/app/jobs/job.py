@@ -17,6 +17,7 @@ from nettrain.app.jobs.resume import (
     ended_as,
     go_back,
     last_checkpoint,
+    nothing_left,
     require_same_data,
     resumed_config,
     warn_of_schedule,
@@ -165,10 +166,7 @@ def train_alone(job: Job) -> Outcome:
         if status and lacks_figures(job):
             draw_ended(job)
         if status == "completed":
-            say(
-                f"{job.folder}: the run is complete, and there is nothing left to do; raise epochs=... to train it "
-                "further."
-            )
+            say(f"{job.folder}: {nothing_left(job.folder)}")
             return Outcome(job.folder, "completed")
         start = Start(run, None) if run else ready(job, device)
         record_start(job, start)

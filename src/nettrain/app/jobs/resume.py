@@ -19,6 +19,7 @@ from nettrain.storage.atomic import replace_by
 from nettrain.storage.checkpoint_files import load_checkpoint, load_newest
 from nettrain.terminal import warn
 from nettrain.training.checkpoint_schema import require_checkpoint, require_ensemble, require_of_run
+from nettrain.wording import counted
 
 
 def with_saved_config(arguments: list[str]) -> list[str]:
@@ -100,6 +101,19 @@ def ended_as(folder: Path, config: Config) -> str | None:
         return None
     saved: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
     return str(status) if identity(saved) == identity(saved_container(config)) else None
+
+
+def nothing_left(folder: Path) -> str:
+    """Why a run that is complete does not go on, and what would let it."""
+    summary = RunFolder(folder).summary
+    reason, done = summary.get("reason"), "and there is nothing left to do"
+    if not isinstance(reason, str):
+        return f"the run is complete, {done}; raise epochs=... to train it further."
+    key = reason.partition("=")[0]
+    remedy = "with other epochs=... it goes on, until there is a reason to end it again"
+    if key.startswith("budget."):
+        remedy = f"raise {key}=... to train it further"
+    return f"the run ended after {counted(summary['epochs'], 'epoch')} ({reason}), {done}; {remedy}."
 
 
 def last_checkpoint(run: PreparedRun) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from torch.distributions import Categorical, Distribution, constraints
 from nettrain.errors import ConfigError, first_line
 from nettrain.parts.heads.base import Head
 from nettrain.registry import option
-from nettrain.targets import located, make
+from nettrain.targets import located, make, misfit
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -49,10 +49,27 @@ class Loss(Head):
 
     def for_target(self, classes: int) -> "Loss":
         """Raises `ConfigError` for a loss that such targets cannot have."""
+        fitted = self._of_classes(classes)
+        try:
+            _ = fitted._takes_scores
+        except ConfigError as error:
+            try:
+                _ = self._of_classes(0 if classes else 3)._takes_scores
+            except ConfigError:
+                raise error from error.__cause__
+            of, target, kind = "classes", "numbers", "numbers, such as torch.nn.HuberLoss"
+            if classes:
+                of, target, kind = "numbers", f"{classes} classes", "classes, such as torch.nn.CrossEntropyLoss"
+            raise ConfigError(
+                f"{self._called}: it is a loss of {of}, and the target holds {target}; use one of {kind}."
+            ) from error
+        return fitted
+
+    def _of_classes(self, classes: int) -> "Loss":
+        """The head for so many classes, 0 for numbers, which may be none that it can fit."""
         fitted = copy.copy(self)
         fitted.__dict__["_classes"] = classes
         fitted.__dict__.pop("_takes_scores", None)
-        _ = fitted._takes_scores
         return fitted
 
     @property
@@ -112,19 +129,20 @@ class Loss(Head):
                 "head._target_: a value is required, such as torch.nn.HuberLoss; a loss that was handed over in Python "
                 "is not kept, nettrain.train(..., head=<loss>) takes it again."
             )
-        node = {key: value for key, value in vars(self).items() if key != "name" and (key[0] != "_" or key[-1] == "_")}
+        node = self._node
         if "reduction" in node:
             raise ConfigError(
                 f"head.reduction={node['reduction']}: nettrain averages, and weighs, the losses of samples itself; "
                 "leave it out."
             )
-        try:
-            is_class = isinstance(located(self._target_), type)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"head._target_={self._target_}: there is no such loss: {first_line(error)}.") from error
+        is_class = isinstance(located(self._target_, "head._target_"), type)
         made = make("head", node if is_class else {"_partial_": True, **node}, {"reduction": "none"})
         function: Function = _for_each_sample(made)
         return function
+
+    @property
+    def _node(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "name" and (key[0] != "_" or key[-1] == "_")}
 
     def _of(self, z: Tensor) -> Function:
         function = self._function
@@ -137,6 +155,10 @@ class Loss(Head):
         """Whether it takes a score for each class; `ConfigError` for a loss that fits no such target."""
         if self._classes == 0:
             self._try(torch.linspace(-1, 2, 4), torch.tensor([1.0, 2.0, 1.0, 3.0]), "numbers")
+            z = torch.tensor([3.0, 1e3, -1e3])
+            near, *far = self._of(z)(z, torch.full_like(z, 3.0))
+            if min(far) < near - 100:  # such as that of logits, whose targets are 0 and 1
+                raise ConfigError(f"{self._called}: for a target of 3 it has no minimum, so numbers cannot be learnt.")
             return False
         n = self._classes + 1  # another number than that of the classes, which could be taken for one another
         y = torch.arange(n) % self._classes
@@ -161,6 +183,8 @@ class Loss(Head):
             except ConfigError:
                 raise
             except Exception as error:
+                if self._target_ and (sentence := misfit("head", {"_partial_": True, **self._node}, error, supplied=2)):
+                    raise ConfigError(sentence) from error
                 raise ConfigError(
                     f"{self._called}: it cannot be computed of {what}: outputs {tuple(z.shape)} and targets "
                     f"{tuple(y.shape)}: {first_line(error)}."
@@ -206,7 +230,7 @@ def arguments_of(loss: Any) -> dict[str, Any] | None:
     try:
         if named.__module__ == "__main__" or located(target) is not named:
             return None
-    except (ImportError, AttributeError):
+    except ConfigError:
         return None
     if named is loss:
         return {"_target_": target}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from nettrain.errors import ConfigError
-from nettrain.inputs import Inputs
+from nettrain.inputs import Inputs, described
 from nettrain.parts.models.base import Activation, Model
 from nettrain.registry import option, values_of
 from nettrain.targets import make
@@ -46,11 +46,22 @@ class Module(Model):
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         arguments: dict[str, Any] = {key: value for key, value in values_of(self).items() if key != "name"}
-        module = make("model", arguments, {**_sizes(inputs), "out_features": outputs})
+        module = make("model", arguments, {**_sizes(inputs), "out_features": outputs}, _when(inputs))
         if not isinstance(module, nn.Module):
             kind = "function still to be called (_partial_)" if arguments.get("_partial_") else type(module).__name__
             raise ConfigError(f"model._target_={self._target_}: it is a {kind}, and no torch.nn.Module.")
         return module
+
+
+def _when(inputs: int | Inputs) -> dict[str, str]:
+    """When the parameters of a constructor are filled in that these inputs say nothing of."""
+    x = f"{inputs} numbers" if isinstance(inputs, int) else described(inputs)
+    of = {
+        "in_features": "x holds numbers in one tensor",
+        "in_channels": "a sample has three dimensions (C, H, W)",
+        "num_embeddings": "x holds ids in one tensor",
+    }
+    return {name: f"{name} is filled in where {what}, and here a sample is {x}" for name, what in of.items()}
 
 
 def _sizes(inputs: int | Inputs) -> dict[str, int]:
