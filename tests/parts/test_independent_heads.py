@@ -39,7 +39,8 @@ def test_labels_are_independent_bernoullis():
     torch.testing.assert_close(head.loss(z, y), -family.log_prob(y.double()), rtol=1e-12, atol=0)
     torch.testing.assert_close(head.mean(z), family.mean)
     torch.testing.assert_close(head.loss(z, y), torch.nn.BCEWithLogitsLoss(reduction="none")(z, y.double()).sum(-1))
-    assert head.distribution(z).batch_shape == (N,) and head.distribution(z).event_shape == (M,)
+    assert head.distribution(z).batch_shape == (N,)
+    assert head.distribution(z).event_shape == (M,)
 
 
 def test_numbers_are_independent_normals():

@@ -72,9 +72,10 @@ def labels(column: Column) -> np.ndarray:
     check_complete(column, codes == len(texts))
     there = [truth(text) for text in texts]
     if None in there:
-        text = texts[there.index(None)]
+        wrong = there.index(None)
         raise column.mistake(
-            column.row_of(text), f"found {quoted(text)}; a label is 1 in the rows that have it, and 0 in the others."
+            int((codes == wrong).argmax()),
+            f"found {quoted(texts[wrong])}; a label is 1 in the rows that have it, and 0 in the others.",
         )
     return np.array(there, dtype=np.int64)[codes]
 
