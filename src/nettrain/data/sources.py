@@ -118,6 +118,16 @@ class Diabetes(Bundled):
 
 
 @dataclass
+class Linnerud(Bundled):
+    """20 men of a fitness club, 3 exercises; their weight, waist and pulse (several targets, scikit-learn)."""
+
+    name: str = "linnerud"
+
+    def load(self) -> Table:
+        return bundled(self.name, 3)
+
+
+@dataclass
 class Quadratic(Dataset):
     """Noisy points of the parabola y = w1 x^2 + w2 x + w3, with x uniform in [-1, 1]."""
 
