@@ -233,3 +233,71 @@ def test_a_table_that_is_read_in_parts_has_one_target(table):
     table.to_parquet("t.parquet")
     with pytest.raises(ConfigError, match=r"data.target=\[low, high\]: a table that is read in parts has one target"):
         load(Csv(path="t.parquet", target=["low", "high"], stream=True, drop=["kind"]), 0)
+
+
+@pytest.fixture
+def films(here):
+    draw = np.random.default_rng(0)
+    names = np.array(["comedy", "crime", "drama"])
+    there = draw.integers(0, 2, (40, 3))
+    cells = ["; ".join(names[row == 1]) for row in there]
+    table = pd.DataFrame({"x": draw.normal(size=40), "genres": cells})
+    table.to_csv("t.csv", index=False)
+    return table, there
+
+
+def test_labels_in_the_cells_of_one_column(films):
+    table, there = films
+    data = load(Csv(path="t.csv", target="genres", task="multilabel"), 0)
+    assert data.encoder.targets == ["comedy", "crime", "drama"]
+    np.testing.assert_array_equal(data.y, there)
+    encoder = Encoder.from_state(data.encoder.state)
+    lists = pd.DataFrame(
+        {"x": table["x"], "genres": [[name for name in cell.split("; ") if name] for cell in table["genres"]]}
+    )
+    np.testing.assert_array_equal(encoder.read(lists, True).target, there)
+    with pytest.raises(
+        DataError, match=r"row 2, column 'genres': found the label 'opera'; the model's labels are comedy,"
+    ):
+        encoder.read(pd.DataFrame({"x": [1.0, 2.0], "genres": ["crime", "drama;opera"]}), True)
+    lists.to_parquet("t.parquet")
+    by_list = load(Csv(path="t.parquet", target="genres", task="multilabel"), 0)
+    np.testing.assert_array_equal(by_list.y, there)
+
+
+def test_a_run_of_labels_in_one_column_predicts_a_column_for_each(films):
+    table, _ = films
+    table.assign(genres=table["genres"].str.replace("; ", "|")).to_csv("t.csv", index=False)
+    words = (
+        "data=csv data.path=t.csv data.target=genres data.task=multilabel data.label_separator=| epochs=1 quiet=true"
+    )
+    run = nettrain.train([*words.split(), "figures=never"], "run")
+    assert [name for name in run.predict("t.csv") if name.startswith("prediction")] == [
+        *("prediction_comedy", "prediction_crime", "prediction_drama"),
+    ]
+    assert run.evaluate("t.csv")["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "message"),
+    [
+        ([""] * 40, ";", "t.csv, column 'genres': no row has a label; data.task=multilabel needs cells such as a;b."),
+        (
+            ["a", "a;b"] * 20,
+            ";",
+            "t.csv, column 'genres': every row has the label 'a', so that nothing can be learnt of it.",
+        ),
+        (
+            [0, 1] * 20,
+            ";",
+            "data.task=multilabel: the one target, 'genres', has numbers; name a column of 0 and 1 for each label, "
+            "data.target=[a,b], or one of texts such as a;b.",
+        ),
+        (["a", "b"] * 20, "", "data.label_separator=: it must be a sign, such as data.label_separator=';'."),
+    ],
+)
+def test_bad_cells_of_labels_are_refused(films, cells, separator, message):
+    films[0].assign(genres=cells).to_csv("t.csv", index=False)
+    with pytest.raises((ConfigError, DataError)) as error:
+        load(Csv(path="t.csv", target="genres", task="multilabel", label_separator=separator), 0)
+    assert str(error.value) == message

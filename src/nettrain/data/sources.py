@@ -199,6 +199,9 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
 
     target: Any = option(MISSING, "column to predict, or a list of several: numbers, or labels of 0 and 1")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
+    label_separator: str = option(
+        ";", "sign between the labels in a cell, where data.task=multilabel has one column as its target"
+    )
     columns: dict[str, str] = option(
         {},
         "kinds of single columns, data.columns.<name>=...: number, category, date, hash (words of a text), drop",
@@ -238,6 +241,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
                 self,
                 images,
                 self.exposure,
+                self.label_separator,
             )
         read.hash_features = self.hash_features
         return read
