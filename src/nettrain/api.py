@@ -149,8 +149,8 @@ def train(
     `folder` is where the run writes; by default a new folder in `outputs`.
     `data` is what is learnt, in the place of a data set's name: a DataFrame of pandas or polars or a data set of
     Hugging Face's, of which `data.target` names the target; arrays or tensors `(x, y)` of shapes (n, *shape) and (n,),
-    of which x may be a dictionary of such arrays, or a `torch.utils.data.Dataset` of such samples; or a dictionary of
-    these with the splits train, val and test.
+    or (n, m) for m targets, of which x may be a dictionary of such arrays, or a `torch.utils.data.Dataset` of such
+    samples; or a dictionary of these with the splits train, val and test.
     `model` is a module that gives (n, outputs) for x, a tensor or a dictionary; a copy of it is trained, `Run.model`.
     `head` is a `nettrain.parts.heads.Head`, or a loss of outputs and targets such as `torch.nn.HuberLoss()` (see
     `nettrain.parts.heads.Loss`).

@@ -119,8 +119,14 @@ ARRAYS = {
     "a.npz: x has 20 and y has 19 samples; all arrays must have as many.": npz(x=X, y=Y[:19]),
     "a.npz: rate is a single number, not an array of samples; leave it out.": npz(x=X, y=Y, rate=0.1),
     "a.npz: there are no samples.": npz(x=X[:0], y=Y[:0]),
-    "a.npz, column 'y': the target has the shape (20, 3); it must be (20,); argmax(1) makes class numbers of one-hot "
-    "rows.": npz(x=X, y=np.zeros((20, 3))),
+    "a.npz, column 'y': the target has the shape (20, 3, 2); it must be (20,), or (20, m) for several targets.": npz(
+        x=X, y=np.zeros((20, 3, 2))
+    ),
+    "a.npz: in every row exactly one of the targets y0, y1, y2 is 1, as where they are the classes of one target; make "
+    "one column of classes (argmax(1) does of an array), or take them as labels with data.task=multilabel.": npz(
+        x=X, y=np.eye(3)[np.arange(20) % 3]
+    ),
+    "a.npz, column 'y1': every row has 0": npz(x=X, y=np.stack([Y, 0 * Y, Y], axis=1)),
     "a.npz, column 'x': found values of type complex64; numbers are read.": npz(x=X.astype(np.complex64), y=Y),
     "a.npz, row 8, column 'x': found nan; the numbers of arrays must be there and finite.": npz(
         x=with_value(X, 7, np.nan), y=Y

@@ -17,6 +17,7 @@ ALL = [
     sources.Wine,
     sources.BreastCancer,
     sources.Diabetes,
+    sources.Linnerud,
     sources.Quadratic,
     sources.Sine,
     sources.Moons,
@@ -40,6 +41,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "data"
         (sources.Wine, datasets.load_wine()),
         (sources.BreastCancer, datasets.load_breast_cancer()),
         (sources.Diabetes, datasets.load_diabetes(scaled=False)),
+        (sources.Linnerud, datasets.load_linnerud()),
     ],
 )
 def test_a_bundled_data_set_equals_scikit_learns(source, reference):
@@ -47,7 +49,8 @@ def test_a_bundled_data_set_equals_scikit_learns(source, reference):
     assert list(table.columns) == list(reference.feature_names)
     np.testing.assert_array_equal(np.stack(list(table.columns.values()), axis=1), reference.data)
     np.testing.assert_array_equal(table.target, reference.target)
-    assert table.classes == [str(name) for name in reference.get("target_names", [])]
+    names = [str(name) for name in reference.get("target_names", [])]
+    assert (table.targets or table.classes) == names
     assert table.target.dtype == (np.int64 if table.classes else np.float64)
     assert table.task == {0: "regression", 2: "binary"}.get(len(table.classes), "multiclass")
 
@@ -119,5 +122,5 @@ def test_options_have_limits():
     for options in ({"val_fraction": 1.0}, {"test_fraction": -0.1}, {"split_seed": -1}):
         with pytest.raises(ConfigError):
             check(sources.Digits(**options))
-    with pytest.raises(ConfigError, match="one of auto, binary, multiclass, regression"):
+    with pytest.raises(ConfigError, match="one of auto, binary, multiclass, multilabel, regression"):
         check(sources.Csv(path="p", target="t", task="ranking"))

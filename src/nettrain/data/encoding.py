@@ -26,7 +26,7 @@ from nettrain.data.number_options import ENCODINGS, NumberOptions
 from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
-from nettrain.data.several_targets import new_targets
+from nettrain.data.several_targets import label_sets, new_targets
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
 from nettrain.data.tensor_columns import TensorColumn
@@ -48,10 +48,9 @@ class Encoder:
 
     `task`, `target_name`, `targets` and `classes` are the table's. A regression target is `(y - target_mean) /
     target_scale` (0 and 1 for the other tasks); `target_unit` stood beside its numbers. Of several targets these three
-    are lists. A row counts as much as the column
-    `weight_name` says, times the weight of its class, where there are such; with a column `exposure_name` the target is
-    that per unit of exposure. New tables are read with the `options` of
-    the table.
+    are lists; with a `label_separator` they are labels in the cells of the one column `target_name`. A row counts as
+    much as the column `weight_name` says, times the weight of its class, where there are such; with a column
+    `exposure_name` the target is that per unit of exposure. New tables are read with the `options` of the table.
     """
 
     columns: list[EncodedColumn]
@@ -66,6 +65,7 @@ class Encoder:
     exposure_name: str = ""
     class_weights: list[Any] = field(default_factory=list)  # of each class; of labels a pair each, without and with it
     targets: list[str] = field(default_factory=list)
+    label_separator: str = ""
 
     @classmethod
     def fit(cls, table: Table, rows: np.ndarray, standardize: bool, numbers: NumberOptions | None = None) -> "Encoder":
@@ -105,6 +105,7 @@ class Encoder:
             encoder = encoder.with_scale(means.tolist(), scales.tolist())
         else:
             encoder = encoder.unscaled
+        encoder.label_separator = table.label_separator
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
             encoder.learn_from_file(table, table.options)
@@ -125,7 +126,7 @@ class Encoder:
     def learn_from_file(self, table: Table, options: ReadOptions) -> None:
         """How the file was read; and that no column of somebody's own that was constant in training rules later."""
         self.options, units = options, [table.units.get(name, "") for name in self.target_columns]
-        self.target_unit = units if self.targets else units[0]
+        self.target_unit = units if len(units) > 1 else units[0]
         for column in self.scalars:
             if isinstance(column, Numeric):
                 column.unit = table.units.get(column.name, "")
@@ -155,7 +156,7 @@ class Encoder:
     @property
     def target_columns(self) -> list[str]:
         """The columns of the target, or of several targets."""
-        return self.targets or [self.target_name]
+        return [self.target_name] if self.label_separator or not self.targets else self.targets
 
     @property
     def scalars(self) -> list[Scalars]:
@@ -311,10 +312,12 @@ class Encoder:
     def _read_target(self, raw: RawTable) -> tuple[RawTable, np.ndarray]:
         names = [normalized(name) for name in self.target_columns]
         for name in names:
-            raw.need(name, "which is a target" if self.targets else "which is the target")
+            raw.need(name, "which is a target" if len(names) > 1 else "which is the target")
             if raw.options.drop_missing_target:
                 raw = rows_with_target(raw, name)
         columns = [Column(raw, name, trusted=True) for name in names]
+        if self.label_separator:
+            return raw, label_sets(columns[0], self.label_separator, self.targets)
         if self.targets:
             return raw, new_targets(columns, self.task, list(self.target_unit))
         column = columns[0]
@@ -328,7 +331,9 @@ class Encoder:
         """Everything, as JSON, which keeps it exactly."""
         columns = [{k: v for k, v in vars(column).items() if k != "input"} for column in self.columns]
         # Of one target there is nothing more than there was before there could be several.
-        values = {k: v for k, v in vars(self).items() if k != "inputs" and (k != "targets" or v)}
+        values = {
+            k: v for k, v in vars(self).items() if k != "inputs" and (v or k not in ("targets", "label_separator"))
+        }
         return json.dumps({**values, "columns": columns, "options": vars(self.options)}, default=vars)
 
     @classmethod

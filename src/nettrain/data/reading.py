@@ -14,7 +14,7 @@ from nettrain.data.number_options import ENCODINGS
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.screening import leaks, nearly_constant
-from nettrain.data.several_targets import read_targets, target_names
+from nettrain.data.several_targets import LABEL, MULTILABEL, read_label_sets, read_targets, target_names
 from nettrain.data.splitting import Split
 from nettrain.data.table import Table
 from nettrain.data.target import read_target, rows_with_target
@@ -44,6 +44,7 @@ def read_table(
     images: Mapping[str, ImageFormat] | None = None,
     exposure: str | None = None,
     embed_above: int | None = None,
+    label_separator: str = ";",
 ) -> Table:
     """The table in a text file (comma, semicolon, tab, bar or blanks), a Parquet or an Excel file, or a DataFrame.
 
@@ -122,11 +123,14 @@ def read_table(
     target_columns = [Column(raw, name) for name in targets]
     if exposure is not None and task == "auto":
         task = "regression"
-    values, found_task, classes, notes_on_target = (
-        read_target(target_columns[0], task, rows_per_class)
-        if len(targets) == 1
-        else read_targets(target_columns, task)
-    )
+    several, in_one_column = targets if len(targets) > 1 else [], task == MULTILABEL and len(targets) == 1
+    if in_one_column:
+        values, several = read_label_sets(target_columns[0], label_separator)
+        found_task, classes, notes_on_target = MULTILABEL, LABEL, list[str]()
+    elif several:
+        values, found_task, classes, notes_on_target = read_targets(target_columns, task)
+    else:
+        values, found_task, classes, notes_on_target = read_target(target_columns[0], task, rows_per_class)
     counts = None
     if exposure is not None:
         if found_task != "regression":
@@ -154,13 +158,13 @@ def read_table(
     read_in = Table(
         features.columns, values, called, found_task, classes, raw.source, notes, [], units, raw.options, raw.row_number
     )
-    read_in.targets = targets if len(targets) > 1 else []
+    read_in.targets, read_in.label_separator = several, label_separator if in_one_column else ""
     read_in.kinds, read_in.date_orders, read_in.overview = features.kinds, features.date_orders, features.overview
     read_in.counts, read_in.exposure_name = counts, exposure or ""
     read_in.weights, read_in.weight_name, read_in.split_values = weights, weight or "", split_values
     read_in.vocabulary, read_in.images = tensors.vocabulary, dict(images)
     notes += [
-        *note_on_missing_words([*target_columns, *features.read_columns]),
+        *note_on_missing_words([*([] if in_one_column else target_columns), *features.read_columns]),
         *nearly_constant(read_in),
         *leaks(read_in),
     ]

@@ -9,7 +9,7 @@ from nettrain.data.columns import Column
 from nettrain.data.inference import notes_on_numbers
 from nettrain.data.target import check_complete, missing_target, target_numbers, varying_numbers
 from nettrain.data.values import normalized, truth
-from nettrain.data.wording import place, quoted
+from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.wording import listed
 
@@ -72,11 +72,69 @@ def labels(column: Column) -> np.ndarray:
     check_complete(column, codes == len(texts))
     there = [truth(text) for text in texts]
     if None in there:
-        text = texts[there.index(None)]
+        wrong = there.index(None)
         raise column.mistake(
-            column.row_of(text), f"found {quoted(text)}; a label is 1 in the rows that have it, and 0 in the others."
+            int((codes == wrong).argmax()),
+            f"found {quoted(texts[wrong])}; a label is 1 in the rows that have it, and 0 in the others.",
         )
     return np.array(there, dtype=np.int64)[codes]
+
+
+def read_label_sets(column: Column, separator: str) -> tuple[np.ndarray, list[str]]:
+    """A column whose cells list labels, as targets (n, m) of 0 and 1, and the m labels, sorted by name.
+
+    A cell is a list of texts, or a text in which a `separator` stands between labels; an empty one has none. Raises
+    `DataError` for a column without labels, and for a label in every row.
+    """
+    if not separator:
+        raise ConfigError("data.label_separator=: it must be a sign, such as data.label_separator=';'.")
+    if not _holds_lists(column) and column.cells.null_count < column.raw.rows and column.numbers.complete:
+        raise ConfigError(
+            f"data.task=multilabel: the one target, {quoted(column.name)}, has numbers; name a column of 0 and 1 for "
+            "each label, data.target=[a,b], or one of texts such as a;b."
+        )
+    sets = _sets(column, separator)
+    found = sorted({label for labels_of_row in sets for label in labels_of_row})
+    where = place(column.raw.source, column=column.name)
+    if not found:
+        raise DataError(f"{where}: no row has a label; data.task=multilabel needs cells such as a{separator}b.")
+    values = label_sets(column, separator, found)
+    if always := [name for name, there in zip(found, values.T, strict=True) if there.all()]:
+        raise DataError(f"{where}: every row has the label {quoted(always[0])}, so that nothing can be learnt of it.")
+    return values, found
+
+
+def label_sets(column: Column, separator: str, known: Sequence[str]) -> np.ndarray:
+    """Which of the `known` labels each cell lists, int64 (n, m); `DataError` with row for another one."""
+    position = {label: i for i, label in enumerate(known)}
+    values = np.zeros((column.raw.rows, len(known)), dtype=np.int64)
+    for row, labels_of_row in enumerate(_sets(column, separator)):
+        for label in labels_of_row:
+            if label not in position:
+                raise column.mistake(
+                    row, f"found the label {quoted(label)}; the model's labels are {listed(map(brief, known))}."
+                )
+            values[row, position[label]] = 1
+    return values
+
+
+def _sets(column: Column, separator: str) -> list[list[str]]:
+    """The labels in each cell."""
+    cells = column.raw.columns[column.name]
+    if _holds_lists(column):
+        lists = [
+            [] if cell is None else [str(label) for label in cell if label is not None] for cell in cells.to_pylist()
+        ]
+    else:
+        lists = [[] if cell is None else cell.split(separator) for cell in column.cells.cast("string").to_pylist()]
+    return [[name for label in cell if (name := normalized(label.strip()))] for cell in lists]
+
+
+def _holds_lists(column: Column) -> bool:
+    from pyarrow import types
+
+    kind = column.raw.columns[column.name].type
+    return types.is_list(kind) or types.is_large_list(kind)
 
 
 def new_targets(columns: Sequence[Column], task: str, units: Sequence[str]) -> np.ndarray:

@@ -119,6 +119,16 @@ class Diabetes(Bundled):
 
 
 @dataclass
+class Linnerud(Bundled):
+    """20 men of a fitness club, 3 exercises; their weight, waist and pulse (several targets, scikit-learn)."""
+
+    name: str = "linnerud"
+
+    def load(self) -> Table:
+        return bundled(self.name, 3)
+
+
+@dataclass
 class Quadratic(Dataset):
     """Noisy points of the parabola y = w1 x^2 + w2 x + w3, with x uniform in [-1, 1]."""
 
@@ -190,6 +200,9 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
 
     target: Any = option(MISSING, "column to predict, or a list of several: numbers, or labels of 0 and 1")
     task: str = option("auto", "kind of target; auto: from its values", choices=TASKS)
+    label_separator: str = option(
+        ";", "sign between the labels in a cell, where data.task=multilabel has one column as its target"
+    )
     columns: dict[str, str] = option(
         {},
         "kinds of single columns, data.columns.<name>=...: number, category, embedding (learnt for each "
@@ -237,6 +250,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
                 images,
                 self.exposure,
                 self.embed_above,
+                self.label_separator,
             )
         read.hash_features = self.hash_features
         return read

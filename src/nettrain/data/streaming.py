@@ -171,9 +171,10 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
             f"split={split.name}: it has to see the whole table, and this one is read in parts; use split=random, or "
             "data.stream=false."
         )
-    if len(targets := target_names(dataset.target)) > 1:
+    if len(targets := target_names(dataset.target)) > 1 or dataset.task == "multilabel":
         raise ConfigError(
-            f"data.target=[{listed(targets)}]: a table that is read in parts has one target; use data.stream=false."
+            f"data.target=[{listed(targets)}]: a table that is read in parts has one target, of numbers or classes; "
+            "use data.stream=false."
         )
     if dataset.exposure is not None:
         raise ConfigError(

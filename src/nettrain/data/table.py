@@ -34,19 +34,19 @@ class Table:
     `target` has shape (n,): int64 indices into `classes`, or float64 for regression; None for a table without one.
     `task` is "binary" (index 1 is the positive class), "multiclass" or "regression" (`classes` is empty). Of several
     targets `targets` are the names, `target` has shape (n, m), and `task` is "regression", or "multilabel" with 1 where
-    a label is there and 0 where it is not (`classes` are these). `source` is the name or path that messages give;
-    `notes` are sentences on what reading decided and left out, `findings` what the training rows had not,
-    for a new table. `units` are what stands beside the numbers of a column in the file, `%` or a currency, and
-    `options` how the file is written; a table of somebody's own has one. `copied` are columns as they stand in the
-    table, on request. `weights`, float64 of shape (n,), say how much each row counts, and `weight_name` from which
-    column they come; None where all count alike. With a column of exposures, `exposure_name`, the target is that per
-    unit of exposure, `counts`, (n,), are the target as it stands in the table, and `weights` are times the exposure.
-    `split_values`, (n,), are those of the column or the files that decide about the split, float64 moments or numbers
-    or object texts; None where no column of a table of somebody's own does. `splits` are the rows of each split where
-    the data came with them. `kinds` are those of columns that are neither numbers nor categories by their arrays:
-    `date`, seconds since 1970 (see `Moments`, also for `date_orders`), and `hash`, texts whose words are counted in
-    `hash_features`; and of numbers that are encoded in a way of their own (`ENCODINGS`). `overview` says what each
-    column of a table of somebody's own was taken for.
+    a label is there and 0 where it is not (`classes` are these); with a `label_separator` the labels stand in one
+    column, `target_name`. `source` is the name or path that messages give; `notes` are sentences on what reading
+    decided and left out, `findings` what the training rows had not, for a new table. `units` are what stands beside the
+    numbers of a column in the file, `%` or a currency, and `options` how the file is written; a table of somebody's own
+    has one. `copied` are columns as they stand in the table, on request. `weights`, float64 of shape (n,), say how much
+    each row counts, and `weight_name` from which column they come; None where all count alike. With a column of
+    exposures, `exposure_name`, the target is that per unit of exposure, `counts`, (n,), are the target as it stands in
+    the table, and `weights` are times the exposure. `split_values`, (n,), are those of the column or the files that
+    decide about the split, float64 moments or numbers or object texts; None where no column of a table of somebody's
+    own does. `splits` are the rows of each split where the data came with them. `kinds` are those of columns that are
+    neither numbers nor categories by their arrays: `date`, seconds since 1970 (see `Moments`, also for `date_orders`),
+    and `hash`, texts whose words are counted in `hash_features`; and of numbers that are encoded in a way of their own
+    (`ENCODINGS`). `overview` says what each column of a table of somebody's own was taken for.
     """
 
     columns: dict[str, np.ndarray]
@@ -74,6 +74,7 @@ class Table:
     images: dict[str, ImageFormat] = field(default_factory=dict)
     splits: dict[str, np.ndarray] | None = None
     targets: list[str] = field(default_factory=list)
+    label_separator: str = ""
 
     def in_parts(self, rows: int) -> Iterator["Table"]:
         """The columns of `rows` rows after others."""

@@ -39,11 +39,6 @@ def read_target(column: Column, task: str, rows_per_class: int) -> tuple[np.ndar
     and for a class in fewer than `rows_per_class` rows.
     """
     found, auto, where = column.numbers, task == "auto", place(column.raw.source, column=column.name)
-    if task == "multilabel":
-        raise ConfigError(
-            f"data.task=multilabel: there is one target, {quoted(column.name)}; name a column for each label, "
-            "data.target=[a,b]."
-        )
     numeric = found.complete
     check_complete(column, missing_target(column))
     if task == "regression" or (auto and numeric and not _are_labels(column)):
