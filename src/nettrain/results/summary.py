@@ -14,7 +14,15 @@ _COUNTS = (
     *("hessian_vector_products", "parameters", "best_epoch", "skipped_updates", "lr_halvings"),
     *("fold", "split_seed", "members", "members_left_out"),
 )
-_NUMBERS = ("train_", "val_", "test_", "best_", "baseline_", "members_", "spread_")  # how the names of measured numbers begin
+_NUMBERS = (
+    "train_",
+    "val_",
+    "test_",
+    "best_",
+    "baseline_",
+    "members_",
+    "spread_",
+)  # how the names of measured numbers begin
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Ensemble(RunState):
         if bad and not diverged:
             warn(
                 f"{self.run.folder}: {counted(len(bad), 'member')} of {len(self.members)} diverged, number {bad[0]} "
-                f"first: {self.members[bad[0]].reason}; what was best before is kept."
+                f"first: {self.members[bad[0]].reason}; they count with what was best before, if anything was."
             )
 
     def finish(self, status: str, counters: Counters, test: Numbers) -> None:
