@@ -251,6 +251,7 @@ def test_members_of_a_group_split_keep_groups_whole(tmp_path):
     words = "data.target=target data.task=multiclass split=group split.column=patient epochs=2 figures=never quiet=true"
     for key in ("members=3", "folds=3"):
         run = nettrain.train(f"{words} {key}", folder=tmp_path / key, data=table)
+        assert len(splits_of(run)) == 3
         for splits in splits_of(run):
             groups = [set(table["patient"].iloc[rows]) for rows in splits.values()]
             assert sum(map(len, groups)) == 30
