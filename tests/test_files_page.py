@@ -14,6 +14,7 @@ RUNS = {
     "two classes": ["data=breast_cancer", "activation=tanh", "model.hidden=[4,4]"],
     "numbers": ["data=quadratic", "model=polynomial", "optimizer=newton", "bs=full", "data.val_fraction=0"],
     "fold": ["data=wine", "split=fold"],
+    "members": ["data=wine", "members=3"],
     "search": ["data=iris", "optimizer=genetic", "model.hidden=[3]"],
 }
 
@@ -21,7 +22,11 @@ RUNS = {
 def named(name, section):
     """Whether a section has the name, as it is or with `<layer>` or `<metric>` for a part of it."""
     metric = re.fullmatch(r"((?:best_)?(?:train|val|test)_|baseline_)(\w+)", name)
-    forms = {name, re.sub(r"/.*", "/<layer>", name)}
+    forms = {
+        name,
+        re.sub(r"/.*", "/<layer>", name),
+        re.sub(r"^(members|spread)_(val|test)_.*", r"\1_<split>_<metric>", name),
+    }
     if metric and metric[2] != "loss":
         assert f"`{metric[2]}`" in PAGE
         forms.add(f"{metric[1]}<metric>")

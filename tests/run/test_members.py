@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,54 @@ def test_members_of_a_group_split_keep_groups_whole(tmp_path):
     words = "data.target=target data.task=multiclass split=group split.column=patient epochs=2 figures=never quiet=true"
     for key in ("members=3", "folds=3"):
         run = nettrain.train(f"{words} {key}", folder=tmp_path / key, data=table)
+        assert len(splits_of(run)) == 3
         for splits in splits_of(run):
             groups = [set(table["patient"].iloc[rows]) for rows in splits.values()]
             assert sum(map(len, groups)) == 30
+
+
+def test_a_member_that_diverged_at_once_is_left_out_and_the_others_predict(tmp_path, capsys):
+    words = "data=diabetes members=6 optimizer=sgd optimizer.lr=0.45 epochs=12 model.hidden=[16] precision=float64"
+    run = nettrain.train(f"{words} figures=never quiet=true", folder=tmp_path / "run")
+    left_out = run.summary["members_left_out"]
+    assert 0 < left_out < 6
+    assert run.summary["status"] == "completed"
+    assert len(run.model.members) == 6 - left_out
+    assert "of 6 diverged" in capsys.readouterr().err
+    assert np.isfinite(run.predict(load_diabetes(as_frame=True, scaled=False).data)).all(axis=None)
+    assert run.summary["best_val_loss"] == pytest.approx(float(loss_of_validation(run)))
+
+
+def loss_of_validation(run):
+    """On the rows that any of the members in the model was validated on, by these alone."""
+    seen = [set(run.data.members[i]["val"]) for i in saved_members(run)]
+    rows = np.array(sorted(set.union(*seen)))
+    z = run.member_logits(run.data.rows(rows)).squeeze(-1)
+    counts = torch.tensor([[row in of for row in rows] for of in seen], dtype=z.dtype)
+    predicted = (z * counts).sum(0) / counts.sum(0)
+    return (predicted - torch.as_tensor(run.data.y[rows])).square().mean()
+
+
+def saved_members(run):
+    return torch.load(run.folder / "checkpoints" / "best.pt", weights_only=True)["members"]
+
+
+def test_if_all_members_diverge_the_run_has(command):
+    ended = command(
+        "data=diabetes", "members=3", "optimizer=sgd", "optimizer.lr=1e9", "quiet=true", "hydra.run.dir=run"
+    )
+    assert ended.code == 4
+    assert json.loads(Path("run/summary.json").read_text())["status"] == "diverged"
+
+
+def test_a_callback_sees_all_members_and_can_end_the_run(tmp_path):
+    class End(nettrain.Callback):
+        def epoch(self, run):
+            x, _ = run.samples("test")
+            run.record("seen", float(len(run.model.members)))
+            assert run.best_model(x).shape == (len(x), 3)
+            return "enough" if run.epoch == 3 else None
+
+    words = "data=iris members=3 epochs=9 figures=never quiet=true"
+    summary = nettrain.train(words, folder=tmp_path / "run", callbacks=[End()]).summary
+    assert (summary["epochs"], summary["seen"], summary["reason"]) == (3, 3.0, "callbacks.End: enough")

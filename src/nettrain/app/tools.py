@@ -49,7 +49,8 @@ def predict() -> None:
     output = ("output", "FILE", "where to write; default: predictions.csv in the run's folder")
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
     settings = [_KEEP, _STRICT, _INTERVAL, _ESCAPE, _TRUST, output, *_READING]
-    _call(_predict, about + "`probability_<class>`.", [_RUN], [_TABLE, *_QUERIES, *settings])
+    about += "`probability_<class>`; of a run with several members `spread`, how far they differ."
+    _call(_predict, about, [_RUN], [_TABLE, *_QUERIES, *settings])
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:

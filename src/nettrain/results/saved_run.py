@@ -90,7 +90,8 @@ class SavedRun:
         if self._loaded is None:
             self.require_trusted_places()
         parts = self._parts
-        loaded = self._loaded or load_data(parts)
+        here = self._loaded
+        loaded = load_data(parts, None if here is None else lambda *_: here)
         loaded = loaded.limited(parts.debug.most(parts.bs), parts.debug.share)
         loaded = loaded.scaled_target(self._own_head.standardizes).with_class_weights(self._parts.class_weight)
         if self._loaded is None and self._trained_on not in (None, loaded.digest):

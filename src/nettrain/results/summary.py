@@ -12,9 +12,17 @@ from nettrain.training.checkpoint_schema import STATUSES
 _COUNTS = (
     *("epochs", "updates", "updates_per_epoch", "function_evaluations", "gradient_evaluations"),
     *("hessian_vector_products", "parameters", "best_epoch", "skipped_updates", "lr_halvings"),
-    *("fold", "split_seed"),
+    *("fold", "split_seed", "members", "members_left_out"),
 )
-_NUMBERS = ("train_", "val_", "test_", "best_", "baseline_")  # how the names of measured numbers begin
+_NUMBERS = (
+    "train_",
+    "val_",
+    "test_",
+    "best_",
+    "baseline_",
+    "members_",
+    "spread_",
+)  # how the names of measured numbers begin
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

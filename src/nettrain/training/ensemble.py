@@ -20,7 +20,7 @@ from nettrain.training.checkpoints import what_is_needed
 from nettrain.training.counters import Counters
 from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.stack.rows import fetch
-from nettrain.vector import Layout, join
+from nettrain.vector import join
 from nettrain.wording import counted
 
 POSITION = ("epoch", "step", "seconds", *(count.name for count in fields(Counts)))  # numbers that all members share
@@ -93,8 +93,8 @@ class Ensemble(RunState):
                 "model": members_state([states[i]["best_model"] for i in numbers]),
                 "buffers": members_state([states[i]["best_buffers"] for i in numbers]),
                 "members": numbers,
-                "epoch": self._best_epoch,
-                "best": self.best,
+                "epoch": int(self._best_of_each["epoch"]),
+                "best": self._best_of_each,
             }
             save_checkpoint(folder / "best.pt", {**usable, **best})
 
@@ -104,8 +104,11 @@ class Ensemble(RunState):
         return [i for i, state in enumerate(self.states) if state and state["best"]]
 
     @property
-    def _best_epoch(self) -> int:
-        return int(statistics.median_low(self.members[i].best["epoch"] for i in self._good))
+    def _best_of_each(self) -> Numbers:
+        """The means of the numbers of each member's best epoch, and the median of these epochs."""
+        best = [self.members[i].best for i in self._good]
+        means = {name: statistics.fmean(numbers[name] for numbers in best) for name in best[0]}
+        return {**means, "epoch": float(statistics.median_low(numbers["epoch"] for numbers in best))}
 
     def conclude_all(self) -> None:
         """The run has ended with its members: `diverged` if all of them have, for a reason that all of them have."""
@@ -119,7 +122,7 @@ class Ensemble(RunState):
         if bad and not diverged:
             warn(
                 f"{self.run.folder}: {counted(len(bad), 'member')} of {len(self.members)} diverged, number {bad[0]} "
-                f"first: {self.members[bad[0]].reason}; what was best before is kept."
+                f"first: {self.members[bad[0]].reason}; they count with what was best before, if anything was."
             )
 
     def finish(self, status: str, counters: Counters, test: Numbers) -> None:
@@ -137,13 +140,10 @@ class Ensemble(RunState):
             together.target_mean = torch.tensor([run.data.encoder.target_mean], dtype=torch.float64)
             together.target_scale = torch.tensor([run.data.encoder.target_scale], dtype=torch.float64)
         calibrated: Numbers = {}
-        best: Numbers = {"epoch": float(self._best_epoch)}
-        of_best = [self.members[i].best for i in good]
-        split = f"{run.data.monitored_split}_"
-        measured = [name for name in of_best[0] if name.startswith(split)]
-        for name in measured:
-            self._spread(name, [numbers[name] for numbers in of_best])
-        best |= {name: statistics.fmean(numbers[name] for numbers in of_best) for name in measured}
+        best = self._best_of_each
+        for name in best:
+            if name.startswith(f"{run.data.monitored_split}_"):
+                self._spread(name, [self.members[i].best[name] for i in good])
         if len(run.data.splits["val"]):
             rows = run.data.splits["val"]
             bag = torch.as_tensor(validates(run.data, rows)[good])
@@ -169,10 +169,11 @@ class Ensemble(RunState):
         run, dtype = self.run, self.run.config.dtype
         rows = run.data.splits[split]
         states = [state for state in self.states if state and state["best"]]
-        names = Layout.of(run.members[0].model).names
-        w = torch.stack([join(state["best_model"][name] for name in names) for state in states])
-        objective.buffers = _stacked([state["best_buffers"] for state in states])
-        z = objective.logits_of_samples(w, run.data.rows(rows), run.data.inputs)
+        names, device = objective.layout.names, next(objective.model.parameters()).device
+        w = torch.stack([join(state["best_model"][name] for name in names) for state in states]).to(device)
+        buffers = _stacked([state["best_buffers"] for state in states])
+        objective.buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
+        z = objective.logits_of_samples(w, run.data.rows(rows), run.data.inputs).cpu()
         y = torch.as_tensor(run.data.y[rows])
         weights = None if run.data.weights is None else torch.as_tensor(run.data.weights[rows])
         return z, y if y.dtype == torch.int64 else y.to(dtype), weights

@@ -29,10 +29,10 @@ SUMMARY = (  # names that say other things in summary.json
         "run",
     ),
     *("function_evaluations", "gradient_evaluations", "hessian_vector_products", "skipped_updates", "lr_halvings"),
-    *("best_epoch", "monitor", "monitor_sign"),
+    *("best_epoch", "monitor", "monitor_sign", "members"),
 )
 _COLUMN = re.compile(r"[\w./:%()+-]([\w./:%()+ -]*[\w./:%()+-])?")  # what a column may be called
-PREFIXES = ("train_", "val_", "test_", "best_", "baseline_")  # of the names that nettrain gives
+PREFIXES = ("train_", "val_", "test_", "best_", "baseline_", "members_", "spread_")  # of the names that nettrain gives
 
 
 class RunCallbacks:
