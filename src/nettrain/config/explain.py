@@ -49,8 +49,8 @@ def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
     without = nameless(group)
     called_so = [part for part in without if part.__name__.lower() == name.replace("_", "").lower()]
     if called_so or (without and hint == "."):
-        return ConfigError(f"{group}={name}: there is no such {group}; {no_name((called_so or without)[-1])}")
-    if hint == "." and group in (*GROUPS, *LISTS):
+        hint = f"; {no_name((called_so or without)[-1])}"
+    elif hint == "." and group in (*GROUPS, *LISTS):
         hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
     choices = f"; choose from {', '.join(known)}" if known else ""
     one = {"callbacks": "callback", "debug": "preset"}.get(group, group)

@@ -67,8 +67,8 @@ def _nothing_to_train(model: nn.Module, config: Config) -> str:
             f"groups: {joined(patterns)} {'freezes' if len(patterns) == 1 else 'freeze'} all parameters of the model "
             f"({listed(names, 6)}), so that none is left to train; freeze some of them."
         )
-    what = "it has no parameters" if not names else "all of its parameters are frozen (requires_grad)"
-    return f"model._target_={config.model._target_}: {what}, so that there is nothing to train."
+    frozen = ", all of which are frozen (requires_grad)" if names else ""
+    return f"model._target_={config.model._target_}: the module has no parameters to train{frozen}."
 
 
 def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None:
