@@ -170,7 +170,7 @@ def test_an_interpolation_in_a_file_that_cannot_be_read(command, tmp_path):
 def test_an_unknown_option_of_the_program(command):
     ended = command("--foo")
     assert ended.code == 2
-    assert "unrecognized arguments: --foo" in ended.err
+    assert ended.err == "nettrain: --foo: there is no such option.\n"
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(command, tmp_path):

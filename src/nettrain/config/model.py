@@ -78,7 +78,9 @@ def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None
         with torch.no_grad(), _watched_embeddings(model, too_small):
             z = model(example(inputs, 2, config.dtype))
     except Exception as error:
-        if sentence := misfit("model", values_of(config.model), error):
+        node = {key: value for key, value in values_of(config.model).items() if key != "name"}
+        node["_partial_"] = True  # what is missing was filled in
+        if sentence := misfit("model", node, error):
             raise ConfigError(sentence) from error
         rows = f"{one_of(inputs).size} features" if is_vector(inputs) else described(inputs)
         why = first_line(error)
