@@ -157,3 +157,59 @@ def test_configs_and_parts_of_one_s_own_from_python(here):
     config = ["optimizer=fast", "activation=cube_in_python", "data=iris", "epochs=1", *QUIET]
     run = nettrain.train(config, config_dir="mine")
     assert (run.config.optimizer.lr, run.config.activation.name) == (0.25, "cube_in_python")
+
+
+BAD = POINTS.copy()
+BAD[4, 1] = np.inf
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((BAD, SUMS), r"^data, row 5 \(index 4\), column 'x1': found inf"),
+        ((POINTS, BAD[:, 1]), r"^data, row 5 \(index 4\), column 'y': found inf"),
+        ({"train": (POINTS, SUMS), "val": (BAD, SUMS)}, r"^data, row 5 \(index 4\) of val, column 'x1': found inf"),
+        (({"a": BAD, "b": POINTS}, SUMS), r"^data, row 5 \(index 4\), column 'a1': found inf"),
+        ((BAD.reshape(100, 3, 1, 1), SUMS), r"^data, row 5 \(index 4\), column 'x': found inf"),
+    ],
+)
+def test_a_number_that_cannot_be_is_found_in_its_array(data, said):
+    with pytest.raises(DataError, match=said):
+        nettrain.train(QUIET, data=data)
+
+
+def test_a_loader_of_batches_is_told_apart_from_its_data_set():
+    dataset = KINDS["torch"]
+    with pytest.raises(DataError, match=r"DataLoader, .* hand over its data set, data=loader.dataset, and bs=7\.$"):
+        nettrain.train(QUIET, data=torch.utils.data.DataLoader(dataset, batch_size=7))
+
+    class Module:
+        def setup(self, stage=None):
+            pass
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(dataset)
+
+        val_dataloader = train_dataloader
+
+    said = r"after data.setup\(\): data=\{'train': data.train_dataloader\(\).dataset, 'val': data.val_dataloader\(\)"
+    with pytest.raises(DataError, match=said):
+        nettrain.train(QUIET, data=Module())
+
+
+def test_an_argument_that_there_is_not_is_said_with_those_that_there_are():
+    with pytest.raises(ConfigError, match=r"train\(epochs=...\): .* epochs is a key of the config, 'epochs=...'\.$"):
+        nettrain.train(QUIET, epochs=3)
+    with pytest.raises(ConfigError, match=r"sweep\(calbacks=...\): .* did you mean callbacks\?$"):
+        nettrain.sweep(QUIET, calbacks=[])
+
+
+@pytest.mark.parametrize("words", ["seed=1,2", "seed=range(3)", "-m seed=1"])
+def test_several_values_are_for_nettrain_sweep(words):
+    with pytest.raises(ConfigError, match=r"nettrain\.sweep"):
+        nettrain.train(f"data=iris {words}")
+
+
+def test_an_option_of_the_command_line_is_no_override():
+    with pytest.raises(ConfigError, match=r"--config-dir: options .* are no overrides, config_dir=<folder> stands"):
+        nettrain.train("--config-dir . data=iris")

@@ -19,7 +19,14 @@ MISTAKES = {
     "bs=fulll": "bs=fulll: bs must be a positive integer, or full for the whole training split.",
     "bs=true": "bs=True: bs must be a positive integer, or full for the whole training split.",
     "bs=": "bs=: bs must be a positive integer, or full for the whole training split.",
-    "bs=[1": "bs=[1: this is not a valid override; write key=value.",
+    "bs=[1": "bs=[1: it cannot be read: its brackets or its quotes are not closed; in a shell the whole is put into "
+    "quotes.",
+    "groups={layers.[0]*:{lr:2}}": "groups={layers.[0]*:{lr:2}}: it cannot be read; write it in quotes, as the shell "
+    "takes braces for its own, such as 'groups={*.bias:{weight_decay:0},layers.0.*:{lr:0.1}}', and in patterns a "
+    "backslash before each of ()[]{}:=, and spaces.",
+    "--confg-dir mine": "--confg-dir: there is no such option; did you mean --config-dir?",
+    "seed=1 --config-dir": "--config-dir: it needs a value; write --config-dir <value>.",
+    "seed=range(3)": "seed=range(3): several values are a sweep, which needs -m.",
     "bs": "bs: this is not a valid override; write key=value.",
     "epochs=ten": "epochs=ten: epochs must be an integer.",
     "epochs=-1": "epochs=-1: epochs must be at least 0.",
@@ -74,8 +81,8 @@ MISTAKES = {
     "data=diabetes data.order=[a,b]": "data.order=['a', 'b']: the target 'target' has numbers, not classes.",
     "model=polynomial": "model=polynomial: it takes one input, but the data have 64 features; use model=linear or "
     "model=mlp.",
-    "model._target_=nowhere.Net": "model._target_=nowhere.Net: it cannot be built: ModuleNotFoundError: "
-    "No module named 'nowhere'.",
+    "model._target_=nowhere.Net": "model._target_=nowhere.Net: there is no module 'nowhere', neither in the working "
+    "directory nor installed; a name is one such as my.module.Class.",
     "model._target_=torch.nn.ReLU": "model._target_=torch.nn.ReLU: the module has no parameters to train.",
     "model._target_=torch.nn.Linear model.out_features=3": "model._target_=torch.nn.Linear: for a batch of 2 rows it "
     "returned (2, 3), but the head needs the shape (2, 10).",
@@ -163,7 +170,7 @@ def test_an_interpolation_in_a_file_that_cannot_be_read(command, tmp_path):
 def test_an_unknown_option_of_the_program(command):
     ended = command("--foo")
     assert ended.code == 2
-    assert "unrecognized arguments: --foo" in ended.err
+    assert ended.err == "nettrain: --foo: there is no such option.\n"
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(command, tmp_path):

@@ -144,6 +144,18 @@ def test_the_leaderboard_has_a_column_for_every_override_of_any_run(tmp_path):
     assert list(pandas.read_csv(tmp_path / "results.csv"))[:5] == ["run", "bs", "optimizer.lr", "seed", "status"]
 
 
+def test_the_leaderboard_counts_the_runs_that_its_means_are_of():
+    runs = [entry(i, {"bs": "8", "seed": str(i)}, best_val_loss=i) for i in range(3)]
+    assert leaderboard(Comparison(runs)).startswith(
+        "3 runs; mean ± standard deviation over 3 runs of each setting, and"
+    )
+    runs[2].summary["status"] = "failed"
+    runs.append(entry(3, {"bs": "9", "seed": "1"}, status="diverged"))
+    first, _, *rows = leaderboard(Comparison(runs)).splitlines()
+    assert first.startswith("4 runs; mean ± standard deviation over 2 runs of each setting, without those that div")
+    assert [row.split()[2:] for row in rows[:1]] == [["3", "1", "0.5", "±", "0.71"]]
+
+
 def test_without_a_validation_split_the_training_loss_ranks():
     runs = [entry(i, {"bs": str(i)}, best_train_loss=loss) for i, loss in enumerate([0.3, 0.1, 0.2])]
     rows = [line.split() for line in leaderboard(Comparison(runs)).splitlines()[1:]]

@@ -238,3 +238,23 @@ def test_code_in_somebody_s_configs_needs_trust(here):
     )
     with pytest.raises(ConfigError, match=r"hydra\.callbacks\.evil\._target_=evil\.Callback: it comes from a config"):
         nettrain.sweep({"data": "iris", "experiment": "evil", **QUIET}, config_dir="theirs")
+
+
+class Noting(nettrain.Callback):
+    def __init__(self, scale, file=None):
+        self.scale, self.seen, self.file = scale, [], file
+
+    def epoch(self, run):
+        self.seen.append(run.epoch)
+        run.record("noted", self.scale * len(self.seen))
+
+
+def test_each_run_has_a_copy_of_the_callbacks_that_were_handed_over(here):
+    noting = Noting(10)
+    sweep = nettrain.sweep({"seed": "1,2", "epochs": 3, **QUIET}, data=(X, Y), callbacks=[noting])
+    assert list(sweep.results["noted"]) == [30, 30]
+    assert noting.seen == []
+    assert [list(run.metrics["noted"]) for run in sweep.runs] == [[10, 20, 30]] * 2
+    with pytest.raises(ConfigError, match=r"callbacks.Noting: each run of a sweep has a copy .* open what it needs in"):
+        nettrain.sweep({"seed": "1,2", **QUIET}, "none", data=(X, Y), callbacks=[Noting(1, sys.stdout)])
+    assert not Path("none").exists()

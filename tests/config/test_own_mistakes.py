@@ -98,3 +98,69 @@ def test_a_mistake_in_a_part_names_it(command, tmp_path, kind):
     frames = [line for line in ended.err.splitlines() if line.startswith("  File ")]
     assert not any("nettrain/src" in frame or "/preparation/" in frame for frame in frames)  # only those of the part
     assert not (tmp_path / "run").exists()
+
+
+NAMELESS = rule("w.add_(g * c['step'])").replace("    name: str = 'wrong_of_mine'\n", "").replace("Wrong", "Nameless")
+TASKS = (
+    "from typing import ClassVar\nfrom torch.distributions import Normal\nfrom nettrain.parts.heads import Head\n"
+    "@dataclass\nclass Wrong(Head):\n    name: str = 'wrong_of_mine'\n    tasks: ClassVar = {tasks}\n"
+    "    def distribution(self, z):\n        return Normal(z.squeeze(-1), 1.0)\n"
+)
+OF_ARGUMENT = "@activation\ndef wrong_of_mine(x, {}):\n    return x * 2\n"
+SHAPES = {
+    "no name": (
+        "optimizer=nameless",
+        NAMELESS,
+        'has no name, by which it would be chosen; put a field such as name: str = "nameless" into it.',
+    ),
+    "a task": (
+        "head=wrong_of_mine",
+        TASKS.format(tasks="('regresion',)"),
+        "head=wrong_of_mine: its tasks are ('regresion',); they must be a tuple of regression, binary, multiclass, "
+        'such as ("regression",); did you mean regression?',
+    ),
+    "a text": (
+        "head=wrong_of_mine",
+        TASKS.format(tasks="'regression'"),
+        "head=wrong_of_mine: its tasks are 'regression'; they must be a tuple",
+    ),
+    "no default": (
+        "activation=wrong_of_mine",
+        OF_ARGUMENT.format("k"),
+        "wrong_of_mine: its argument k needs a default, such as k=1.0",
+    ),
+    "no key": (
+        "activation=wrong_of_mine",
+        OF_ARGUMENT.format("k=(1, 2)"),
+        "wrong_of_mine: its argument k is of type tuple; a key is a number",
+    ),
+}
+
+
+@pytest.mark.usefixtures("parts_are_forgotten")
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_part_of_a_wrong_shape_is_one_sentence(command, tmp_path, kind):
+    chosen, code, said = SHAPES[kind]
+    (tmp_path / "parts.py").write_text(HEAD + code)
+    ended = command("--config-dir", ".", "data=diabetes", "epochs=1", "quiet=true", chosen, "hydra.run.dir=run")
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("parts_are_forgotten")
+def test_the_type_of_an_activation_s_key_is_that_of_its_default(command, tmp_path):
+    (tmp_path / "parts.py").write_text(HEAD + "@activation\ndef scaled_of_mine(x, k=2.0):\n    return k * x\n")
+    words = ["data=iris", "epochs=1", "quiet=true", "activation=scaled_of_mine"]
+    assert command(*words, "--config-dir", ".", "activation.k=3").code == 0  # an option may come later
+    ended = command(*words, "--config-dir", ".", "activation.k=x")
+    assert ended.err == "nettrain: activation.k=x: activation.k must be a number.\n"
+
+
+@pytest.mark.usefixtures("parts_are_forgotten")
+def test_only_a_run_with_parts_of_ones_own_needs_trust(command, tmp_path):
+    (tmp_path / "parts.py").write_text(HEAD + "@activation\ndef plain_of_mine(x):\n    return x.tanh()\n")
+    for name, trusted in (("tanh", True), ("plain_of_mine", False)):
+        words = ["data=iris", "epochs=1", "quiet=true", f"activation={name}"]
+        assert command("--config-dir", ".", *words, f"hydra.run.dir={name}").code == 0
+        assert bool(list((tmp_path / name / ".hydra").glob("nettrain_parts_*"))) is not trusted
+        assert command(f"resume={name}", "epochs=2").code == (0 if trusted else 2)

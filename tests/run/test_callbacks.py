@@ -292,9 +292,9 @@ def test_what_is_no_callback_is_refused_before_training(command, tmp_path, monke
 
 
 TARGETS = {
-    "nowhere.Diary": "it cannot be built: ModuleNotFoundError: No module named 'nowhere'.",
-    "by_target.Nobody": "it cannot be built: ModuleNotFoundError: No module named 'by_target.Nobody'",
-    "by_target.Diary +callbacks.x.volume=3": "it cannot be built: Diary.__init__() got an unexpected keyword argument",
+    "nowhere.Diary": "there is no module 'nowhere', neither in the working directory nor installed",
+    "by_target.Nobody": "by_target has no 'Nobody'; it has Diary",
+    "by_target.Diary +callbacks.x.volume=3": "callbacks.x.volume: by_target.Diary has no such argument; it takes",
     "by_target.Diary +callbacks.x.stop_at=-2": "callbacks.x.stop_at=-2: callbacks.x.stop_at must be at least 0.",
     "torch.nn.ReLU": "ReLU is not derived from nettrain.Callback; the hooks are start, epoch, save and end.",
 }
@@ -561,3 +561,33 @@ def test_without_callbacks_nothing_of_them_is_imported():
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert ended.stdout == "[]\n"
+
+
+def test_what_is_recorded_and_no_number_is_said_with_its_name(here):
+    class Text(nettrain.Callback):
+        def epoch(self, run):
+            run.record("depth", "text")
+
+    with pytest.raises(UserCodeError, match="depth is 'text'; only numbers are recorded"):
+        nettrain.train([*QUIET, "epochs=1"], callbacks=[Text()])
+
+
+ENDED = {
+    "callback": (["callbacks=[stop_of_mine]"], "ended after 1 epoch (callbacks.stop_of_mine: enough)", "other epochs"),
+    "budget": (["budget.updates=5"], "(budget.updates=5)", "raise budget.updates=... to train it further"),
+    "all epochs": ([], "the run is complete", "raise epochs=... to train it further"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ENDED)
+def test_a_run_that_has_ended_says_why_and_what_lets_it_go_on(command, tmp_path, kind):
+    words, why, remedy = ENDED[kind]
+    (tmp_path / "parts.py").write_text(
+        "from dataclasses import dataclass\nimport nettrain\n@dataclass\nclass Stop(nettrain.Callback):\n"
+        "    name: str = 'stop_of_mine'\n    def epoch(self, run):\n        return 'enough'\n"
+    )
+    assert command("--config-dir", ".", *QUIET, *words, "epochs=3", "hydra.run.dir=run").code == 0
+    ended = command("resume=run", "trust=true")
+    assert ended.code == 0
+    assert why in ended.out
+    assert remedy in ended.out

@@ -194,7 +194,7 @@ def test_the_config_of_a_run_with_groups_can_be_run_again(command, tmp_path):
         (["groups={*.bias:{freeze:3}}"], "it must be true or false"),
         (["groups={*.bias:0}"], "it must say what it changes"),
         (["groups=[a]"], "it must map patterns of parameter names"),
-        (["groups={*:{freeze:true}}"], "groups: the module has no parameters to train"),
+        (["groups={*:{freeze:true}}"], "groups: \\* freezes all parameters of the model"),
         (["groups={*.bias:{lr:0.5}}", "optimizer=bfgs"], "optimizer=bfgs has neither a learning rate nor a weight"),
         (["groups={*.bias:{lr:0.5}}", "engine=fused"], "engine=fused: it makes one pass over all weights"),
         (["groups={*.bias:{weight_decay:0}}", "optimizer._target_=torch.optim.LBFGS"], "LBFGS has no weight_decay"),

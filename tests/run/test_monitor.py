@@ -167,9 +167,9 @@ def test_the_leaderboard_and_successive_halving_go_by_the_monitored_number(comma
 
 
 MISTAKES = {
-    "metrics=[nope]": "metrics=nope: there is no such function: module 'sklearn.metrics' has no attribute 'nope'.",
+    "metrics=[nope]": "metrics=sklearn.metrics.nope: sklearn.metrics has no 'nope'.",
     "metrics=[my_metrics.broken]": "metrics=my_metrics.broken: it cannot be computed: ValueError: no such thing.",
-    "metrics=[no.such]": "metrics=no.such: there is no such function: No module named 'no'.",
+    "metrics=[no.such]": "metrics=no.such: there is no module 'no', neither in the working directory nor installed",
     "metrics=[confusion_matrix]": "metrics=confusion_matrix: it cannot be computed: TypeError: only",
     "metrics=[mean_squared_error]": "metrics=mean_squared_error: it measures numbers, and the target has 3 classes.",
     "metrics=[recall_score,sklearn.metrics.recall_score]": "there is a metric recall_score already.",

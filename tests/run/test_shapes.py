@@ -43,6 +43,14 @@ class Rows(nn.Module):
             h = torch.tanh(self.inner(step) + h)
         return self.out(h)
 
+class Named(nn.Module):
+    def __init__(self, out_features):
+        super().__init__()
+        self.out = nn.Linear(4, out_features)
+
+    def forward(self, x):
+        return self.out(x["features"])
+
 class Bag(nn.Module):
     def __init__(self, num_embeddings, out_features):
         super().__init__()
@@ -266,7 +274,16 @@ REFUSED = {
     "data.path=images.npz model=polynomial": "model=polynomial: it takes one input, but the data have 64 features; use "
     "model=linear or model=mlp.",
     "data.path=ids.npz model._target_=nets.Bag model.num_embeddings=5": "model._target_=nets.Bag: it fails on a batch "
-    "of 2 rows with 64 ids below 17: index out of range in self.",
+    "of 2 rows with 64 ids below 17: its layer embedding has num_embeddings=5, for the ids 0 to 4, and is given the id "
+    "16.",
+    "data.path=both.npz model._target_=nets.Named": "model._target_=nets.Named: it fails on a batch of 2 rows with "
+    "image: 1 x 8 x 8 bytes, ids: 64 ids below 17: x has no 'features'; it is a dictionary with the keys 'image' and "
+    "'ids'.",
+    "data.path=ids.npz model._target_=nets.conv": "model._target_=nets.conv: it needs in_channels; in_channels is "
+    "filled in where a sample has three dimensions (C, H, W), and here a sample is 64 ids below 17; set "
+    "model.in_channels=<value>.",
+    "data=iris model._target_=nets.Bag": "model._target_=nets.Bag: it needs num_embeddings; num_embeddings is filled "
+    "in where x holds ids in one tensor, and here a sample is 4 numbers; set model.num_embeddings=<value>.",
     "data.path=images.npz model._target_=torch.nn.Linear": "model._target_=torch.nn.Linear: it fails on a batch of 2 "
     "rows with 1 x 8 x 8 bytes: mat1 and mat2 shapes cannot be multiplied (16x8 and 64x10).",
     "data.path=images.npz data.vocabulary=0": "data.vocabulary=0: data.vocabulary must be at least 1.",

@@ -358,9 +358,9 @@ def test_rows_have_schedulers_of_their_own(here):
         ),
         (
             ["optimizer._target_=torch.optim.Adam", "+optimizer.speed=2"],
-            "TypeError: .*unexpected keyword argument 'speed'",
+            "optimizer.speed: torch.optim.Adam has no such argument; it takes lr, betas",
         ),
-        (["optimizer._target_=torch.optim.Adamm"], "optimizer._target_=torch.optim.Adamm: it cannot be built: "),
+        (["optimizer._target_=torch.optim.Adamm"], "Adamm: torch.optim has no 'Adamm'; did you mean Adam"),
         (["optimizer._target_=torch.optim.Muon"], "Muon only supports 2D parameters"),
         (
             ["optimizer._target_=torch.optim.SparseAdam"],
@@ -381,11 +381,11 @@ def test_rows_have_schedulers_of_their_own(here):
         (["optimizer=torch"], "optimizer._target_: a value is required"),
         (
             ["schedule._target_=torch.optim.lr_scheduler.CosineAnnealingLR"],
-            "missing 1 required positional argument: 'T_max'",
+            "it needs T_max; set schedule.T_max=<value>",
         ),
         (
             ["schedule._target_=torch.optim.lr_scheduler.OneCycleLR", "+schedule.max_lr=1", "+schedule.total_steps=9"],
-            "must support momentum or beta1",
+            "must support momentum or beta1 .* schedule.cycle_momentum=false",
         ),
         (
             [
@@ -394,7 +394,7 @@ def test_rows_have_schedulers_of_their_own(here):
                 "+schedule.total_steps=9",
                 "+schedule.cycle_momentum=false",
             ],
-            "Tried to step 10 times",
+            "Tried to step 10 times.* The run makes [0-9]+ updates in [0-9]+ epochs, .* schedule.total_steps=[0-9]+",
         ),
         (
             ["schedule._target_=torch.optim.lr_scheduler.LambdaLR", "+schedule.lr_lambda=3"],

@@ -65,8 +65,12 @@ def test_a_run_is_monitored_by_one_whose_direction_it_says_itself(here):
 MISTAKES = [
     ("iris", "torchmetrics.MeanSquaredError", "it measures numbers, and the target has 3 classes"),
     ("diabetes", "torchmetrics.Accuracy", "it measures classes, and the head predicts numbers"),
-    ("diabetes", "torchmetrics.MinkowskiDistance", "MinkowskiDistance: it cannot be built: TypeError: .*'p'"),
-    ("iris", "torchmetrics.Nothing", "metrics=torchmetrics.Nothing: there is no such function"),
+    (
+        "diabetes",
+        "torchmetrics.MinkowskiDistance",
+        "MinkowskiDistance: it needs p; write {_target_: torchmetrics.MinkowskiDistance, p: <value>}",
+    ),
+    ("iris", "torchmetrics.Nothing", "metrics=torchmetrics.Nothing: torchmetrics has no 'Nothing'"),
 ]
 
 

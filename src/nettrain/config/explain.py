@@ -46,11 +46,10 @@ def unknown_key(key: str) -> ConfigError:
 def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
     """The sentence for a name that no part of the group has."""
     known, hint = list(known), _hint(name, known)
-    without = nameless(group)
-    called_so = [part for part in without if part.__name__.lower() == name.replace("_", "").lower()]
-    if called_so or (without and hint == "."):
-        return ConfigError(f"{group}={name}: there is no such {group}; {no_name((called_so or without)[-1])}")
-    if hint == "." and group in (*GROUPS, *LISTS):
+    called_so = [part for part in nameless(group) if part.__name__.lower() == name.replace("_", "").lower()]
+    if called_so:
+        hint = f"; {no_name(called_so[-1])}"
+    elif hint == "." and group in (*GROUPS, *LISTS):
         hint = "; parts of your own are found in parts.py in the folder of --config-dir, and by parts=[<module>]."
     choices = f"; choose from {', '.join(known)}" if known else ""
     one = {"callbacks": "callback", "debug": "preset"}.get(group, group)

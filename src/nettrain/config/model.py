@@ -70,8 +70,8 @@ def _nothing_to_train(model: nn.Module, config: Config) -> str:
             f"groups: {joined(patterns)} {'freezes' if len(patterns) == 1 else 'freeze'} all parameters of the model "
             f"({listed(names, 6)}), so that none is left to train; freeze some of them."
         )
-    what = "it has no parameters" if not names else "all of its parameters are frozen (requires_grad)"
-    return f"model._target_={config.model._target_}: {what}, so that there is nothing to train."
+    frozen = ", all of which are frozen (requires_grad)" if names else ""
+    return f"model._target_={config.model._target_}: the module has no parameters to train{frozen}."
 
 
 def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None:
@@ -81,7 +81,9 @@ def _try(model: nn.Module, inputs: Inputs, outputs: int, config: Config) -> None
         with torch.no_grad(), _watched_embeddings(model, too_small):
             z = model(example(inputs, 2, config.dtype))
     except Exception as error:
-        if sentence := misfit("model", values_of(config.model), error):
+        node = {key: value for key, value in values_of(config.model).items() if key != "name"}
+        node["_partial_"] = True  # what is missing was filled in
+        if sentence := misfit("model", node, error):
             raise ConfigError(sentence) from error
         rows = f"{one_of(inputs).size} features" if is_vector(inputs) else described(inputs)
         why = first_line(error)

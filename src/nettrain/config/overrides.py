@@ -217,8 +217,8 @@ def with_module(overrides: list[str]) -> list[str]:
 def config_options(arguments: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
     """Hydra's --config-dir and --config-name, and the arguments without them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd")
-    parser.add_argument("--config-name", "-cn")
+    parser.add_argument("--config-dir", "-cd", nargs="?")  # what has no value is said later
+    parser.add_argument("--config-name", "-cn", nargs="?")
     options, rest = parser.parse_known_args(arguments)
     return options.config_dir, options.config_name, rest
 

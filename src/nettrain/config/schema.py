@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
@@ -17,12 +17,11 @@ from omegaconf import MISSING, OmegaConf
 from nettrain.config.settings import Settings
 from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Split
-from nettrain.errors import ConfigError
 from nettrain.hydra_versions import store
 from nettrain.minimization import Rule, Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts import loggers as _loggers  # noqa: F401  (its classes are parts)
-from nettrain.parts.activations import ACTIVATIONS
+from nettrain.parts.activations import ACTIVATIONS, key_type
 from nettrain.parts.callbacks import Callback, Logger
 from nettrain.parts.heads import Auto, Head, Loss
 from nettrain.parts.models import Model, Module
@@ -93,28 +92,10 @@ def nameless(group: str) -> list[type]:
 @cache
 def _schema(function: Callable[..., Any]) -> type:
     arguments = list(inspect.signature(function).parameters.values())[1:]
-    fields = [(a.name, _kind(function, a), option(a.default, f"{a.name} in the formula")) for a in arguments]
+    fields = [(a.name, key_type(function, a), option(a.default, f"{a.name} in the formula")) for a in arguments]
     made = dataclasses.make_dataclass(function.__name__, [("name", str, function.__name__), *fields])
     made.__module__, made.__doc__ = function.__module__, function.__doc__
     return made
-
-
-def _kind(function: Callable[..., Any], argument: inspect.Parameter) -> Any:
-    """The type of an activation's key: as it is annotated, or that of its default. `ConfigError` where it has none."""
-    where = f"{inspect.getfile(function)}: {function.__name__}: its argument {argument.name}"
-    if (
-        argument.kind not in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
-        or argument.default is argument.empty
-    ):
-        raise ConfigError(f"{where} needs a default, such as {argument.name}=1.0: it is a key of the activation.")
-    kind = type(argument.default)
-    if argument.annotation is not argument.empty:
-        kind = get_type_hints(function)[argument.name]
-    if not {kind, *get_args(kind)} & {bool, int, float, str}:
-        raise ConfigError(
-            f"{where} is of type {getattr(kind, '__name__', kind)}; a key is a number, a text, true or false."
-        )
-    return kind
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,8 @@ def activation(
     """Make a function y = f(x, ...) of a tensor an activation: `@activation` above it.
 
     Its further arguments are keywords with defaults, the activation's keys. `backward(d, x, y, ...)` is the closed form
-    of d f'(x); without it autograd differentiates. Raises `ConfigError` for the name of one of nettrain's own.
+    of d f'(x); without it autograd differentiates. Raises `ConfigError` for the name of one of nettrain's own, and for
+    an argument that cannot be a key.
     """
     if function is None:
         return partial(activation, backward=backward)
@@ -40,10 +41,27 @@ def activation(
             f"{inspect.getfile(function)}: {function.__name__}: the name is that of an activation of nettrain; "
             "choose another."
         )
+    for argument in list(inspect.signature(function).parameters.values())[1:]:
+        key_type(function, argument)
     if backward is not None:
         function.backward = backward  # type: ignore[attr-defined]
     ACTIVATIONS[function.__name__] = function
     return function
+
+
+def key_type(function: Callable[..., Any], argument: inspect.Parameter) -> Any:
+    """The type of an activation's key: as it is annotated, or that of its default. `ConfigError` where it has none."""
+    where = f"{inspect.getfile(function)}: {function.__name__}: its argument {argument.name}"
+    by_name = argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+    if not by_name or argument.default is argument.empty:
+        raise ConfigError(f"{where} needs a default, such as {argument.name}=1.0: it is a key of the activation.")
+    kind: Any = type(argument.default)
+    if argument.annotation is not argument.empty:
+        kind = get_type_hints(function)[argument.name]
+    if not {kind, *get_args(kind)} & {bool, int, float, str}:
+        what = getattr(kind, "__name__", kind)
+        raise ConfigError(f"{where} is of type {what}; a key is a number, a text, true or false.")
+    return kind
 
 
 @activation(backward=lambda d, x, y: d)
