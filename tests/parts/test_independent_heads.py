@@ -18,6 +18,7 @@ from nettrain.parts.heads import (
     SigmoidBCE,
     SoftmaxCE,
 )
+from nettrain.parts.models import Linear
 from nettrain.testing import check_head
 
 NAMES = ["a", "b", "c"]
@@ -143,6 +144,9 @@ def test_labels_that_weigh_differently_have_the_gradient_of_the_weighted_sum():
     loss = torch.nn.BCEWithLogitsLoss(reduction="none")(model(x), y.double()) * weights
     expected = torch.autograd.grad(loss.sum() / N, list(model.parameters()))
     torch.testing.assert_close(g, torch.cat([part.flatten() for part in expected]))
+    by_formulas = Objective(Linear().build(2, M, torch.nn.Identity()).double(), objective.head)
+    _, g_by_formulas = by_formulas.gradient(w, x, y, weights=weights)
+    torch.testing.assert_close(g_by_formulas, g)
     value = objective.value(w, x, y, weights=weights)
     torch.testing.assert_close(value, (loss.sum() / N).detach())
     per_label = (loss.sum(0) / weights.sum(0)).sum()
