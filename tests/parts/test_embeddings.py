@@ -1,5 +1,7 @@
 """Learnt embeddings of categories: torch.nn.Embedding, autograd, stacks, programs, from tables to predictions."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +98,8 @@ def test_rows_of_a_stack_with_splits_of_their_own_are_the_runs_alone(here, capsy
     for seed, row in zip((1, 2, 3), sweep.runs, strict=True):
         alone = nettrain.train({**config, "seed": seed}, data=city_table(300, 80))
         assert row.summary["val_loss"] == pytest.approx(alone.summary["val_loss"], rel=1e-9)
+        shapes = [r.model.embeddings[0].weight.shape for r in (row, sweep.runs[0])]
+        assert shapes[0] == shapes[1]
 
 
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
@@ -120,6 +124,9 @@ def test_categories_of_one_row_and_all_but_the_most_frequent_thousand_share_a_pl
     ids = column.features(np.array(["c0000", "c0998", "c0999", "once", "new", None], dtype=object))[:, 0]
     assert ids.tolist() == [0, 998, 999, 1000, 1000, 1000]
     assert column.vocabulary == 1001
+    few = Embedded.of("text", Counter({"a": 1, "b": 2, None: 1}), 4)
+    assert (few.categories, few.rare, few.vocabulary) == (["b"], ["a", None], 5)
+    assert few.features(np.array(["a", "b", "new", None], dtype=object))[:, 0].tolist() == [4, 0, 4, 4]
 
 
 def test_columns_that_were_left_out_are_embedded_where_texts_come_twice_and_a_kind_is_asked_for(here):

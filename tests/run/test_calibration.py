@@ -76,6 +76,10 @@ def test_a_run_that_is_too_sure_is_calibrated_wherever_it_predicts(here, capsys)
     said = capsys.readouterr().out
     losses = f"{run.summary['best_val_loss']:.4g} to {run.summary['calibrated_val_loss']:.4g}"
     assert f"temperature {t:.4g}: the loss of the validation rows goes from {losses}" in said
+    of_val = run.data.splits["val"]
+    z_val = run.model(torch.as_tensor(run.data.x[of_val], dtype=torch.float32)).detach().double()
+    expected = least(lambda t: F.cross_entropy(z_val / t, torch.as_tensor(run.data.y[of_val])), len(of_val))
+    assert math.log(t) == pytest.approx(expected, abs=1e-4)
     assert run.summary["test_loss"] < plain.summary["test_loss"]
     assert run.summary["test_accuracy"] == plain.summary["test_accuracy"]
     assert "temperature" not in plain.summary

@@ -15,6 +15,7 @@ from nettrain.parts.activations import gain, identity
 from nettrain.parts.embeddings import WIDTH, embedded, embedding_gradients, embeddings, one_hot
 from nettrain.parts.models.base import Activation, Derivative, Model, RowModule, Tensors
 from nettrain.parts.models.functional import affine
+from nettrain.parts.periodic import Periodic, Waves
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.registry import option
@@ -49,12 +50,17 @@ class MLP(Model):
         0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
     )
 
+    periodic: int = option(0, "frequencies of the periodic embedding that each number has, which is learnt", minimum=0)
+    sigma: float = option(0.1, "standard deviation of these frequencies before they are trained", above=0)
+
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         if isinstance(inputs, Input) and inputs.vocabularies:
-            widths = [inputs.size, *self.hidden, outputs]
-            return DenseNetwork(widths, activation, self.dropout, vocabularies=inputs.vocabularies)
-        size, dims = self.vector(inputs)
-        return DenseNetwork([size, *self.hidden, outputs], activation, self.dropout, dims)
+            size, dims, vocabularies = inputs.size, 1, inputs.vocabularies
+        else:
+            (size, dims), vocabularies = self.vector(inputs), ()
+        periodic = Periodic(size - len(vocabularies), self.periodic, self.sigma) if self.periodic else None
+        widths = [size, *self.hidden, outputs]
+        return DenseNetwork(widths, activation, self.dropout, dims, vocabularies, periodic)
 
 
 @dataclass
@@ -78,7 +84,8 @@ class DenseNetwork(RowModule):
     """Affine layers of the given widths, `activation` between them; dropout behind every activation.
 
     The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer. The last ones of a
-    vector are ids where there are `vocabularies`, ids below each, and the first layer is given their embeddings.
+    vector are ids where there are `vocabularies`, ids below each, and the first layer is given their embeddings; with
+    `periodic` those of the numbers, too.
     """
 
     compilable = True
@@ -90,6 +97,7 @@ class DenseNetwork(RowModule):
         dropout: float = 0.0,
         sample_dims: int = 1,
         vocabularies: tuple[int, ...] = (),
+        periodic: Periodic | None = None,
     ) -> None:
         super().__init__()
         self.activation, self.dropout, self.sample_dims = activation, dropout, sample_dims
@@ -97,6 +105,9 @@ class DenseNetwork(RowModule):
         if vocabularies:
             self.embeddings = embeddings(vocabularies)
             widths = [widths[0] + (WIDTH - 1) * len(vocabularies), *widths[1:]]
+        self.periodic = periodic
+        if periodic is not None:
+            widths = [widths[0] + periodic.size, *widths[1:]]
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
@@ -108,9 +119,7 @@ class DenseNetwork(RowModule):
 
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
-        x = self._vectors(x)
-        if self.vocabularies:
-            x = embedded(x, one_hot(x, self.vocabularies), self._embeddings(parameters))
+        x, _, _ = self._enter(parameters, self._vectors(x))
         for depth, (weight, bias) in enumerate(self._affine_maps(parameters)):
             if depth > 0:
                 x = self.activation(x)
@@ -125,11 +134,9 @@ class DenseNetwork(RowModule):
     def backpropagate(
         self, parameters: Tensors, x: X, noise: Noise | None, derivative: Derivative, gradients: Tensors
     ) -> Tensor:
-        layers, passed, x = self._affine_maps(parameters), [], self._vectors(x)
+        layers, passed = self._affine_maps(parameters), []
         with stage("forward"):
-            places = one_hot(x, self.vocabularies)
-            if places:
-                x = embedded(x, places, self._embeddings(parameters))
+            x, places, waves = self._enter(parameters, self._vectors(x))
             for depth, (weight, bias) in enumerate(layers[:-1]):
                 z = affine(x, weight, bias)
                 f = self.activation(z)
@@ -146,10 +153,34 @@ class DenseNetwork(RowModule):
                         d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
                     x, z, f = passed.pop()
                     d = _through(self.activation, d, z, f)
-            if places:
-                d = torch.matmul(d, layers[0][0][..., -WIDTH * len(places) :])
-                embedding_gradients(d, places, [gradients.get(name) for name in self._embedding_names])
+            self._leave(parameters, d, places, waves, gradients)
         return z_last
+
+    def _enter(self, parameters: Tensors, x: Tensor) -> tuple[Tensor, list[Tensor], Waves | None]:
+        """What the first layer is given of the vectors x: numbers, embeddings of ids, embeddings of numbers.
+
+        Beside it what the backward pass needs of each kind of embedding.
+        """
+        places = one_hot(x, self.vocabularies)
+        waves = None if self.periodic is None else self.periodic.waves(parameters, x)
+        if places:
+            x = embedded(x, places, self._embeddings(parameters))
+        if self.periodic is not None and waves is not None:
+            of_numbers = self.periodic.embedded(parameters, waves)
+            x = torch.cat([x.expand(*of_numbers.shape[:-1], -1), of_numbers], dim=-1)
+        return x, places, waves
+
+    def _leave(
+        self, parameters: Tensors, d: Tensor, places: list[Tensor], waves: Waves | None, gradients: Tensors
+    ) -> None:
+        """Write the gradients of the embeddings, for the derivative d by what the first layer gives."""
+        weight = parameters["layers.0.weight"]
+        end = weight.shape[-1] - (0 if self.periodic is None else self.periodic.size)
+        if places:
+            of_ids = torch.matmul(d, weight[..., end - WIDTH * len(places) : end])
+            embedding_gradients(of_ids, places, [gradients.get(name) for name in self._embedding_names])
+        if self.periodic is not None and waves is not None:
+            self.periodic.write_gradients(parameters, waves, torch.matmul(d, weight[..., end:]), gradients)
 
     @property
     def _embedding_names(self) -> list[str]:
