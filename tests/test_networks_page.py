@@ -33,7 +33,9 @@ def test_the_seeds_of_a_lenet_reach_what_the_page_says(command, tmp_path):
     accuracy = pd.read_csv(tmp_path / "sweep" / "results.csv")["test_accuracy"]
     assert len(accuracy) == 64
     mean, deviation, low, high = map(float, re.search(r"([\d.]+) ± ([\d.]+), from ([\d.]+) to ([\d.]+)", PAGE).groups())
-    assert accuracy.mean() == pytest.approx(mean, abs=0.002)  # other processors round otherwise, and runs go their own ways
+    assert accuracy.mean() == pytest.approx(
+        mean, abs=0.002
+    )  # other processors round otherwise, and runs go their own ways
     assert accuracy.std() == pytest.approx(deviation, abs=0.002)
     assert accuracy.min() == pytest.approx(low, abs=0.012)
     assert accuracy.max() == pytest.approx(high, abs=0.012)

@@ -288,6 +288,7 @@ MISTAKES = {
     "an image": (Transformer(), Input((1, 8, 8), "bytes"), "model=transformer: it takes sequences.*1 x 8 x 8 bytes"),
     "heads": (Transformer(width=64, heads=5), WORDS, r"model\.heads=5: .*model\.width=64"),
     "no width": (Transformer(width=4, heads=2, mlp_ratio=0.1), WORDS, r"model\.mlp_ratio=0\.1"),
+    "categories": (ResMLP(), Input((4,), vocabularies=(5, 3)), "model=resmlp: .*categories to be embedded"),
     "nothing": (ResMLP(), Input((0,)), "model=resmlp: .*empty"),
 }
 

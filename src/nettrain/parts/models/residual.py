@@ -11,7 +11,7 @@ from nettrain.errors import ConfigError
 from nettrain.inputs import Input, Inputs
 from nettrain.parts.activations import gain
 from nettrain.parts.models import functional
-from nettrain.parts.models.base import Activation, Model, RowModule, Tensors, affine_layer
+from nettrain.parts.models.base import NO_EMBEDDING, Activation, Model, RowModule, Tensors, affine_layer
 from nettrain.random import Noise
 from nettrain.registry import option
 from nettrain.samples import X
@@ -40,6 +40,10 @@ class ResMLP(Model):
         known = Input((inputs,)) if isinstance(inputs, int) else inputs
         if empty := [one for one in (known.values() if isinstance(known, dict) else [known]) if 0 in one.shape]:
             raise ConfigError(f"model=resmlp: x is empty ({empty[0].text}), so that there is nothing to learn from.")
+        if any(one.vocabularies for one in (known.values() if isinstance(known, dict) else [known])):
+            raise ConfigError(
+                f"model=resmlp: x holds categories to be embedded, for which it has no place{NO_EMBEDDING}."
+            )
         return ResidualMLP(self, known, outputs, activation)
 
 
