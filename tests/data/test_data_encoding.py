@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nettrain.data import Encoder, Table, encoding, load, sources
-from nettrain.data.encoding import Categorical, Numeric
+from nettrain.data import Encoder, Table, fitting, load, sources
+from nettrain.data.encoded_columns import Categorical, Numeric
 from nettrain.errors import DataError
 
 
@@ -226,5 +226,5 @@ def test_statistics_by_blocks_are_those_of_all_columns_at_once(monkeypatch):
     columns["c3"][7] = np.nan
     table = Table(columns, np.arange(50.0), "y", "regression", [], "t")
     whole = Encoder.fit(table, np.arange(40), standardize=True).state
-    monkeypatch.setattr(encoding, "NUMBERS_AT_ONCE", 100)
+    monkeypatch.setattr(fitting, "NUMBERS_AT_ONCE", 100)
     assert Encoder.fit(table, np.arange(40), standardize=True).state == whole

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,16 +12,15 @@ import numpy as np
 
 from nettrain.data.arrays import is_arrays, new_target_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
-from nettrain.data.encoded_columns import Categorical, Numeric, means_and_scales
-from nettrain.data.encoded_dates import Dates
+from nettrain.data.encoded_columns import Numeric, means_and_scales
 from nettrain.data.encoded_ids import Embedded
-from nettrain.data.encoded_numbers import Piecewise, Quantile, Robust, encoded
-from nettrain.data.encoded_words import HashedWords
-from nettrain.data.images import ImageFormat, image_table, is_images
+from nettrain.data.encoded_numbers import Piecewise
+from nettrain.data.fitting import EncodedColumn, Scalars, column_of, fit_columns
+from nettrain.data.images import image_table, is_images
 from nettrain.data.in_python import new_table
 from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
-from nettrain.data.number_options import ENCODINGS, NumberOptions
+from nettrain.data.number_options import NumberOptions
 from nettrain.data.opening import TableLike, open_table, table_name
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
@@ -36,10 +34,6 @@ from nettrain.data.wording import brief, place, quoted
 from nettrain.errors import DataError
 from nettrain.inputs import FEATURES, Input, Inputs, described
 from nettrain.wording import counted
-
-Scalars = Numeric | Categorical | Dates | HashedWords
-EncodedColumn = Scalars | TensorColumn
-NUMBERS_AT_ONCE = 1 << 21  # of which a copy is made while their statistics are learnt
 
 
 @dataclass
@@ -74,32 +68,8 @@ class Encoder:
         `numbers` say how columns of numbers are encoded, by default as standardised numbers; a column's own kind counts
         more.
         """
-        scalars = {name: column for name, column in table.columns.items() if column.ndim == 1}
-        encodings = {name: kind for name, kind in table.kinds.items() if kind in ENCODINGS}
-        numeric = [n for n, c in scalars.items() if c.dtype != object and (n in encodings or n not in table.kinds)]
-        columns: dict[str, EncodedColumn] = {
-            name: _fit_column(table, name, column[rows], standardize)
-            for name, column in scalars.items()
-            if name not in numeric
-        }
-        fitted, size = list[Numeric](), max(1, NUMBERS_AT_ONCE // len(rows))
-        for names in (numeric[start : start + size] for start in range(0, len(numeric), size)):
-            values = np.stack([scalars[name][rows] for name in names]).astype(float, copy=False)
-            fitted += Numeric.fit(names, values, standardize)
-        if numeric:
-            options = numbers or NumberOptions()
-            options.require_scaling(standardize, encodings)
-            of_rows = (scalars[name][rows].astype(float) for name in numeric)
-            of_all = (scalars[name].astype(float, copy=False) for name in numeric)
-            target = None if table.target is None else table.target[rows]
-            fitted = encoded(fitted, encodings, of_rows, of_all, options, target, table.task)
-            columns |= {column.name: column for column in fitted}
-        for name, column in table.columns.items():
-            if column.ndim > 1:
-                columns[name] = tensor = TensorColumn.fit(name, column, rows, standardize, table.vocabulary)
-                tensor.image = table.images.get(name)
-        ordered = [columns[name] for name in table.columns]
-        encoder = cls(ids_last(ordered), table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
+        columns = fit_columns(table, rows, standardize, numbers or NumberOptions())
+        encoder = cls(columns, table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
         if table.task == "regression" and standardize and table.target is not None:
             means, scales = means_and_scales(np.ascontiguousarray(np.atleast_2d(table.target[rows].T)))
             encoder = encoder.with_scale(means.tolist(), scales.tolist())
@@ -340,35 +310,8 @@ class Encoder:
     def from_state(cls, state: str) -> "Encoder":
         """The encoder whose `state` this was; one of an earlier version knows neither ranges nor options."""
         content = json.loads(state)
-        columns = [_column_of(column) for column in content["columns"]]
+        columns = [column_of(column) for column in content["columns"]]
         options = ReadOptions(**content.get("options", {}))
         if len(content.get("class_weights", [])) not in (0, len(content.get("targets") or content["classes"])):
             raise ValueError("class_weights")
         return cls(**{**content, "columns": columns, "options": options})
-
-
-def ids_last(columns: Sequence[EncodedColumn]) -> list[EncodedColumn]:
-    """The columns in their order, those of ids behind the others, where a model looks for them."""
-    return sorted(columns, key=lambda column: isinstance(column, Embedded))
-
-
-def _fit_column(table: Table, name: str, values: np.ndarray, standardize: bool) -> EncodedColumn:
-    """A column of dates or texts as its training rows have it."""
-    kind = table.kinds.get(name)
-    if kind == "embedding":
-        return Embedded.of(name, Counter(values), len(set(table.columns[name])))
-    if kind == "date":
-        return Dates.fit(name, values, table.date_orders[name], standardize)
-    return HashedWords.fit(name, values, table.hash_features) if kind == "hash" else Categorical.fit(name, values)
-
-
-def _column_of(state: dict[str, Any]) -> EncodedColumn:
-    """The column whose fields these were."""
-    if "shape" in state:
-        return TensorColumn(**{**state, "image": state["image"] and ImageFormat(**state["image"])})
-    marks = {"categories": Categorical, "parts": Dates, "buckets": HashedWords}
-    marks = {"vocabulary": Embedded, **marks}
-    marks |= {"edges": Piecewise, "quantiles": Quantile, "clip": Robust}
-    kind: type[Any] = next((kind for mark, kind in marks.items() if mark in state), Numeric)
-    column: EncodedColumn = kind(**state)
-    return column

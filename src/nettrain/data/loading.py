@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nettrain.data.encoding import Encoder, Numeric
+from nettrain.data.encoded_columns import Numeric
+from nettrain.data.encoding import Encoder
 from nettrain.data.memory import enough_memory
 from nettrain.data.sources import Dataset
 from nettrain.data.splits import monitored_split

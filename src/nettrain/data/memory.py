@@ -17,5 +17,10 @@ def enough_memory(source: str) -> Iterator[None]:
             f"{source}: the table does not fit into memory; make one with fewer rows, columns or categories."
         ) from None
     finally:
-        if (arrow := sys.modules.get("pyarrow")) is not None:
-            arrow.default_memory_pool().release_unused()
+        release()
+
+
+def release() -> None:
+    """Give back to the system what Arrow keeps of columns that are gone."""
+    if (arrow := sys.modules.get("pyarrow")) is not None:
+        arrow.default_memory_pool().release_unused()

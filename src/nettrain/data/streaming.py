@@ -13,9 +13,11 @@ from nettrain.data.column_plan import ColumnPlan, Statistics
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoded_numbers import encoded
-from nettrain.data.encoding import EncodedColumn, Encoder, ids_last
+from nettrain.data.encoding import Encoder
+from nettrain.data.fitting import EncodedColumn, ids_last
 from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
 from nettrain.data.loading import Data, require_numbers
+from nettrain.data.memory import release
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
 from nettrain.data.several_targets import target_names
@@ -102,7 +104,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
         name: np.flatnonzero(member == i).astype(_index_type(files.rows)) for i, name in enumerate(NAMES)
     }
     _require_rows(splits, fractions, files)
-    _give_back_memory()
+    release()
     target = np.concatenate(targets)
     targets.clear()
     classes, notes, task = list[str](), list(plan.notes), plan.task
@@ -156,13 +158,6 @@ def _encoded_numbers(
     samples = [np.concatenate(of_numbers[column.name].sample) for column in numeric]
     made = {column.name: column for column in encoded(numeric, plan.encodings, samples, samples, dataset)}
     return [made.get(column.name, column) for column in columns]
-
-
-def _give_back_memory() -> None:
-    """What arrow's memory pool holds of the pass."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
 
 
 def _refuse(dataset: "Tabular", split: Split) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from nettrain.data import Data
-from nettrain.data.encoding import Numeric
+from nettrain.data.encoded_columns import Numeric
 from nettrain.data.wording import quoted
 from nettrain.figures.grids import over_one_input, over_two_inputs
 from nettrain.parts.heads import Head
