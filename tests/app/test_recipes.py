@@ -83,7 +83,11 @@ def test_all_rows_of_a_table_train_or_validate_and_that_is_said(here, capsys):
     ("words", "code", "said"),
     [
         (["recipe=tabel"], 2, "recipe=tabel: there is no such recipe; choose from plain, table; did you mean table?"),
-        (["recipe=table", "model=linear"], 2, "recipe/table.yaml: model.dropout exists only for model=mlp."),
+        (
+            ["recipe=table", "model=linear"],
+            2,
+            "recipe/table.yaml: model.dropout exists only for model=cnn, mlp, gru, lstm, resmlp and transformer.",
+        ),
         (
             ["recipe=table", "resume=first"],
             2,

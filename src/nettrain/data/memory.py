@@ -1,5 +1,6 @@
 """What to say where a table does not fit into memory."""
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ def enough_memory(source: str) -> Iterator[None]:
 
 
 def release() -> None:
-    """Give back to the system what Arrow keeps of columns that are gone."""
-    if (arrow := sys.modules.get("pyarrow")) is not None:
-        arrow.default_memory_pool().release_unused()
+    """Give back to the system what Arrow and the C library keep of columns that are gone."""
+    if (arrow := sys.modules.get("pyarrow")) is None:
+        return
+    arrow.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc
+        trim(0)

@@ -14,6 +14,7 @@ from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Categorical
 from nettrain.data.encoding import Encoder
 from nettrain.data.matching import matched
+from nettrain.data.memory import release
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
 from nettrain.data.stream_order import Hand, hands, part_size, shuffled_hands
@@ -97,6 +98,7 @@ class StreamedRows:
 
     def _ahead(self, todo: Sequence[Hand], rows: np.ndarray, dtype: Any, first: int) -> Iterator[Window]:
         """Windows, which a thread of its own reads while the one before is used."""
+        release()  # what the pass before has left
         windows = self._windows(todo, rows, dtype, first)
         with ThreadPoolExecutor(1, "nettrain-read") as reader:
             waiting: deque[Future[Window | None]] = deque()
