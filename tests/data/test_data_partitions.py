@@ -256,7 +256,7 @@ BAD = [
         {"set": "train"},
         {},
         "t.csv, row 2, column 'set': found 'train', which is no date or time, such as 2024-01-31 14:30; correct the "
-        "cell, or name a column that does: 'x', 'day', 'y'.",
+        "cell, or name a column that does: 'x', 'patient', 'day'.",
     ),
     (
         Time(column="day"),
