@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import difflib
 import inspect
 import math
 import operator
@@ -166,13 +165,7 @@ def check(part: Any, path: str = "") -> None:
             if isinstance(item, list):
                 raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):
-                raise ConfigError(f"{key}={value}: {key} must be {allowed(field) or 'finite'}{_nearest(item, field)}.")
-
-
-def _nearest(item: Any, field: dataclasses.Field) -> str:
-    """` (did you mean x?)` for the choice nearest to a mistyped one; empty where none is near."""
-    near = difflib.get_close_matches(str(item), [str(choice) for choice in field.metadata.get("choices", ())], 1)
-    return f" (did you mean {near[0]}?)" if near else ""
+                raise ConfigError(f"{key}={value}: {key} must be {allowed(field) or 'finite'}.")
 
 
 def check_range(part: Any, dtype: "torch.dtype", path: str = "") -> None:

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+import nettrain.data
 from nettrain.app import cli
 from nettrain.errors import unexpected
-from nettrain.preparation import prepare
 from nettrain.training.counters import Counters
 
 MISTAKES = {
@@ -212,7 +212,7 @@ def test_an_error_that_nobody_expects_is_one_line_and_a_traceback_in_the_folder(
 
 
 def test_an_error_before_the_run_has_begun_leaves_its_traceback_alone(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare.data, "load", lambda *arguments: {}["x"])
+    monkeypatch.setattr(nettrain.data, "load", lambda *arguments: {}["x"])
     assert command("hydra.run.dir=run").code == 1
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["error.txt"]
 
@@ -234,7 +234,7 @@ def interrupt(*arguments):
 
 
 def test_ctrl_c_while_the_data_are_read(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare.data, "load", interrupt)
+    monkeypatch.setattr(nettrain.data, "load", interrupt)
     ended = command()
     assert (ended.code, ended.err) == (130, "nettrain: interrupted before training began\n")
     assert list(tmp_path.rglob("*")) == []

@@ -6,7 +6,6 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.preparation import prepare
 from nettrain.report.console import leaderboard
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.sweep_folder import write_results
@@ -188,14 +187,14 @@ def test_ctrl_c_ends_a_sweep_with_the_run_in_progress_saved(command, tmp_path, m
 
 
 def test_ctrl_c_before_a_run_has_begun_ends_a_sweep_with_the_finished_runs(command, tmp_path, monkeypatch):
-    load = prepare.data.load
+    load = nettrain.data.load
 
     def interrupted(settings, seed, split):
         if seed == 2:
             signal.raise_signal(signal.SIGINT)
         return load(settings, seed, split)
 
-    monkeypatch.setattr(prepare.data, "load", interrupted)
+    monkeypatch.setattr(nettrain.data, "load", interrupted)
     ended = command("-m", "seed=1,2,3", "hydra/launcher=basic", *SMALL)
     assert (ended.code, ended.err) == (130, "nettrain: the sweep was interrupted\n")
     assert pandas.read_csv(tmp_path / "sweep" / "results.csv")["status"].tolist() == ["completed"]
