@@ -207,6 +207,11 @@ def test_predictions_have_a_column_of_doubt(three, monkeypatch, capsys):
             2,
             "members=3: members train together, as rows of a stack, and optimizer=lbfgs",
         ),
+        (
+            ["members=2", "data.numbers=piecewise", "data.binning=tree"],
+            2,
+            "members=2: data.binning=tree looks at the targets of all rows on which a member trains, and others",
+        ),
         (["members=100000"], 2, "members=100000: so many do not fit into the free memory; about "),
     ],
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nettrain.data.encoded_numbers import Piecewise
 from nettrain.data.loading import Data, encode, of_members
 from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Fold, Partition, Split
@@ -16,12 +17,18 @@ def with_members(data: Data, dataset: Dataset, split: Split, seed: int, members:
 
     Member 0 has the splits of `data`. Each other one has validation rows of its own, drawn from those that do not test,
     or with `folds` the next fold; all share those that the split gives. The encoder is fitted once, on the rows on
-    which any member trains. Raises `ConfigError` for a table that is read in parts.
+    which any member trains. Raises `ConfigError` for a table that is read in parts, and for what an encoder would learn
+    of the targets on which members are validated.
     """
     if members == 1 or data.members:
         return data
+    key = "folds" if folds else "members"
+    if dataset.binning == "tree" and any(isinstance(column, Piecewise) for column in data.encoder.columns):
+        raise ConfigError(
+            f"{key}={members}: data.binning=tree looks at the targets of all rows on which a member trains, and others "
+            "validate there; use data.binning=quantile."
+        )
     if data.streamed:
-        key = "folds" if folds else "members"
         raise ConfigError(
             f"{key}={members}: the table is read in parts, and each member has rows of its own; use data.stream=false."
         )
