@@ -25,6 +25,7 @@ from nettrain.wording import did_you_mean
 
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 _SWEEP_FUNCTIONS = re.compile(r"(choice|glob|sort|shuffle|range|interval|tag)\(.*\)")
+_MAPPING = re.compile(r"\{\s*[\w.*%-]+\s*:.*\}", re.DOTALL)
 _OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.")
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 _OPTIONS = (  # Hydra's, and ours
@@ -145,18 +146,25 @@ def _literal_list(text: str, sweep: bool) -> str:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The parts between commas, as far as these are in no quotes and no brackets that are closed again."""
-    start = depth = 0
+    """The parts between commas, as far as these are in no quotes and no brackets that are closed again.
+
+    A brace is a bracket where it opens a mapping, as a part or as the value of one.
+    """
+    start = depth = braces = 0
     quote = ""
     for i, sign in enumerate(text):
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "'\"" and sign in text[i + 1 :] and not text[start:i].strip("[( "):
             quote = sign
-        elif sign in "[({":
+        elif sign in "[(":
             depth += 1
-        elif sign in "])}":
+        elif sign in "])":
             depth -= 1
+        elif _MAPPING.match(text, i) and text[start:i].rstrip()[-1:] in ("", ":", "{", ","):
+            braces, depth = braces + 1, depth + 1
+        elif sign == "}" and braces:
+            braces, depth = braces - 1, depth - 1
         elif sign == "," and depth == 0:
             yield text[start:i]
             start = i + 1

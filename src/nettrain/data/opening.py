@@ -30,7 +30,7 @@ TableLike: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | RawTable | Query
 
 def table_name(table: "TableLike | dict[str, str]") -> str:
     """What messages call a table, or the tables of several files."""
-    if isinstance(table, dict):
+    if isinstance(table, dict) and all(isinstance(path, str) for path in table.values()):
         return ", ".join(dict.fromkeys(table.values()))
     if isinstance(table, RawTable):
         return table.source
