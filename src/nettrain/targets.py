@@ -218,8 +218,8 @@ def foreign(node: Any) -> list[str]:
 
 
 def targets(node: Any) -> Iterator[Any]:
-    """What is named by `_target_` in a node and in those inside it."""
-    return (inner["_target_"] for _, inner in _nodes("", node))
+    """What is named by `_target_` in a node and in those inside it, the node's own first."""
+    return (inner["_target_"] for _, inner in reversed(list(_nodes("", node))))
 
 
 def _nodes(key: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

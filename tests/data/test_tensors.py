@@ -260,7 +260,7 @@ def test_new_images_are_made_like_those_of_the_training(here):
 NEW = {
     "a sample has the shape (3, 5, 7); the model was trained with (3, 5, 6).": np.zeros((2, 3, 5, 7), np.uint8),
     "found float64 numbers; the model was trained with bytes.": np.zeros((2, 3, 5, 6)),
-    "row 2, column 'x': found 300; the model was trained with bytes from 0 to 255.": np.array([0, 300])[
+    "row 2 (index 1), column 'x': found 300; the model was trained with bytes from 0 to 255.": np.array([0, 300])[
         :, None, None, None
     ]
     * np.ones((2, 3, 5, 6), int),
@@ -280,7 +280,7 @@ def test_new_ids_are_checked(here):
     encoder = load(npz(x=np.tile(np.arange(30)[:, None], 4), y=Y), 0).encoder
     assert encoder.read(np.array([[29, 0, 0, 1]])).columns["x"].tolist() == [[29, 0, 0, 1]]
     for wrong in (30, -1):
-        with pytest.raises(DataError, match=f"row 2, column 'x': found {wrong}; the model was trained with ids from 0"):
+        with pytest.raises(DataError, match=f"row 2 .index 1., column 'x': found {wrong}; the model was trained with ids from 0"):
             encoder.read(np.array([[0, 0, 0, 0], [0, wrong, 0, 0]]))
 
 

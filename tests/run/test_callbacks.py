@@ -463,7 +463,7 @@ class Returns(nettrain.Callback):
         (lambda run: run.record("a,b", 1), "'a,b' cannot be the name of a number"),
         (lambda run: run.record("", 1), "'' cannot be the name"),
         (lambda run: run.record("a\nb", 1), "cannot be the name"),
-        (lambda run: run.record("a", "much"), "could not convert string to float"),
+        (lambda run: run.record("a", "much"), "a is 'much'; only numbers are recorded"),
         (lambda run: (run.record("a", 1), run.record("a", 2)), "a has been recorded in this epoch already"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,9 +85,8 @@ def parts(group: str) -> dict[str, type]:
 def nameless(group: str) -> list[type]:
     """The classes of a user's own that would be parts of a group if they had a name."""
     bases = {"callbacks": (Callback,), "logger": (Logger,)}.get(group) or GROUPS.get(group, ())
-    return [
-        part for part in subclasses(*bases) if not is_ours(part) and is_concrete(part) and not getattr(part, "name", "")
-    ]
+    foreign = [part for part in subclasses(*bases) if part.__module__ in sys.modules and not is_ours(part)]
+    return [part for part in foreign if is_concrete(part) and not getattr(part, "name", "")]
 
 
 @cache
