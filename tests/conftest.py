@@ -22,8 +22,10 @@ from nettrain.parts.activations import ACTIVATIONS
 sys.path.append(str(Path(__file__).parent / "run"))
 import simgpu
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is in its background
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what is in its background with SIGINT ignored, and nohup with SIGHUP.
+for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+    if signal.getsignal(number := getattr(signal, name, signal.SIGINT)) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 torch.set_num_threads(1)  # the tensors are small, and several test runs may share a machine
 simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process

@@ -280,7 +280,9 @@ def test_new_ids_are_checked(here):
     encoder = load(npz(x=np.tile(np.arange(30)[:, None], 4), y=Y), 0).encoder
     assert encoder.read(np.array([[29, 0, 0, 1]])).columns["x"].tolist() == [[29, 0, 0, 1]]
     for wrong in (30, -1):
-        with pytest.raises(DataError, match=f"row 2 .index 1., column 'x': found {wrong}; the model was trained with ids from 0"):
+        with pytest.raises(
+            DataError, match=f"row 2 .index 1., column 'x': found {wrong}; the model was trained with ids from 0"
+        ):
             encoder.read(np.array([[0, 0, 0, 0], [0, wrong, 0, 0]]))
 
 
