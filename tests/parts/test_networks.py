@@ -299,3 +299,8 @@ def test_what_does_not_fit_is_one_sentence_with_the_layer_and_the_shapes(mistake
     with pytest.raises(ConfigError, match=said) as caught:
         config.build(inputs, 3, activations.tanh)
     assert "\n" not in str(caught.value)
+
+
+def test_images_in_any_layout_become_vectors():
+    x = torch.randn(3, 4, 2, 5).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(functional.vectors(x, 2), x.contiguous().unflatten(1, (2, 2)).flatten(2).transpose(0, 1))

@@ -42,7 +42,7 @@ def images(x: Tensor, sample_dims: int) -> Tensor:
 
 def vectors(x: Tensor, rows: int | None) -> Tensor:
     """All numbers of each image (n, K C, H, W) as a vector: (K, n, C H W), or (n, C H W) where `rows` is None."""
-    return x.flatten(1) if rows is None else x.view(len(x), rows, -1).transpose(0, 1)
+    return x.flatten(1) if rows is None else x.reshape(len(x), rows, -1).transpose(0, 1)
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -> Tensor:
