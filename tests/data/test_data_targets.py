@@ -10,8 +10,9 @@ import nettrain
 from nettrain.data import Npz, load
 from nettrain.data.encoding import Encoder
 from nettrain.data.label_splits import label_folds, split_labels
+from nettrain.data.members import with_members
 from nettrain.data.sources import Csv
-from nettrain.data.splitting import ByColumn, Fold
+from nettrain.data.splitting import ByColumn, Fold, Stratified
 from nettrain.errors import ConfigError, DataError
 
 
@@ -301,3 +302,17 @@ def test_bad_cells_of_labels_are_refused(films, cells, separator, message):
     with pytest.raises((ConfigError, DataError)) as error:
         load(Csv(path="t.csv", target="genres", task="multilabel", label_separator=separator), 0)
     assert str(error.value) == message
+
+
+def test_members_validate_on_their_share_of_every_label(here):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=200), **{f"l{i}": (draw.random(200) < 0.2 * i) * 1 for i in (1, 2, 3)}})
+    frame.to_csv("t.csv", index=False)
+    settings = Csv(path="t.csv", target=["l1", "l2", "l3"], task="multilabel")
+    data = load(settings, 0)
+    members = with_members(data, settings, Stratified(), 0, 4, folds=False)
+    validating = [member["val"] for member in members.members]
+    assert len({tuple(rows) for rows in validating}) == 4
+    for rows in validating:
+        expected = data.y[~np.isin(np.arange(200), data.splits["test"])].mean(0) * len(rows)
+        assert np.abs(data.y[rows].sum(0) - expected).max() < 1.5

@@ -315,7 +315,8 @@ def _redrawn(target: np.ndarray, task: str, partition: Partition, seed: int) -> 
     if not val or "val" in partition.given:
         return partition
     rest = _rest(partition)
-    return _with_others(partition, rest, split(target[rest], task, val / len(rest), 0, seed))
+    drawn = _stratified(target[rest], task, {"val": val / len(rest), "test": 0.0}, seed)
+    return _with_others(partition, rest, drawn)
 
 
 def _rest(partition: Partition) -> np.ndarray:
