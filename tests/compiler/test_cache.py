@@ -9,8 +9,9 @@ import torch
 
 from nettrain.compiler import library as building
 from nettrain.compiler.library import BuildError, library
+from nettrain.compiler.processor import KERNELS
 from nettrain.compiler.recording import CannotCompile
-from nettrain.compiler.source import KERNELS, function
+from nettrain.compiler.source import function
 
 SEVEN = KERNELS + 'extern "C" int64_t seven() { return 7; }'
 

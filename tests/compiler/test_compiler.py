@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from nettrain.compiler.expressions import EXPRESSIONS
 from nettrain.compiler.library import library
+from nettrain.compiler.processor import KERNELS
 from nettrain.compiler.recording import CannotCompile
-from nettrain.compiler.source import KERNELS, function
+from nettrain.compiler.source import function
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
 from nettrain.parts import activations

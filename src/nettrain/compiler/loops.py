@@ -75,6 +75,11 @@ def _depends(later: Statement, earlier: Statement) -> bool:
     )
 
 
+def apart(one: Loop, other: Loop) -> bool:
+    """Whether two loops can be computed at the same time."""
+    return not any(_depends(s, t) for s in one.statements for t in other.statements)
+
+
 def _conflict(one: Statement, other: Statement, shape: tuple[int, ...]) -> bool:
     """Whether one writes an element of which the other needs another element."""
     return any(

@@ -36,7 +36,7 @@ def _reduction(start: str, step: str, end: str = "{}", vectors: str = "") -> Cal
 
     def write(statement: Statement) -> list[str]:
         x, out, kind = statement.operands["self"], statement.out, c_type(statement.out.dtype)
-        reduced, remaining = _dimensions(statement, x)
+        reduced, remaining = reduced_dimensions(statement, x)
         into = out.strides if len(out.shape) == len(remaining) else [out.strides[d] for d in remaining]
         i, j = [f"i{n}" for n in range(len(remaining))], [f"j{n}" for n in range(len(reduced))]
         strides = [x.strides[d] for d in (*remaining, *reduced)]
@@ -64,7 +64,7 @@ def _norm(statement: Statement) -> list[str]:
     return _reduction("0", "{s} + {x} * {x}", "sqrt({})", f"{VECTORS} reduction(+ : s)")(statement)
 
 
-def _dimensions(statement: Statement, x: Access) -> tuple[list[int], list[int]]:
+def reduced_dimensions(statement: Statement, x: Access) -> tuple[list[int], list[int]]:
     """The dimensions that are reduced, and those that are kept."""
     dims: Any = statement.operands.get("dim")
     dims = list(range(len(x.shape))) if dims in (None, []) else [dims] if isinstance(dims, int) else dims

@@ -1,50 +1,65 @@
 """A recording as a C++ function."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nettrain.compiler.expressions import CONDITIONS, EXPRESSIONS, REQUIRED
-from nettrain.compiler.loops import Loop, Place, collapsed, loops, place
-from nettrain.compiler.matrices import MATRICES
+from nettrain.compiler.loops import Loop, Place, apart, collapsed, loops, place
+from nettrain.compiler.processor import PROCESSOR
 from nettrain.compiler.recording import Access, CannotCompile, Statement, record
-from nettrain.compiler.writing import c_type, element, element_number, literal, nest
+from nettrain.compiler.target import Target
+from nettrain.compiler.writing import c_type, element, element_number, literal
 
-KERNELS = (Path(__file__).parent / "kernels.h").read_text()  # which every program begins with
 ALIGNMENT = 64  # bytes
 
 
-def function(name: str, does: Callable[..., None], tensors: Mapping[str, Tensor]) -> tuple[str, int]:
-    """`static void name(first tensor, ..., last tensor, scratch)` in C++: what `does(**tensors)` does in place.
+def function(
+    name: str,
+    does: Callable[..., None],
+    tensors: Mapping[str, Tensor],
+    target: Target = PROCESSOR,
+    optional: Collection[str] = (),
+) -> tuple[str, int]:
+    """`name(first tensor, ..., last tensor, scratch)` in C++: what `does(**tensors)` does in place.
 
-    The second result is how many bytes of scratch memory it needs. `does` must do the same whatever the values are.
-    Raises `CannotCompile` for what there is no code for.
+    The second result is how many bytes of scratch memory it needs. `does` must do the same whatever the values are. A
+    tensor that is `optional` is only written, and may be a null pointer. Raises `CannotCompile` for what there is no
+    code for.
     """
-    recording = record(does, tensors, {*EXPRESSIONS, *MATRICES, "cat"})
+    recording = record(does, tensors, {*EXPRESSIONS, *target.matrices, "cat"})
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
     stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
     needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}
     parameters = [f"{c_type(d)}* __restrict b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
-    lines, bytes_ = [f"static void {name}({', '.join(parameters)}, char* __restrict scratch) {{"], 0
+    lines, bytes_ = [f"{target.function} {name}({', '.join(parameters)}, char* __restrict scratch) {{"], 0
+    constants = []
     for i in range(len(recording.names), len(recording.sizes)):
         kind = c_type(recording.dtypes[i])
         if i in recording.constants:
             values = ", ".join(literal(v, kind) for v in recording.constants[i].tolist())
-            lines.append(f"  static const {kind} b{i}[] = {{{values}}};")
+            constants.append(f"{target.constant} {kind} {name}_b{i}[] = {{{values}}};")
+            lines.append(f"  const {kind}* __restrict b{i} = {name}_b{i};")
         elif i in stored & needed:
             lines.append(f"  {kind}* __restrict b{i} = ({kind}*)(scratch + {bytes_});")
             size = recording.sizes[i] * recording.dtypes[i].itemsize
             bytes_ += -(-size // ALIGNMENT) * ALIGNMENT
+    perhaps = {i for i, tensor in enumerate(recording.names) if tensor in optional}
+    together: list[Loop] = []  # loops since the last barrier
     for loop in all_loops:
-        code = _elementwise(loop) if loop.elementwise else MATRICES[loop.statements[0].op](loop.statements[0])
+        if target.barrier and not all(apart(loop, other) for other in together):
+            lines.append(f"  {target.barrier}")
+            together = []
+        together.append(loop)
+        statement = loop.statements[0]
+        code = _elementwise(loop, target, perhaps) if loop.elementwise else target.matrices[statement.op](statement)
         lines += ["  " + line for line in code]
-    return "\n".join([*lines, "}"]), bytes_
+    return "\n".join([*constants, *lines, "}"]), bytes_
 
 
-def _elementwise(loop: Loop) -> list[str]:
+def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[str]:
     accesses = [access for statement in loop.statements for access in (*statement.reads, statement.out)]
     sizes, strides = collapsed(loop.shape, [access.broadcast(loop.shape) for access in accesses])
     indices = [f"i{d}" for d in range(len(sizes))]
@@ -61,8 +76,11 @@ def _elementwise(loop: Loop) -> list[str]:
         words = {where: value or elements[where] for where, value in known.items()}
         body.append(f"const {c_type(statement.out.dtype)} v{n} = {_expression(statement, words, loop.shape, flat)};")
         values[at] = f"v{n}"
-    body += [f"{elements[at]} = {value};" for at, value in values.items() if at in loop.stored]
-    return nest(sizes, body)
+    for at, value in values.items():
+        if at in loop.stored:
+            condition = f"if (b{at[0]}) " if at[0] in optional else ""
+            body.append(f"{condition}{elements[at]} = {value};")
+    return target.elementwise(sizes, body)
 
 
 def _expression(statement: Statement, elements: Mapping[Place, str], shape: tuple[int, ...], flat: str) -> str:

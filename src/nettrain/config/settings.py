@@ -129,16 +129,18 @@ class Settings:
     )
     precision: str = option(
         "float32",
-        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), everything else in float32",
-        choices=("float32", "float64", "bf16"),
+        "floating-point type; bf16: forward and backward passes in bfloat16 (autocast), tf32: matrix products and "
+        "convolutions on a GPU with factors of 10 bits, everything else in float32",
+        choices=("float32", "float64", "bf16", "tf32"),
     )
     deterministic: bool = option(False, "use only deterministic algorithms of torch")
     engine: str = option(
         "auto",
-        "how updates are computed: eager (torch), fused (the update rule in one compiled pass, for large networks), "
-        "compiled (many updates per call; both need a C++ compiler), or auto, which compiles where that is faster",
+        "how updates are computed: eager (torch), graph (on a GPU: one is recorded, and replayed), fused (the update "
+        "rule in one compiled pass, for large networks), compiled (many updates per call; on a CPU both need a C++ "
+        "compiler), or auto, which compiles where that is faster",
         "speed",
-        choices=("auto", "eager", "fused", "compiled"),
+        choices=("auto", "eager", "graph", "fused", "compiled"),
     )
     accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)
     drop_last: bool = option(False, "skip the last batch of an epoch if it is smaller than bs")

@@ -109,6 +109,10 @@ def prepare(config: Config, folder: Path, device: torch.device = _CPU, handed: H
         schedule.require(run.lr, run.updates_per_epoch, run.updates)
     if config.engine in ("compiled", "fused"):
         _check_compiled(run, device)
+    if config.precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"precision=tf32: it is for device=cuda, and this run is on {device.type}; use float32.")
+    if config.engine == "graph" and device.type != "cuda":
+        raise ConfigError(f"engine=graph: CUDA graphs are for device=cuda, and this run is on {device.type}; use auto.")
     if isinstance(config.optimizer, Solver):
         _check_solver(run)
         config.optimizer.require(run.parameters, config.dtype, device)
@@ -179,11 +183,11 @@ def _check_compiled(run: PreparedRun, device: torch.device) -> None:
         why = "compiled programs read all data in memory, and these are read in parts"
     elif whole and config.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot do"
-    elif whole and (config.accumulate > 1 or config.autocast):
+    elif whole and (config.accumulate > 1 or config.precision in ("bf16", "tf32")):
         why = "accumulate and precision=bf16 are for large networks and cannot be compiled"
-    elif device.type != "cpu":
-        why = f"programs are compiled for the CPU only, and this run is on {device.type}"
-    elif compiler() is None:
+    elif not whole and device.type != "cpu":
+        why = f"rules are fused on the CPU only, and this run is on {device.type}"
+    elif device.type == "cpu" and compiler() is None:
         why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
     else:
         return

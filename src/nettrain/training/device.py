@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -52,6 +53,20 @@ def deterministic(asked: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warn)
         if workspace is None:
             del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+@contextlib.contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """Within it a GPU multiplies float32 numbers as such, or with factors of 10 bits for `tf32`, whatever is set."""
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
-from nettrain.training.device import SMALL, choose_device, deterministic, threads_for
+from nettrain.training.device import SMALL, choose_device, deterministic, products_in, threads_for
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
@@ -287,7 +287,8 @@ def train(
         work = max(work, SMALL)
     stack = stack_of(first.folder) or (first.folder.name if len(runs) > 1 else None)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
-    with threads_for(work) as threads, deterministic(first.config.deterministic), seeded(first.config.seed):
+    exact = deterministic(first.config.deterministic), products_in(first.config.precision)
+    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed):
         present = environment(device)
 
         def record(start: Start) -> None:

@@ -1,4 +1,5 @@
-"""Which engine computes a stack's updates: one by one, the rule's part perhaps fused, or many in one compiled call."""
+"""Which engine computes a stack's updates: one by one, the rule's part perhaps fused; many in one compiled call; or, on
+a GPU, as a graph that is replayed."""
 
 from collections.abc import Callable
 
@@ -14,7 +15,8 @@ from nettrain.parts.models import can_be_compiled
 from nettrain.training.engines.compiled import Compiled
 from nettrain.training.engines.eager import Eager
 from nettrain.training.engines.fused import Fused
-from nettrain.training.engines.program import scalar_names
+from nettrain.training.engines.gpu_program import in_fast_memory
+from nettrain.training.engines.graph import Graph, can_replay
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.engines.solver import SolverEngine
 from nettrain.training.stack.rule_groups import RuleGroup
@@ -26,6 +28,10 @@ NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory 
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
 LARGE = 2**20  # weights from which on a rule may be fused
+GPU_BUILD_SECONDS = 4.0  # that it takes to compile a program for a GPU
+GPU_UPDATE_SECONDS = 60e-6  # that it saves of a replayed update: the starts of some dozens of kernels
+GPU_NUMBER_SECONDS = 50e-12  # and for every weight of a stack: its ways from the device's memory and back
+RECORDED = 100  # updates that it takes as long to record as to make
 
 Say = Callable[[str], None]
 
@@ -47,6 +53,8 @@ def choose_engine(
         return SolverEngine(stack, optimizer, abandon)
     if isinstance(optimizer, TorchOptimizer):
         return Eager(stack)
+    if stack.device.type == "cuda" and asked != "eager":
+        return _on_gpu(stack, asked, updates_left, abandon, say)
     auto = asked == "auto" and compiler() is not None
     try:
         if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays(stack, updates_left, say)):
@@ -54,7 +62,7 @@ def choose_engine(
         if asked == "fused" or (auto and can_fuse(stack) and _fusing_pays(stack, updates_left, say)):
             (group,) = stack.rule_groups
             assert isinstance(group, RuleGroup)
-            fused = Fused(group.rule, scalar_names(group), stack.dtype, torch.get_num_threads(), abandon)
+            fused = Fused(group.rule, group.names, stack.dtype, torch.get_num_threads(), abandon)
             return Eager(stack, fused.step, "fused")
     except (CannotCompile, BuildError, OSError) as error:
         why = f"this run's update cannot be compiled ({error})"
@@ -62,6 +70,35 @@ def choose_engine(
             raise ConfigError(f"engine={asked}: {why}; use engine=eager.") from error
         say(f"engine     eager: {why}")
     return Eager(stack)
+
+
+def _on_gpu(stack: Stack, asked: str, updates_left: int, abandon: Callable[[], bool], say: Say) -> Engine:
+    """The engine on a GPU, where "fused" is refused before."""
+    if asked == "graph" and not can_replay(stack):
+        raise ConfigError("engine=graph: this run's update is not the same every time; use engine=eager.")
+    auto = asked == "auto" and stack.dtype != torch.float64
+    try:
+        if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays_on_gpu(stack, updates_left, say)):
+            return Compiled(stack, 1, abandon)
+    except (CannotCompile, BuildError) as error:
+        if asked == "compiled":
+            why = f"this run's update cannot be compiled ({error})"
+            raise ConfigError(f"engine=compiled: {why}; use engine=auto.") from error
+        say(f"engine     not compiled: {error}")
+    if can_replay(stack) and (asked == "graph" or updates_left > RECORDED):
+        return Graph(stack)
+    return Eager(stack)
+
+
+def _compiling_pays_on_gpu(stack: Stack, updates_left: int, say: Say) -> bool:
+    """Whether each row's update can be made in fast memory, and the run will end sooner then; says so, if it will."""
+    runs, size = len(stack.runs), stack.objective.layout.size
+    saved = updates_left * (GPU_UPDATE_SECONDS + GPU_NUMBER_SECONDS * size * runs)
+    pays = in_fast_memory(stack) and saved > 2 * GPU_BUILD_SECONDS * len(stack.rule_groups)
+    if pays:
+        of_runs = f" of {runs} runs" if runs > 1 else ""
+        say(f"engine     compiled: it saves about {saved:.0f} s of {updates_left} updates{of_runs}")
+    return pays
 
 
 def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
@@ -101,7 +138,8 @@ def can_fuse(stack: Stack) -> bool:
 def can_compile(stack: Stack) -> bool:
     """Whether the stack's update is of a kind that can be compiled."""
     config = stack.runs[0].config
-    plain = config.accumulate == 1 and config.autocast is None
+    plain = config.accumulate == 1 and config.precision in ("float32", "float64")
     known = can_be_compiled(stack.objective.model) and one_of(stack.objective.inputs).kind == "numbers"
     in_memory = not stack.runs[0].data.streamed
-    return known and plain and in_memory and stack.skips is None and stack.device.type == "cpu"
+    device = stack.device.type in ("cpu", "cuda")
+    return known and plain and in_memory and stack.skips is None and device

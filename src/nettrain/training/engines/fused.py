@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from nettrain.compiler.library import library
-from nettrain.compiler.source import KERNELS, function
+from nettrain.compiler.processor import KERNELS
+from nettrain.compiler.source import function
 from nettrain.compiler.writing import c_type
 from nettrain.errors import Abandoned
 from nettrain.optimizers.rules import Coefficients, Rule, State

@@ -1,16 +1,17 @@
-"""The program of a run's updates in C++: what one update computes, with a loop over batches and rows around it.
+"""What the program of a run's updates is made of: one update, a forward pass and the statistics of layers, in C++.
 
-It depends on shapes and on the kinds of the parts, and on no number: coefficients, samples, their order and the keys of
-noise are its inputs.
+They depend on shapes and on the kinds of the parts, and on no number: coefficients, samples, their order and the keys
+of noise are inputs of the program.
 """
 
-from collections.abc import Mapping
-from string import Template
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from nettrain.compiler.source import KERNELS, function
+from nettrain.compiler.source import function
+from nettrain.compiler.target import Target
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
 from nettrain.random import Noise
@@ -21,72 +22,7 @@ from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 from nettrain.vector import Layout
 
-_LOOP = Template("""
-constexpr int64_t MOST = $some > $bs ? $some : $bs;  // samples at once
-extern "C" int64_t scratch_bytes() { return $scratch + MOST * ($inputs + $outputs + 2 * $targets) * 8 + 176; }
-
-// For each of the rows: `steps` updates on the samples in `order`, the last one on a smaller batch if that is so.
-extern "C" void advance($real* const* tensors, const $real* all_x, const $target* all_y, const $real* all_weights,
-                        const int64_t* order, int64_t order_row, const $real* scalars, int64_t scalars_row,
-                        int64_t scalars_step, const int64_t* keys, int64_t keys_row, const double* rates,
-                        $real* outputs, int64_t outputs_row, $real* before,
-                        int64_t first, int64_t rows, int64_t steps, int64_t smaller, char* scratch) {
-  $real* x = ($real*)(scratch + $scratch);
-  $target* y = ($target*)(x + (MOST * $inputs + 7) / 8 * 8);
-  $real* weight = ($real*)(y + (MOST * $targets + 7) / 8 * 8);
-  const int64_t sizes[] = {$sizes};
-  for (int64_t r = first; r < first + rows; r++) {
-    $real* row[$tensors];
-    for (int i = 0; i < $tensors; i++) row[i] = tensors[i] + r * sizes[i];
-    const int64_t* sample = order + r * order_row;
-    for (int64_t s = 0; s < steps; s++, sample += $bs) {
-      const bool last = s == steps - 1, small = last && smaller;
-      if (last && before) memcpy(before + r * sizes[0], row[0], sizes[0] * sizeof($real));
-      for (int64_t i = 0; i < (small ? $last : $bs); i++) {
-        memcpy(x + i * $inputs, all_x + sample[i] * $inputs, $inputs * sizeof($real));
-        memcpy(y + i * $targets, all_y + sample[i] * $targets, $targets * sizeof($target));
-        if (all_weights) memcpy(weight + i * $targets, all_weights + sample[i] * $targets, $targets * sizeof($real));
-      }
-      $real* c = const_cast<$real*>(scalars + r * scalars_row + s * scalars_step);
-      $real* z = outputs + r * outputs_row + s * $bs * $outputs;
-      int64_t* key = const_cast<int64_t*>(keys + r * keys_row + s);
-      double* rate = const_cast<double*>(rates + r);
-      (small ? update_last : update)($row, x, y, $weight c, z, key, rate, scratch);
-    }
-  }
-}
-
-// For each of the rows: the logits of the samples in `order`, some at a time.
-extern "C" void logits($real* weights, ${frozen_values}\
-const $real* all_x, const int64_t* order, int64_t order_row, int64_t samples,
-                       $real* outputs, int64_t first, int64_t rows, char* scratch) {
-  $real *x = ($real*)(scratch + $scratch), *z = x + (MOST * $inputs + 7) / 8 * 8;
-  for (int64_t r = first; r < first + rows; r++)
-    for (int64_t s = 0; s < samples; s += $some) {
-      const int64_t here = samples - s < $some ? samples - s : $some;
-      for (int64_t i = 0; i < here; i++)
-        memcpy(x + i * $inputs, all_x + order[r * order_row + s + i] * $inputs, $inputs * sizeof($real));
-      forward(weights + r * $parameters, ${frozen_row}x, z, scratch);
-      memcpy(outputs + (r * samples + s) * $outputs, z, here * $outputs * sizeof($real));
-    }
-}
-
-// For each of the rows: the numbers of its inside.
-extern "C" void statistics($real* weights, ${frozen_values}\
-$real* gradients, $real* changes, $real* all_x, int64_t x_row,
-                           double* values, int64_t first, int64_t rows, char* scratch) {
-  for (int64_t r = first; r < first + rows; r++)
-    of_layers(weights + r * $parameters, ${frozen_row}\
-gradients + r * $parameters, changes + r * $parameters, all_x + r * x_row,
-              values + r * $values, scratch);
-}
-""")
 SOME = 32  # samples whose logits are computed at a time
-
-
-def scalar_names(group: RuleGroup) -> list[str]:
-    """The names of the scalars that the group's rule is given at every update."""
-    return list(group.pieces.scalars(group.first, 1.0, group.first.lr))
 
 
 def statistics_names(stack: Stack) -> list[str]:
@@ -126,12 +62,27 @@ class Frozen:
         return self.layout.views(inputs["frozen"]) if self.layout.names else {}
 
 
-def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
-    """The program for rows with this kind of rule."""
+class Functions(NamedTuple):
+    """The functions `update`, `update_last`, `forward` and `of_layers` of one row, and what a program says of them.
+
+    `scratch` has the bytes of memory that the kernels `advance`, `logits` and `statistics` need for them, `words` sizes
+    and types, `sizes` the numbers of elements of the tensors of a row: w, g, the rule's state and what is frozen.
+    """
+
+    text: str
+    scratch: dict[str, int]
+    words: dict[str, Any]
+    sizes: list[int]
+
+
+def program_functions(
+    stack: Stack, group: RuleGroup, noisy: bool, target: Target, optional: Collection[str] = ()
+) -> Functions:
+    """The functions for rows with this kind of rule; those of the inputs w, g, ... that are `optional` can be null."""
     batches, rule, outputs = stack.batches, group.first, stack.runs[0].outputs
-    names = scalar_names(group)
+    names = group.names
     x, y = batches.splits["train"]
-    w = torch.zeros_like(stack.w[0] if stack.stacked else stack.w)
+    w = torch.zeros(stack.objective.layout.size, dtype=stack.dtype)
     state = rule.init(w)
     frozen = Frozen(stack)
 
@@ -147,14 +98,14 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
         group.pieces.step(rule, of_row, w, gradient, dict(zip(names, c.unbind(), strict=True)))
 
     def written(name: str, bs: int) -> tuple[str, int]:
-        batch = {"x": torch.zeros_like(x[:bs]), "y": torch.zeros_like(y[:bs])}
+        batch = {name: torch.zeros(bs, *t.shape[1:], dtype=t.dtype) for name, t in (("x", x), ("y", y))}
         if batches.weights:
-            batch["weight"] = torch.ones(y[:bs].shape, dtype=w.dtype)
+            batch["weight"] = torch.ones(bs, *y.shape[1:], dtype=w.dtype)
         numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs, dtype=w.dtype)}
         noise = {"key": torch.zeros((), dtype=torch.int64), "rate": torch.zeros((), dtype=torch.float64)}
         with torch.no_grad():
             inputs = {"w": w, "g": torch.zeros_like(w), **state, **frozen.example, **batch, **numbers, **noise}
-            return function(name, update, inputs)
+            return function(name, update, inputs, target, optional)
 
     def statistics(w: Tensor, gradient: Tensor, change: Tensor, x: Tensor, values: Tensor, **more: Tensor) -> None:
         numbers = row_module_statistics(stack, w, gradient, change, x, frozen.views(more))
@@ -176,29 +127,27 @@ def program_text(stack: Stack, group: RuleGroup, noisy: bool) -> str:
             "x": torch.zeros(SOME, *x.shape[1:], dtype=w.dtype),
             "z": torch.zeros(SOME, outputs, dtype=w.dtype),
         }
-        evaluation = function("forward", forward, {"w": w, **frozen.example, **some})
+        evaluation = function("forward", forward, {"w": w, **frozen.example, **some}, target)
         values = torch.zeros(len(statistics_names(stack)), dtype=torch.float64)
         w_only, *others = _example(stack).items()
         inputs = dict([w_only, *frozen.example.items(), *others, ("values", values)])
-        inside = function("of_layers", statistics, inputs)
-    of_rows = {**state, **frozen.example}
-    loop = _LOOP.substitute(
-        real=c_type(w.dtype),
-        target=c_type(y.dtype),
-        bs=batches.bs,
-        last=batches.last,
-        inputs=x[0].numel(),
-        outputs=outputs,
-        targets=y[0].numel(),
-        weight="weight," if batches.weights else "",
-        tensors=2 + len(of_rows),
-        sizes=", ".join(str(len(tensor)) for tensor in (w, w, *of_rows.values())),
-        row=", ".join(f"row[{i}]" for i in range(2 + len(of_rows))),
-        frozen_values=f"{c_type(w.dtype)}* frozen, " if frozen.example else "",
-        frozen_row=f"frozen + r * {frozen.layout.size}, " if frozen.example else "",
-        parameters=len(w),
-        some=SOME,
-        values=len(values),
-        scratch=max(whole[1], smaller[1], evaluation[1], inside[1]),
-    )
-    return "\n".join([KERNELS, whole[0], smaller[0], evaluation[0], inside[0], loop])
+        inside = function("of_layers", statistics, inputs, target)
+    sizes = [len(tensor) for tensor in (w, w, *state.values(), *frozen.example.values())]
+    words = {
+        "real": c_type(w.dtype),
+        "target": c_type(y.dtype),
+        "bs": batches.bs,
+        "last": batches.last,
+        "inputs": x[0].numel(),
+        "outputs": outputs,
+        "targets": y[0].numel(),
+        "scalars": len(names),
+        "weight": "weight, " if batches.weights else "",
+        "parameters": len(w),
+        "frozen": frozen.layout.size if frozen.example else 0,
+        "some": SOME,
+        "values": len(values),
+    }
+    parts = whole, smaller, evaluation, inside
+    scratch = {"advance": max(whole[1], smaller[1]), "logits": evaluation[1], "statistics": inside[1]}
+    return Functions("\n".join(text for text, _ in parts), scratch, words, sizes)

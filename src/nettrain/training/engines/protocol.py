@@ -30,7 +30,10 @@ class Engine(Protocol):
     """How the updates of a stack, its predictions and the numbers of its layers are computed."""
 
     name: str
-    updates_per_call: int  # that `advance` should be asked for at once
+
+    @property
+    def updates_per_call(self) -> int:
+        """How many updates `advance` should be asked for at once."""
 
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
         """Get ready for the updates of an epoch from number `first` on; `rates` are their learning rates."""

@@ -15,6 +15,7 @@ from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
 from nettrain.samples import X, ready_tensor, split
 from nettrain.training.stack.resident import Resident
+from nettrain.training.stack.rows import to_device
 
 
 class Batches:
@@ -33,6 +34,7 @@ class Batches:
         data = list({id(run.data): run.data for run in runs}.values())
         position = {id(d): i for i, d in enumerate(data)}
         self.copies = np.array([position[id(run.data)] for run in runs])  # of the data, by row
+        self.copies_there = to_device(self.copies, device)
         self.shared = len(data) == 1 and len(set(self.seeds)) == 1
         self.sizes = {name: np.array([len(d.splits[name]) for d in data]) for name in first.data.splits}  # of each copy
         self.bs, self.per_epoch, self.last = first.batch_size, first.updates_per_epoch, first.last_batch
@@ -70,8 +72,8 @@ class Batches:
         keys = list(zip(self.seeds, self.sizes[split][self.copies].tolist(), strict=True))
         orders = {key: self._order(*key, self.size[split], epoch) for key in set(keys)}
         if self.shared:
-            return orders[keys[0]].to(self.device)
-        return (torch.stack([orders[key] for key in keys]) + self._starts(split)).to(self.device)
+            return to_device(orders[keys[0]], self.device)
+        return to_device(torch.stack([orders[key] for key in keys]) + self._starts(split), self.device)
 
     def _order(self, seed: int, n: int, most: int, epoch: int | None) -> Tensor:
         if epoch is None:
@@ -90,9 +92,17 @@ class Batches:
         else:
             for numbers in index.split(self.bs, dim=-1):
                 with stage("batch"):
-                    x, y = self._gather("train", numbers)
-                    x = self._ready(x)
-                yield x, y
+                    batch = self.at("train", numbers)
+                yield batch
+
+    def at(self, split: str, numbers: Tensor) -> tuple[X, Tensor]:
+        """x and y of the samples with these numbers (..., n), as `order` gives them."""
+        x, y = self._gather(split, numbers)
+        return self._ready(x), y
+
+    def weights_at(self, split: str, numbers: Tensor) -> Tensor | None:
+        """The weights of these samples; None where all count alike."""
+        return _at(numbers, self.weights[split]) if self.weights else None
 
     def targets(self, split: str, epoch: int | None = None) -> Tensor:
         """y (..., n) of a split, in the order of `order`."""
@@ -100,7 +110,7 @@ class Batches:
 
     def weights_of(self, split: str, epoch: int | None = None) -> Tensor | None:
         """The weights of a split's samples, of the shape of `targets`; None where all count alike."""
-        return _at(self.order(split, epoch), self.weights[split]) if self.weights else None
+        return self.weights_at(split, self.order(split, epoch))
 
     def weights_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor | None]:
         """The weights of every batch of `of_epoch`."""
@@ -116,8 +126,7 @@ class Batches:
             yield from self._batches(*self.splits[split], size)
         else:
             for numbers in self.order(split).split(size, dim=-1):
-                x, y = self._gather(split, numbers)
-                yield self._ready(x), y
+                yield self.at(split, numbers)
 
     def _batches(self, x: X, y: Tensor, size: int) -> Iterator[tuple[X, Tensor]]:
         """Samples that all rows share, `size` at a time."""
@@ -128,7 +137,7 @@ class Batches:
         """Samples as a model takes them, where x holds no more than their numbers."""
         if self.resident is None:
             return x
-        copies = torch.as_tensor(self.copies[0] if self.shared else self.copies).to(self.device)
+        copies = self.copies_there[0] if self.shared else self.copies_there
         return each(lambda part, resident: part if resident is None else resident.batch(part, copies), x, self.resident)
 
     def _starts(self, split: str) -> Tensor:
@@ -144,6 +153,7 @@ class Batches:
         """Go on with these rows alone; data that none of them uses are dropped."""
         self.seeds = [self.seeds[row] for row in rows]
         used, self.copies = np.unique(self.copies[rows], return_inverse=True)
+        self.copies_there = to_device(self.copies, self.device)
         copies = torch.as_tensor(used).to(self.device)
         for name, (x, y) in self.splits.items():
             if len(used) < len(self.sizes[name]):

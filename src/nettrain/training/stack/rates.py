@@ -8,6 +8,7 @@ import torch
 from nettrain import random
 from nettrain.parts.models import RowModule
 from nettrain.random import Noise
+from nettrain.training.stack.rows import to_device
 from nettrain.training.stack.stack import Stack
 
 
@@ -52,6 +53,6 @@ def noises(stack: Stack, epoch: int) -> list[Noise | None]:
     keys, rates = noise
     if not stack.stacked:
         return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
-    rate = torch.as_tensor(rates[:, None, None], dtype=torch.float64).to(stack.device) if rates.any() else 0.0
-    table = torch.as_tensor(keys[..., None, None], dtype=torch.int64).to(stack.device)
+    rate = to_device(rates[:, None, None], stack.device, torch.float64) if rates.any() else 0.0
+    table = to_device(keys[..., None, None], stack.device, torch.int64)
     return [Noise(key, rate, keys=row) for key, row in zip(table.unbind(), keys.tolist(), strict=True)]

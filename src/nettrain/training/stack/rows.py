@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,14 @@ def each_of(tensors: Tensors, runs: int, stacked: bool) -> list[Tensors]:
         for row, part in zip(rows, each(tensor, stacked), strict=True):
             row[name] = part
     return rows
+
+
+def to_device(values: np.ndarray | Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The values on the device, for which the host does not wait."""
+    tensor = torch.as_tensor(values, dtype=dtype)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def to_host(tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from nettrain.optimizers.pieces import Pieces, Step
 from nettrain.optimizers.rules import Coefficients, Rule, State
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.storage.checkpoint_files import require_alike
-from nettrain.training.stack.rows import each_of, join, take, where
+from nettrain.training.stack.rows import each_of, join, take, to_device, where
 from nettrain.training.stack.torch_group import TorchGroup
 from nettrain.vector import Layout
 
@@ -40,6 +40,11 @@ class RuleGroup:
     def kind(self) -> tuple[Any, ...]:
         return kind(self.first)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the scalars that the rule is given at every update."""
+        return list(self.pieces.scalars(self.first, 1.0, self.first.lr))
+
     @np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and the run diverges
     def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
@@ -59,7 +64,7 @@ class RuleGroup:
         names, table = self.table(t, lr)
         if table.ndim == 2:
             return [dict(zip(names, update, strict=True)) for update in as_in(dtype, table).tolist()]
-        columns = torch.as_tensor(table, dtype=dtype).to(device).movedim(-1, 1).unsqueeze(-1)
+        columns = to_device(table, device, dtype).movedim(-1, 1).unsqueeze(-1)
         return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
 
     def step(self, w: Tensor, g: Tensor, c: Coefficients, step: Step | None = None) -> None:
