@@ -6,22 +6,23 @@ many. All that is installed is measured in turns, in one process. Results go to 
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import torch
 from benchmark import gpu
 from benchmark.timing import alternating
 
-ALONE = 0.4  # seconds for a measure
-
 
 def measured(measures: dict, seconds: float) -> dict:
     """The spreads of what is installed and does not fail."""
     made = {}
     for name, maker in measures.items():
+        begun = time.perf_counter()
         try:
             made[name] = maker()
             made[name]()
+            print(f"{name}: ready after {time.perf_counter() - begun:.1f} s", flush=True)
         except (ImportError, RuntimeError) as error:
             print(f"{name}: left out, {str(error).splitlines()[0]}", flush=True)
             made.pop(name, None)

@@ -159,7 +159,7 @@ def lightning(run: PreparedRun) -> Measure:
 
 
 def jax_rows(run: PreparedRun, rows: int) -> Measure:
-    """`vmap` over runs of a jitted `lax.scan` over the epoch, with optax's Adam; the orders lie on the device before."""
+    """`vmap` over runs of a jitted `lax.scan` over an epoch, with optax's Adam; the orders are there before."""
     import jax
 
     w: Work = work(list(run.config.model.hidden), run.batch_size, len(run.data.splits["train"]))  # type: ignore

@@ -8,6 +8,7 @@ from nettrain.config.overrides import with_module
 from nettrain.config.schema import config_folder, register
 from nettrain.preparation.prepare import prepare
 from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.device import choose_device
 from nettrain.training.run_state import RunState
 from nettrain.training.trainer import Trainer
 
@@ -22,7 +23,8 @@ def setups(folder, *common, rows):
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         for i, own in enumerate(rows):
             overrides = with_module(["quiet=true", "tensorboard=false", "precision=float64", *common, *own.split()])
-            made.append(prepare(to_config(compose("train", overrides)), folder / str(i)))
+            config = to_config(compose("train", overrides))
+            made.append(prepare(config, folder / str(i), choose_device(config.device)))
             made[-1].folder.mkdir(parents=True)
     return made
 

@@ -71,18 +71,3 @@ def test_a_planted_read_back_is_seen():
         simgpu.transfers.clear()
         a.sum().item()
     assert [kind for kind, _ in simgpu.transfers] == ["scalar read back"]
-
-
-@pytest.mark.cuda
-def test_a_run_on_a_real_gpu_never_waits_in_a_step(here):
-    import nettrain
-
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        made = setups(here, "data=wine", "device=cuda", rows=["seed=1"])
-        trainer, signals = Trainer(made, torch.device("cuda")), Signals()
-        trainer.choose_engine(signals)
-        trainer.train_epoch(trainer.learning_rates(), signals)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert nettrain.train(["data=wine", "device=cuda"]).summary["test_accuracy"] > 0.8

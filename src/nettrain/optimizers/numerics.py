@@ -41,5 +41,8 @@ def as_in(dtype: torch.dtype, numbers: np.ndarray) -> np.ndarray:
 def power(base: Scalars, exponent: Scalars) -> Scalars:
     """base ** exponent as the C library computes it, as `torch.optim` has it; NumPy's may differ in the last bit."""
     if isinstance(base, np.ndarray) or isinstance(exponent, np.ndarray):
-        return np.vectorize(math.pow, otypes=[float])(base, exponent)
+        bases, i = np.unique(base, return_inverse=True)
+        exponents, j = np.unique(exponent, return_inverse=True)
+        powers = np.vectorize(math.pow, otypes=[float])(bases[:, None], exponents)  # each of them once
+        return powers[i.reshape(np.shape(base)), j.reshape(np.shape(exponent))]
     return math.pow(base, exponent)

@@ -73,8 +73,8 @@ class Compiled:
         self.frozen = self.of_model.values  # of the rows that are left
         t, runs = update_numbers(stack, epoch), len(stack.runs)
         self.order = self.batches.order("train", epoch).expand(runs, -1)
-        tables = [group.table(t, rates)[1] for group in self.groups]
-        self.tables = [to_device(a.reshape(len(t), -1, a.shape[-1]), stack.device, stack.dtype) for a in tables]
+        tables = [group.scalars(t, rates, stack.device, stack.dtype) for group in self.groups]
+        self.tables = [table.view(len(t), -1, table.shape[-1]) for table in tables]
         keys, dropout = noise_keys(stack, epoch) or (np.zeros((len(t), runs), np.int64), np.zeros(runs))
         self.keys = to_device(np.ascontiguousarray(keys.T), stack.device)
         self.dropout = to_device(dropout, stack.device)

@@ -42,7 +42,7 @@ class Tables:
         self.scalars = []
         for group in stack.rule_groups:
             assert isinstance(group, RuleGroup)
-            table = to_device(group.table(t, rates)[1], device, stack.dtype)  # (S, C), or (S, rows, C)
+            table = group.scalars(t, rates, device, stack.dtype)  # (S, C), or (S, rows, C)
             self.scalars.append(table if table.dim() == 2 else table.movedim(-1, 1).unsqueeze(-1).contiguous())
         noise = noise_keys(stack, epoch)
         self.keys: Tensor | None = None

@@ -70,10 +70,13 @@ class Batches:
         Without an epoch the last sample of a row that has fewer than others is repeated.
         """
         keys = list(zip(self.seeds, self.sizes[split][self.copies].tolist(), strict=True))
-        orders = {key: self._order(*key, self.size[split], epoch) for key in set(keys)}
+        different = list(dict.fromkeys(keys))
+        orders = [self._order(*key, self.size[split], epoch) for key in different]
         if self.shared:
-            return to_device(orders[keys[0]], self.device)
-        return to_device(torch.stack([orders[key] for key in keys]) + self._starts(split), self.device)
+            return to_device(orders[0], self.device)
+        position = {key: i for i, key in enumerate(different)}
+        of_rows = to_device(np.array([position[key] for key in keys]), self.device)
+        return to_device(torch.stack(orders), self.device)[of_rows] + to_device(self._starts(split), self.device)
 
     def _order(self, seed: int, n: int, most: int, epoch: int | None) -> Tensor:
         if epoch is None:

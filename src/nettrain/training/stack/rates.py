@@ -7,6 +7,7 @@ import torch
 
 from nettrain import random
 from nettrain.parts.models import RowModule
+from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import Noise
 from nettrain.training.stack.rows import to_device
 from nettrain.training.stack.stack import Stack
@@ -16,7 +17,16 @@ from nettrain.training.stack.stack import Stack
 def learning_rates(stack: Stack, epoch: int) -> np.ndarray:
     """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch, dtype=float)
-    rates = [run.config.schedule.learning_rates(run.lr, t, stack.per_epoch, run.updates) for run in stack.runs]
+    known: dict[Any, np.ndarray] = {}  # those of rows whose schedules are alike, computed once
+
+    def of_run(run: PreparedRun) -> np.ndarray:
+        schedule = run.config.schedule
+        key = repr(schedule), repr(schedule.state()), run.lr, run.updates
+        if key not in known:
+            known[key] = schedule.learning_rates(run.lr, t, stack.per_epoch, run.updates)
+        return known[key]
+
+    rates = [of_run(run) for run in stack.runs]
     return np.stack(rates, axis=1)[..., None] if stack.stacked else rates[0]
 
 

@@ -45,6 +45,22 @@ class RuleGroup:
         """The names of the scalars that the rule is given at every update."""
         return list(self.pieces.scalars(self.first, 1.0, self.first.lr))
 
+    def scalars(self, t: np.ndarray, lr: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The values of `table` on the device; those of rows that have the same numbers are computed once."""
+        if lr.ndim == 1:
+            return to_device(as_in(dtype, self.table(t, lr)[1]), device, dtype)
+        lr = lr[:, self.rows]
+        arrays = {name: value for name, value in vars(self.rule).items() if isinstance(value, np.ndarray)}
+        numbers = np.concatenate([lr[..., 0].T, *arrays.values()], axis=1)
+        firsts: dict[bytes, int] = {}
+        of_row = [firsts.setdefault(row.tobytes(), len(firsts)) for row in np.ascontiguousarray(numbers)]
+        rows = [of_row.index(i) for i in range(len(firsts))]
+        changes: dict[str, Any] = {name: value[rows] for name, value in arrays.items()}
+        rule = dataclasses.replace(self.rule, **changes)
+        alike = dataclasses.replace(self, rule=rule, rows=slice(None))
+        table = to_device(alike.table(t, lr[:, rows])[1], device, dtype)
+        return table if len(rows) == len(of_row) else table[:, to_device(np.array(of_row), device)]
+
     @np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and the run diverges
     def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The names of the rule's scalars, and their values (S, C), or (S, rows, C) for a stack.
@@ -61,11 +77,11 @@ class RuleGroup:
         self, t: np.ndarray, lr: np.ndarray, device: torch.device, dtype: torch.dtype
     ) -> list[Coefficients]:
         """The rule's scalars for each of the updates, numbers for one run, and for a stack tensors (rows, 1)."""
-        names, table = self.table(t, lr)
-        if table.ndim == 2:
+        if lr.ndim == 1:
+            names, table = self.table(t, lr)
             return [dict(zip(names, update, strict=True)) for update in as_in(dtype, table).tolist()]
-        columns = to_device(table, device, dtype).movedim(-1, 1).unsqueeze(-1)
-        return [dict(zip(names, update.unbind(), strict=True)) for update in columns.unbind()]
+        columns = self.scalars(t, lr, device, dtype).movedim(-1, 1).unsqueeze(-1)
+        return [dict(zip(self.names, update.unbind(), strict=True)) for update in columns.unbind()]
 
     def step(self, w: Tensor, g: Tensor, c: Coefficients, step: Step | None = None) -> None:
         """One update of the rows w (rows, P), or (P,), by their gradients g; `step` as for `Pieces.step`."""
