@@ -28,7 +28,8 @@ for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG
         signal.signal(number, handler)
 
 torch.set_num_threads(1)  # the tensors are small, and several test runs may share a machine
-simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process
+if not torch.cuda.is_available():  # two accelerators in one process are too many for torch
+    simgpu.setup()  # autograd counts the devices once, at the first backward pass of the process
 
 
 # Drawing takes a second a run: only what is about figures asks for them.

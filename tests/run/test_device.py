@@ -10,6 +10,11 @@ from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
 
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="torch takes one accelerator; test_gpu.py has that one"
+)
+
+
 def on_device(setups):
     with simgpu.SimMode():
         return Trainer(setups, simgpu.setup()).run()

@@ -37,6 +37,10 @@ template <class T> EVERY T block_sum(T s) {
 
 constexpr EVERY int parts_of(int n, int size) { return (n + size - 1) / size; }
 
+struct alignas(16) Four { float x, y, z, w; };
+
+template <class T> EVERY const Four& four(const T* p) { return *reinterpret_cast<const Four*>(p); }
+
 // C[i, j] = bias[j] + sum_k A[i, k] B[k, j], where A[i, k] is A[i * SA + k * KA], and so on. A thread computes a tile of
 // TM rows, which lie together, and TN columns, between which lie those of its neighbours.
 template <class T, int M, int N, int K, int SA, int KA, int KB, int JB, int LDC, int JC>
@@ -45,7 +49,9 @@ EVERY void product(const T* A, const T* B, T* C, const T* bias) {
   constexpr int WISHED = parts_of(EACH, TN), TM = WISHED > 8 ? 8 : WISHED > M ? M : WISHED;
   constexpr int ROWS = parts_of(M, TM), COLUMNS = parts_of(N, TN);
   // Neighbours that read columns of B with an even stride would meet in the same bank: each begins at another k.
-  constexpr bool TURNED = KB == 1 && JB % 2 == 0 && K >= 32;
+  constexpr bool TURNED = KB == 1 && JB % 2 == 0 && K >= 32, BY_FOUR_TURNED = JB / 4 % 2 == 0;
+  constexpr bool BY_FOUR = sizeof(T) == 4 && KA == 1 && KB == 1 && SA % 4 == 0 && JB % 4 == 0 && K % 4 == 0 && K >= 8;
+  const bool by_four = BY_FOUR && ((size_t)A | (size_t)B) % 16 == 0;
   for (int tile = THREAD; tile < ROWS * COLUMNS; tile += THREADS) {
     const int i = tile / COLUMNS * TM, j = tile % COLUMNS;
     T sum[TM][TN];
@@ -53,9 +59,31 @@ EVERY void product(const T* A, const T* B, T* C, const T* bias) {
     for (int r = 0; r < TM; r++)
 #pragma unroll
       for (int c = 0; c < TN; c++) sum[r][c] = bias && j + c * COLUMNS < N ? bias[j + c * COLUMNS] : T(0);
+    if (BY_FOUR && by_four) {
+      int k = BY_FOUR_TURNED ? j % (K / 4) : 0;
+#pragma unroll 4
+      for (int n = 0; n < K / 4; n++) {
+        Four a[TM], b[TN];
+#pragma unroll
+        for (int r = 0; r < TM; r++) a[r] = M % TM == 0 || i + r < M ? four(A + (i + r) * SA + 4 * k) : Four{};
+#pragma unroll
+        for (int c = 0; c < TN; c++)
+          b[c] = N % TN == 0 || j + c * COLUMNS < N ? four(B + 4 * k + (j + c * COLUMNS) * JB) : Four{};
+#pragma unroll
+        for (int r = 0; r < TM; r++)
+#pragma unroll
+          for (int c = 0; c < TN; c++) {
+            sum[r][c] += a[r].x * b[c].x;
+            sum[r][c] += a[r].y * b[c].y;
+            sum[r][c] += a[r].z * b[c].z;
+            sum[r][c] += a[r].w * b[c].w;
+          }
+        k = BY_FOUR_TURNED && k == K / 4 - 1 ? 0 : k + 1;
+      }
+    }
     int k = TURNED ? j % K : 0;
 #pragma unroll 8
-    for (int n = 0; n < K; n++) {
+    for (int n = 0; n < (BY_FOUR && by_four ? 0 : K); n++) {
       T a[TM], b[TN];
 #pragma unroll
       for (int r = 0; r < TM; r++) a[r] = M % TM == 0 || i + r < M ? A[(i + r) * SA + k * KA] : T(0);

@@ -69,7 +69,12 @@ def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[
     }
     flat = element_number(indices, sizes)
     values: dict[Place, str] = {}  # what has been computed of an element already
-    body = []
+    written = {statement.out.buffer for statement in loop.statements}
+    before, body = [], []
+    for at, read in elements.items():  # what is the same for all elements is read once
+        if sizes and not any(at[2]) and at[0] not in written:
+            before.append(f"const auto u{len(before)} = {read};")
+            elements[at] = f"u{len(before) - 1}"
     for n, statement in enumerate(loop.statements):
         at = place(statement.out, loop.shape)
         known = {place(access, loop.shape): values.get(place(access, loop.shape)) for access in statement.reads}
@@ -80,7 +85,8 @@ def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[
         if at in loop.stored:
             condition = f"if (b{at[0]}) " if at[0] in optional else ""
             body.append(f"{condition}{elements[at]} = {value};")
-    return target.elementwise(sizes, body)
+    lines = target.elementwise(sizes, body)
+    return ["{", *before, *lines, "}"] if before else lines
 
 
 def _expression(statement: Statement, elements: Mapping[Place, str], shape: tuple[int, ...], flat: str) -> str:
