@@ -166,7 +166,7 @@ def jax_rows(run: PreparedRun, rows: int) -> Measure:
     state, step = _jax(w)
     x, y, rng = jax.numpy.asarray(w.x.numpy()), jax.numpy.asarray(w.y.numpy()), np.random.default_rng(0)
     steps = len(y) // w.bs
-    state = jax.tree.map(lambda leaf: jax.numpy.stack([jax.numpy.asarray(leaf)] * rows), state)
+    state = jax.tree.map(lambda leaf: jax.numpy.repeat(jax.numpy.asarray(leaf)[None], rows, 0), state)
     orders = np.stack([rng.permutation(len(y))[: steps * w.bs].reshape(steps, w.bs) for _ in range(SEEDS)])
     orders = jax.device_put(orders[np.arange(rows) % SEEDS].astype(np.int32))
 

@@ -291,7 +291,7 @@ def test_a_state_dict_of_torch_with_a_tensor_as_lr_is_taken() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("name", ["Adagrad", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_a_state_dict_of_torchs_fused_form_goes_on_without_waiting_for_the_gpu(name: str) -> None:
     modules = network().cuda(), network().cuda()
     theirs = [getattr(torch.optim, name)(module.parameters(), fused=True) for module in modules]

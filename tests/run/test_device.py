@@ -9,7 +9,6 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
-
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="torch takes one accelerator; test_gpu.py has that one"
 )

@@ -114,6 +114,7 @@ def _scatter(statement: Statement) -> list[str]:
 GPU = Target(
     KERNELS,
     "static __device__ __forceinline__ void",
+    "*",
     "static __device__ const",
     _shared,
     {

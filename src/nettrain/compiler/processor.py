@@ -7,4 +7,4 @@ from nettrain.compiler.target import Target
 from nettrain.compiler.writing import nest
 
 KERNELS = (Path(__file__).parent / "kernels.h").read_text()
-PROCESSOR = Target(KERNELS, "static void", "static const", nest, MATRICES)
+PROCESSOR = Target(KERNELS, "static void", "* __restrict", "static const", nest, MATRICES)

@@ -33,17 +33,17 @@ def function(
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
     stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
     needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}
-    parameters = [f"{c_type(d)}* __restrict b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
-    lines, bytes_ = [f"{target.function} {name}({', '.join(parameters)}, char* __restrict scratch) {{"], 0
+    parameters = [f"{c_type(d)}{target.pointer} b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
+    lines, bytes_ = [f"{target.function} {name}({', '.join(parameters)}, char{target.pointer} scratch) {{"], 0
     constants = []
     for i in range(len(recording.names), len(recording.sizes)):
         kind = c_type(recording.dtypes[i])
         if i in recording.constants:
             values = ", ".join(literal(v, kind) for v in recording.constants[i].tolist())
             constants.append(f"{target.constant} {kind} {name}_b{i}[] = {{{values}}};")
-            lines.append(f"  const {kind}* __restrict b{i} = {name}_b{i};")
+            lines.append(f"  const {kind}{target.pointer} b{i} = {name}_b{i};")
         elif i in stored & needed:
-            lines.append(f"  {kind}* __restrict b{i} = ({kind}*)(scratch + {bytes_});")
+            lines.append(f"  {kind}{target.pointer} b{i} = ({kind}*)(scratch + {bytes_});")
             size = recording.sizes[i] * recording.dtypes[i].itemsize
             bytes_ += -(-size // ALIGNMENT) * ALIGNMENT
     perhaps = {i for i, tensor in enumerate(recording.names) if tensor in optional}

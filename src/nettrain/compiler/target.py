@@ -19,7 +19,8 @@ class Target:
 
     kernels: str
     function: str  # how a function begins
-    constant: str  # and a table of numbers
+    pointer: str  # a pointer; on a GPU other threads write there, too
+    constant: str  # how a table of numbers begins
     elementwise: Callable[[Sequence[int], Sequence[str]], list[str]]
     matrices: Matrices
     barrier: str | None = None

@@ -137,9 +137,10 @@ class Compiled:
         return next(iter(self.programs.values()))
 
     def _run(self, calls: Iterable[Call]) -> None:
-        """Make all calls, at once where there are several."""
+        """Make all calls; on a processor at once where there are several, while a GPU is not waited for anyway."""
         calls = list(calls)
-        if len(calls) == 1:
-            calls[0]()
-        else:
+        if len(calls) > 1 and self.stack.device.type == "cpu":
             list(self.pool.map(lambda call: call(), calls))
+        else:
+            for call in calls:
+                call()

@@ -96,10 +96,10 @@ class Stack:
 
     def _objective(self) -> Objective:
         first = self.runs[0]
+        buffers = [constants(run.model) for run in self.runs]  # before the first one goes to the device
         objective = Objective(first.model.to(self.device, self.dtype), first.head, inputs=first.data.inputs)
         objective.named_metrics = first.named_metrics
         objective.accumulate, objective.autocast = first.config.accumulate, first.config.autocast
-        buffers = [constants(run.model) for run in self.runs]
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}
         if first.data.encoder.task == "regression":
             scales = [[[e.target_mean], [e.target_scale]] for e in (run.data.encoder for run in self.runs)]  # (K, 2, 1)
