@@ -5,7 +5,7 @@ READY := .venv/ready
 BENCH := .venv/bench
 LOGGERS := .venv/loggers
 
-.PHONY: train test test-all bench bench-sweep course kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-gpu bench-sweep course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -18,6 +18,9 @@ test-all: $(LOGGERS)
 
 bench: $(BENCH)
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+bench-gpu: $(BENCH)
+	$(BIN)/python scripts/bench_gpu.py $(ARGS)
 
 bench-sweep: $(BENCH)
 	$(BIN)/python scripts/bench_sweep.py $(ARGS)

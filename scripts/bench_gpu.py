@@ -1,13 +1,15 @@
 """How fast runs and stacks of runs train on a GPU, beside other ways; `make bench-gpu` takes some minutes.
 
 Updates of digits' MLP 64-64-64-10 (bs=8), of a LeNet on 28x28 images (bs=64), and of a large MLP: of one run and of
-many. All that is installed is measured in turns, in one process. Results go to docs/bench-gpu.md.
+many. All that is installed is measured in turns, in one process. Results go to
+docs/bench-gpu.json.
 """
 
 import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmark import gpu
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(gpu.TABLES), default=list(gpu.TABLES))
     parser.add_argument("--output", type=Path, default=Path("docs"))
     options = parser.parse_args()
-    results = {}
+    results: dict[str, Any] = {"device": f"{torch.cuda.get_device_name()}, torch {torch.__version__}"}
     for name in options.only:
         spreads = measured(gpu.TABLES[name](), options.seconds)
         results[name] = {key: vars(spread) for key, spread in spreads.items()}

@@ -102,6 +102,14 @@ def test_what_cannot_be_compiled_is_refused_at_once(here, overrides, why):
     assert not list(here.rglob("summary.json"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("override", ["engine=graph", "precision=tf32"])
+def test_what_is_for_a_gpu_is_refused_without_one(here, override):
+    with pytest.raises(ConfigError, match=f"{override}: .* for device=cuda, and this run is on cpu; use"):
+        nettrain.train(["data=iris", "quiet=true", override])
+    assert not list(here.rglob("summary.json"))
+
+
 def test_without_a_compiler_auto_is_eager_and_compiled_says_why(here, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(engines, "BUILD_SECONDS", -1000.0)  # compiling would pay at once

@@ -132,21 +132,3 @@ def test_auto_compiles_a_stack_of_small_networks_and_replays_others(here):
         for trainer in (small, others):
             trainer.choose_engine(signals)
     assert [small.engine_name, others.engine_name] == ["compiled", "graph"]
-
-
-def test_a_stack_that_does_not_fit_is_halved_and_one_that_does_is_not(here, capfd):
-    """Without room for all rows, halves of the stack train, one after another."""
-    free, _ = torch.cuda.mem_get_info()
-    held = torch.empty(int(free * 0.97), dtype=torch.uint8, device=GPU)
-    nettrain.sweep(
-        [
-            "data=digits",
-            "device=cuda",
-            "model.hidden=[512,512]",
-            "seed=range(256)",
-            "epochs=1",
-            "hydra.launcher.memory=64",
-        ]
-    )
-    del held
-    assert "retrying them in two halves" in capfd.readouterr().out

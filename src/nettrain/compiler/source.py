@@ -70,7 +70,8 @@ def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[
     flat = element_number(indices, sizes)
     values: dict[Place, str] = {}  # what has been computed of an element already
     written = {statement.out.buffer for statement in loop.statements}
-    before, body = [], []
+    before: list[str] = []
+    body = []
     for at, read in elements.items():  # what is the same for all elements is read once
         if sizes and not any(at[2]) and at[0] not in written:
             before.append(f"const auto u{len(before)} = {read};")

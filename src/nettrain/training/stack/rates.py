@@ -6,8 +6,6 @@ import numpy as np
 import torch
 
 from nettrain import random
-from nettrain.parts.models import RowModule
-from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import Noise
 from nettrain.training.stack.rows import to_device
 from nettrain.training.stack.stack import Stack
@@ -17,17 +15,16 @@ from nettrain.training.stack.stack import Stack
 def learning_rates(stack: Stack, epoch: int) -> np.ndarray:
     """The learning rate of every update of the epoch, (S,) or (S, K, 1), in float64."""
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch, dtype=float)
-    known: dict[Any, np.ndarray] = {}  # those of rows whose schedules are alike, computed once
-
-    def of_run(run: PreparedRun) -> np.ndarray:
+    different: dict[Any, int] = {}  # rows whose learning rates are the same have the same number
+    of_run: list[int] = []
+    rates: list[np.ndarray] = []
+    for run, kind in zip(stack.runs, stack.schedules, strict=True):
         schedule = run.config.schedule
-        key = repr(schedule), repr(schedule.state()), run.lr, run.updates
-        if key not in known:
-            known[key] = schedule.learning_rates(run.lr, t, stack.per_epoch, run.updates)
-        return known[key]
-
-    rates = [of_run(run) for run in stack.runs]
-    return np.stack(rates, axis=1)[..., None] if stack.stacked else rates[0]
+        number = different.setdefault((kind, str(schedule.state())), len(rates))
+        if number == len(rates):
+            rates.append(schedule.learning_rates(run.lr, t, stack.per_epoch, run.updates))
+        of_run.append(number)
+    return np.stack(rates, axis=1)[:, of_run, None] if stack.stacked else rates[0]
 
 
 def coefficients(stack: Stack, epoch: int, lr: np.ndarray) -> list[list[Any]]:
@@ -44,15 +41,11 @@ def update_numbers(stack: Stack, epoch: int) -> np.ndarray:
 
 def noise_keys(stack: Stack, epoch: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The keys, (S, K), of the noise of every update, and the rates of dropout, (K,); None if there is no noise."""
-    models = [run.model for run in stack.runs]
-    rates = [model.dropout if isinstance(model, RowModule) else 0.0 for model in models]
-    # A module of somebody else's may draw noise of its own; with running statistics training is not evaluation either.
-    plain = all(isinstance(model, RowModule) and next(model.buffers(), None) is None for model in models)
-    if plain and not any(rates):
+    if stack.dropout is None:
         return None
     t = epoch * stack.per_epoch + np.arange(stack.per_epoch)
     keys = [random.noise_keys(run.config.seed, t) for run in stack.runs]
-    return np.stack(keys, 1), np.array(rates)
+    return np.stack(keys, 1), stack.dropout
 
 
 def noises(stack: Stack, epoch: int) -> list[Noise | None]:

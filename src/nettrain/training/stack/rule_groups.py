@@ -52,14 +52,14 @@ class RuleGroup:
         lr = lr[:, self.rows]
         arrays = {name: value for name, value in vars(self.rule).items() if isinstance(value, np.ndarray)}
         numbers = np.concatenate([lr[..., 0].T, *arrays.values()], axis=1)
-        firsts: dict[bytes, int] = {}
-        of_row = [firsts.setdefault(row.tobytes(), len(firsts)) for row in np.ascontiguousarray(numbers)]
-        rows = [of_row.index(i) for i in range(len(firsts))]
+        first: dict[bytes, int] = {}  # row with these numbers
+        firsts = np.array([first.setdefault(line.tobytes(), row) for row, line in enumerate(numbers)])
+        rows, of_row = np.unique(firsts, return_inverse=True)
         changes: dict[str, Any] = {name: value[rows] for name, value in arrays.items()}
         rule = dataclasses.replace(self.rule, **changes)
         alike = dataclasses.replace(self, rule=rule, rows=slice(None))
         table = to_device(alike.table(t, lr[:, rows])[1], device, dtype)
-        return table if len(rows) == len(of_row) else table[:, to_device(np.array(of_row), device)]
+        return table if len(rows) == len(of_row) else table[:, to_device(of_row, device)]
 
     @np.errstate(over="ignore", invalid="ignore")  # what overflows is infinite, and the run diverges
     def table(self, t: np.ndarray, lr: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -6,7 +6,9 @@ or a dictionary of such tensors, y (..., n).
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,9 +58,15 @@ class Stack:
         """Set what depends on which runs there are.
 
         `updates` is the number of the longest run; `skips`, (...), says which runs leave out updates, None if none
-        does; `first_samples` are some training samples, x, by which hidden units are watched.
+        does; `dropout` are the rates of dropout, (K,), None where training has no noise; `schedules` are numbers, the
+        same for runs whose learning rates follow the same config; `first_samples` are some training samples, x, by
+        which hidden units are watched.
         """
         self.updates = max(run.updates for run in self.runs)
+        self.dropout = _dropout([run.model for run in self.runs])
+        kinds: dict[Any, int] = {}
+        configs = [(repr(run.config.schedule), run.lr, run.updates) for run in self.runs]
+        self.schedules = [kinds.setdefault(config, len(kinds)) for config in configs]
         skips = [run.config.on_divergence == "skip_step" for run in self.runs]
         self.skips = self.mask(skips) if any(skips) else None
         x, _ = next(self.batches.parts("train", min(64, max(16, self.runs[0].samples_per_epoch // 16))))
@@ -119,6 +127,16 @@ class Stack:
         scaled = objective.of_rows(numbers)
         objective.target_mean, objective.target_scale = scaled.target_mean, scaled.target_scale
         self._look_at_runs()
+
+
+def _dropout(models: Sequence[nn.Module]) -> np.ndarray | None:
+    """The rates of dropout of these models; None if they train without noise.
+
+    A module of somebody else's may draw noise of its own; with running statistics training is not evaluation either.
+    """
+    rates = [model.dropout if isinstance(model, RowModule) else 0.0 for model in models]
+    plain = all(isinstance(model, RowModule) and next(model.buffers(), None) is None for model in models)
+    return None if plain and not any(rates) else np.array(rates)
 
 
 def _as_row(run: PreparedRun) -> bool:
