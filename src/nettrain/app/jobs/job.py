@@ -27,7 +27,6 @@ from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
-from nettrain.optimizers.solvers import free_memory
 from nettrain.preparation.prepare import NOTHING, HandedOver, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
@@ -45,7 +44,6 @@ from nettrain.training.device import SMALL, choose_device, deterministic, produc
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
-from nettrain.training.stack.compatibility import require_members
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
 from nettrain.training.trainer import AfterEpoch, Failed, Trainer
 
@@ -224,7 +222,6 @@ def prepared(job: Job, device: torch.device, load: Load | None = None) -> Prepar
     """The run of a job, ready to train; nothing is written yet."""
     handed = replace(job.handed, load=load) if load else job.handed
     run = prepare(job.config, job.folder, device, handed)
-    require_members(run, free_memory(device))
     number = None if job.sweep is None else int(job.hydra["job"]["num"])
     return replace(run, drawn=job.drawn, overrides=job.overrides, sweep=job.sweep, number=number)
 
