@@ -67,7 +67,7 @@ def test_the_last_of_many_members_is_the_run_that_it_would_be_alone(tmp_path):
 
 def test_members_have_the_test_rows_in_common_and_validation_rows_of_their_own(three):
     first, *others = splits_of(three)
-    plain = nettrain.data.load(nettrain.data.sources.Iris(), 7)
+    plain = nettrain.data.load(nettrain.data.shipped.Iris(), 7)
     for name, rows in plain.splits.items():
         np.testing.assert_array_equal(first[name], rows)
     for splits in others:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nettrain.data.dataset import Dataset
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoding import Encoder
 from nettrain.data.memory import enough_memory
-from nettrain.data.sources import Dataset
 from nettrain.data.splits import monitored_split
 from nettrain.data.splitting import Partition, Split, Stratified
 from nettrain.data.table import Table

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from nettrain.data.dataset import Dataset
 from nettrain.data.encoded_numbers import Piecewise
 from nettrain.data.loading import Data, encode, of_members
-from nettrain.data.sources import Dataset
 from nettrain.data.splitting import Fold, Partition, Split
 from nettrain.errors import ConfigError
 from nettrain.random import member_seed

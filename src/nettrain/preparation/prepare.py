@@ -11,7 +11,7 @@ from torch import nn
 
 from nettrain.config.build import choose_head
 from nettrain.config.model import build_model
-from nettrain.config.run_data import Load, load_data, add_members
+from nettrain.config.run_data import Load, add_members, load_data
 from nettrain.config.schema import Config
 from nettrain.data import Data
 from nettrain.optimizers.solvers import Solver, free_memory

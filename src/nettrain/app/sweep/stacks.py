@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nettrain import data
+from nettrain.app.jobs.draw import draw
 from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder import clear
 from nettrain.app.jobs.folder_match import match_folder
@@ -15,7 +16,6 @@ from nettrain.app.jobs.job import (
     Outcome,
     Start,
     align,
-    draw,
     prepared,
     ready,
     record_start,
