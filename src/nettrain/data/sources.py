@@ -10,6 +10,7 @@ from nettrain.data.dataset import Dataset
 from nettrain.data.files import files_hash
 from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
+from nettrain.data.number_options import ELSEWHERE
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.parquet_files import bytes_as_numbers
 from nettrain.data.read_options import ReadOptions
@@ -39,6 +40,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
         "category), date, hash (words of a text), drop; or numbers that are encoded as data.numbers may say: standard, "
         "piecewise, quantile, robust",
         choices=KINDS,
+        elsewhere=ELSEWHERE,
     )
     hash_features: int = option(32, "features among which the words of a hashed column are shared out", minimum=1)
     embed_above: int | None = option(

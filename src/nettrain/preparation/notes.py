@@ -9,10 +9,12 @@ from nettrain.config.schema import Config
 from nettrain.data import Data
 from nettrain.optimizers.curvature import LBFGS, Newton
 from nettrain.optimizers.solvers import Solver
-from nettrain.parts.models import DenseNetwork, RowModule
+from nettrain.parts.models import DenseNetwork, Module, RowModule
 from nettrain.parts.slopes import slopes
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.wording import duration
+
+_USUAL = "relu"  # of configs/train.yaml, whatever the model
 
 
 def notes_on_splits(config: Config, loaded: Data) -> list[str]:
@@ -26,7 +28,15 @@ def notes_on_splits(config: Config, loaded: Data) -> list[str]:
     ]
 
 
-def notes_on_slopes(config: Config, model: nn.Module) -> list[str]:
+def notes_on_activation(config: Config, model: nn.Module) -> list[str]:
+    """That the model does not use the activation that was chosen, or that it lets no gradient through."""
+    named = f"activation={config.activation.name}"
+    if not config.model.takes_activation:
+        if config.activation.name == _USUAL:
+            return []
+        key = "model._target_" if isinstance(config.model, Module) else "model"
+        model_name = getattr(config.model, "_target_", config.model.name)
+        return [f"{named}: {key}={model_name} does not use it; its layers have no activation that could be chosen."]
     uses_gradient = not isinstance(config.optimizer, Solver) or config.optimizer.uses_gradient
     if (
         uses_gradient
@@ -35,8 +45,8 @@ def notes_on_slopes(config: Config, model: nn.Module) -> list[str]:
         and not slopes(build_activation(config.activation)).any()
     ):
         return [
-            f"activation={config.activation.name}: its derivative is 0 everywhere, so "
-            f"optimizer={config.optimizer.name} trains nothing but the last layer."
+            f"{named}: its derivative is 0 everywhere, so optimizer={config.optimizer.name} trains nothing but the "
+            "last layer."
         ]
     return []
 
