@@ -15,8 +15,8 @@ from benchmark.loops import Work, _jax, work
 from benchmark.timing import seconds_of
 
 from nettrain import data
+from nettrain.preparation.rows import fast_rows
 from nettrain.training.signals import Signals
-from nettrain.training.stack.compatibility import fast_rows
 from nettrain.training.trainer import Trainer
 
 RATES = ("0.0003", "0.001", "0.003", "0.01")

@@ -47,8 +47,9 @@ def option(
 
     With `per_row` the rows of a stack may differ in it; without `saved` a run's config has the default instead; with
     `is_path` it names a file, relative to the working directory. `limits` are `above`, `minimum`, `below`, `maximum`
-    (numbers; for a list or a dictionary they hold for each element) or `choices` (a tuple). A list or a dictionary,
-    which takes any keys, is given as it is and copied for every instance.
+    (numbers; for a list or a dictionary they hold for each element) or `choices` (a tuple); beside these
+    `elsewhere` may say of other words, which people look for, what to set instead. A list or a dictionary, which takes
+    any keys, is given as it is and copied for every instance.
     """
     assert scope in get_args(Scope), scope
     metadata = {"help": help, "scope": scope, "per_row": per_row, "saved": saved, "is_path": is_path, **limits}
@@ -165,7 +166,10 @@ def check(part: Any, path: str = "") -> None:
             if isinstance(item, list):
                 raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):
-                raise ConfigError(f"{key}={value}: {key} must be {allowed(field) or 'finite'}.")
+                instead = field.metadata.get("elsewhere", {}).get(item, "")
+                raise ConfigError(
+                    f"{key}={value}: {key} must be {allowed(field) or 'finite'}{instead and '; ' + instead}."
+                )
 
 
 def check_range(part: Any, dtype: "torch.dtype", path: str = "") -> None:

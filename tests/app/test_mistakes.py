@@ -64,6 +64,11 @@ MISTAKES = {
     "activation=rleu": "activation=rleu: there is no such activation; choose from elu, gelu, identity, leaky_relu, "
     "relu, "
     "sigmoid, silu, step, tanh; did you mean relu?",
+    "data.numbers=periodic": "data.numbers=periodic: data.numbers must be one of standard, piecewise, quantile, "
+    "robust; a periodic embedding is learnt, by model=mlp of all numbers: model.periodic=16.",
+    "data=csv data.path=t.csv data.target=y data.columns.x=periodic": "data.columns={'x': 'periodic'}: data.columns "
+    "must be one of number, category, embedding, date, hash, drop, standard, piecewise, quantile, robust; a periodic "
+    "embedding is learnt, by model=mlp of all numbers: model.periodic=16.",
     "head=sigmoid_bce": "head=sigmoid_bce: it cannot fit the target 'target', which holds 10 classes; "
     "use head=softmax_ce.",
     "head=identity_mse": "head=identity_mse: it cannot fit the target 'target', which holds 10 classes; "

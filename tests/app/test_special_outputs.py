@@ -10,10 +10,11 @@ import pytest
 
 from nettrain.app import tools
 from nettrain.errors import StorageError
-from nettrain.storage import atomic
-from nettrain.storage.atomic import clear_left, replace_file
+from nettrain.storage import temporary
+from nettrain.storage.atomic import replace_file
 from nettrain.storage.locks import locked
 from nettrain.storage.output import write_output
+from nettrain.storage.temporary import clear_left
 
 
 def device(path):
@@ -105,7 +106,7 @@ def test_a_name_that_is_taken_is_neither_followed_nor_removed(tmp_path, monkeypa
     """Somebody who can write there may have guessed the name of the file that is being written."""
     (tmp_path / "private").write_text("mine")
     names = iter(["guessed", "free"])
-    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: next(names))
+    monkeypatch.setattr(temporary.secrets, "token_hex", lambda n: next(names))
     taken = tmp_path / f".file.nettrain-{os.getpid()}-guessed.tmp"
     taken.symlink_to(tmp_path / "private")
     replace_file(tmp_path / "file", b"content")

@@ -11,7 +11,8 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, Stratified
 
 from nettrain.data import load
 from nettrain.data.partitions import folds, split_groups, split_times
-from nettrain.data.sources import Csv, Iris
+from nettrain.data.shipped import Iris
+from nettrain.data.sources import Csv
 from nettrain.data.splits import split
 from nettrain.data.splitting import ByColumn, Files, Fold, Group, Random, Stratified, Time
 from nettrain.errors import ConfigError, DataError

@@ -196,7 +196,7 @@ def test_the_data_layer_starts_fast():
     code = "import sys, nettrain.data; print({'pandas', 'pyarrow', 'sklearn', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
     code = (
-        "import sys, nettrain.data as d, nettrain.data.sources as s; d.load(s.Digits(), 0);"
+        "import sys, nettrain.data as d, nettrain.data.shipped as s; d.load(s.Digits(), 0);"
         "print('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

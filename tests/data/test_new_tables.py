@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nettrain.data import Encoder, load
-from nettrain.data.sources import Csv, Digits
+from nettrain.data.shipped import Digits
+from nettrain.data.sources import Csv
 from nettrain.errors import DataError
 
 N = 60

@@ -19,7 +19,7 @@ from test_resume import assert_equal
 
 import nettrain
 from nettrain.errors import StorageError
-from nettrain.storage import atomic
+from nettrain.storage import atomic, temporary
 from nettrain.storage.atomic import append, replace_file, write_together
 from nettrain.storage.checkpoint_files import load_newest, save_checkpoint
 from nettrain.storage.locks import locked
@@ -73,7 +73,8 @@ class Disk:
         def name(descriptor):
             return os.readlink(f"/proc/self/fd/{descriptor}")
 
-        atomic.open = opened
+        for module in (atomic, temporary):
+            module.open = opened
         os.fsync = lambda fd: (disk.operation("fsync", name(fd)), fsync(fd))[1]
         os.replace = lambda old, new: (disk.operation("rename", f"{old} {new}"), replace(old, new))[1]
         os.unlink = lambda path, **more: (disk.operation("unlink", path), unlink(path, **more))[1]
@@ -81,7 +82,8 @@ class Disk:
 
     def __exit__(self, *arguments):
         os.fsync, os.replace, os.unlink = self.saved
-        del atomic.open
+        for module in (atomic, temporary):
+            del module.open
 
 
 def save(folder, k):

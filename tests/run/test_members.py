@@ -53,9 +53,21 @@ def test_members_predict_the_mean_of_the_runs_that_they_would_be_alone(three, tm
     np.testing.assert_allclose(spread, by_hand, rtol=1e-7)
 
 
+def test_the_last_of_many_members_is_the_run_that_it_would_be_alone(tmp_path):
+    words = WORDS.replace("epochs=30", "epochs=3")
+    many, last = nettrain.train(f"{words} members=18 seed=7", folder=tmp_path / "run"), 17
+    splits = splits_of(many)
+    assert len({tuple(rows["val"]) for rows in splits}) == len(splits) == 18
+    data = {name: IRIS.iloc[rows] for name, rows in splits[last].items()}
+    words = f"{words} data.target=target data.task=multiclass seed={member_seed(7, last)}".replace("data=iris ", "")
+    alone = probabilities(nettrain.train(words, folder=tmp_path / "alone", data=data), IRIS.drop(columns="target"))
+    single = many.model.members[last](torch.tensor(IRIS.drop(columns="target").to_numpy())).softmax(-1).detach()
+    np.testing.assert_allclose(single, alone, rtol=1e-9)
+
+
 def test_members_have_the_test_rows_in_common_and_validation_rows_of_their_own(three):
     first, *others = splits_of(three)
-    plain = nettrain.data.load(nettrain.data.sources.Iris(), 7)
+    plain = nettrain.data.load(nettrain.data.shipped.Iris(), 7)
     for name, rows in plain.splits.items():
         np.testing.assert_array_equal(first[name], rows)
     for splits in others:
@@ -219,6 +231,32 @@ def test_mistakes(command, words, code, text):
     ended = command("data=iris", *words, "quiet=true", "hydra.run.dir=run")
     assert ended.code == code
     assert text in ended.err
+    assert ended.err.count("\n") == 1
+
+
+TIRING = """
+from dataclasses import dataclass
+from nettrain.data.splitting import Stratified
+
+drawn = []
+
+@dataclass
+class Tiring(Stratified):
+    name: str = "tiring_of_mine"
+
+    def redrawn(self, table, partition, seed):
+        drawn.append(seed)
+        assert len(drawn) < 1000
+        return super().redrawn(table, partition, seed)
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["optimizer=lbfgs"]])
+def test_more_members_than_fit_are_refused_before_they_are_made(command, tmp_path, parts_are_forgotten, words):
+    (tmp_path / "parts.py").write_text(TIRING)
+    ended = command("parts=[parts.py]", "data=iris", "split=tiring_of_mine", "members=1000000000", "quiet=true", *words)
+    assert ended.code == 2
+    assert ended.err.startswith("nettrain: members=1000000000: ")
     assert ended.err.count("\n") == 1
 
 

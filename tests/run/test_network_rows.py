@@ -7,8 +7,8 @@ from beside import CPU, assert_equal_to_alone, setups
 
 import nettrain
 from nettrain.errors import ConfigError
+from nettrain.preparation.rows import refusal, row_bytes
 from nettrain.training.engines.choose import choose_engine
-from nettrain.training.stack.compatibility import refusal, row_bytes
 from nettrain.training.stack.stack import Stack
 
 SMALL = ["debug.samples=70", "bs=32", "epochs=4"]  # the last batch is smaller

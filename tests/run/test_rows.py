@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from nettrain.app.sweep.stacks import Cache
 from nettrain.config.schema import parts
 from nettrain.optimizers.rules import Rule
+from nettrain.preparation.rows import data_bytes, row_bytes, rows_that_fit
 from nettrain.storage.checkpoint_files import load_checkpoint
-from nettrain.training.stack.compatibility import data_bytes, row_bytes, rows_that_fit, shared_shapes
+from nettrain.training.stack.compatibility import shared_shapes
 from nettrain.training.stack.rates import noises
 from nettrain.training.stack.stack import Stack
 from nettrain.training.trainer import Trainer

@@ -19,7 +19,7 @@ from nettrain.config.overrides import with_module
 from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, DataError
 from nettrain.preparation.prepare import HandedOver, prepare
-from nettrain.training.stack import compatibility
+from nettrain.preparation.rows import row_bytes
 from nettrain.training.stack.batches import Batches
 
 NETS = """
@@ -212,7 +212,7 @@ def test_rows_with_different_splits_share_the_images():
 def test_memory_of_a_convolution_is_that_of_its_outputs():
     (run,) = runs_of("data.path=images.npz", "model._target_=nets.conv", "model.width=50", "bs=full", seeds=[0])
     values = 280 * (9 * 50 * 2)  # of a batch, which are kept behind the convolution and the activation
-    assert 3 * 4 * values < compatibility.row_bytes(run) < 8 * 4 * values
+    assert 3 * 4 * values < row_bytes(run) < 8 * 4 * values
 
 
 @pytest.mark.parametrize("kind", ["bytes", "ids", "dictionary"])

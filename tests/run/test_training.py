@@ -232,6 +232,19 @@ def test_every_activation_trains(here, activation):
     assert run.summary["test_accuracy"] > 0.75
 
 
+@pytest.mark.parametrize("model", ["gru", "lstm", "linear", "transformer", "_target_"])
+def test_a_model_that_does_not_use_the_activation_says_so(here, capsys, model):
+    words = {"_target_": "model._target_=torch.nn.Linear", "linear": "model=linear"}
+    nettrain.train(words.get(model, f"data=digits_rows model={model}") + " activation=silu epochs=0 tensorboard=false")
+    named = "model._target_=torch.nn.Linear" if model == "_target_" else f"model={model}"
+    assert (f"activation=silu: {named} does not use it" in capsys.readouterr().out) == (model != "transformer")
+
+
+def test_a_model_of_the_usual_activation_says_nothing_of_it(here, capsys):
+    nettrain.train("data=digits_rows model=gru epochs=0 tensorboard=false")
+    assert "activation" not in capsys.readouterr().out
+
+
 def test_a_step_network_says_that_gradients_train_only_its_last_layer(here, capsys):
     run = nettrain.train(["activation=step", "epochs=2", "tensorboard=false"])
     assert "trains nothing but the last layer" in capsys.readouterr().out

@@ -16,8 +16,9 @@ from nettrain.figures import process
 from nettrain.report.write import report_folders
 from nettrain.results.comparison import number
 from nettrain.results.run_folder import RunFolder
-from nettrain.storage.atomic import clear_left, replace_file
+from nettrain.storage.atomic import replace_file
 from nettrain.storage.output import write_output
+from nettrain.storage.temporary import clear_left
 from nettrain.terminal import say, tell
 
 DEFAULT = "predictions.csv"

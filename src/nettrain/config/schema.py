@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from nettrain.config.settings import Settings
-from nettrain.data.sources import Dataset
+from nettrain.data.dataset import Dataset
 from nettrain.data.splitting import Split
 from nettrain.hydra_versions import store
 from nettrain.minimization import Rule, Solver

@@ -1,27 +1,22 @@
 """`Encoder`: what turns a table into the numbers that a network sees, learnt from the training rows alone."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nettrain.data.arrays import is_arrays, new_target_arrays, raw_table, read_arrays
 from nettrain.data.columns import Column
 from nettrain.data.encoded_columns import Numeric, means_and_scales
 from nettrain.data.encoded_ids import Embedded
 from nettrain.data.encoded_numbers import Piecewise
 from nettrain.data.fitting import EncodedColumn, Scalars, column_of, fit_columns
-from nettrain.data.images import image_table, is_images
-from nettrain.data.in_python import new_table
-from nettrain.data.joining import open_files
 from nettrain.data.memory import enough_memory
 from nettrain.data.number_options import NumberOptions
-from nettrain.data.opening import TableLike, open_table, table_name
+from nettrain.data.opening import TableLike, table_name
+from nettrain.data.opening_new import open_new
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.several_targets import label_sets, new_targets
@@ -221,7 +216,8 @@ class Encoder:
         missing column, a text where a number is needed, and a missing or unknown label.
         """
         with enough_memory(table_name(table)):
-            raw = self._open(table, with_target, options or self.options)
+            target_name = self.target_name if with_target else None
+            raw = open_new(table, options or self.options, self.tensors, self.target_columns, target_name)
             target = weights = counts = None
             if with_target:
                 raw, target = self._read_target(raw)
@@ -257,21 +253,6 @@ class Encoder:
         )
         read.targets = self.targets
         return read
-
-    def _open(self, table: Any, with_target: bool, options: ReadOptions) -> RawTable:
-        """The columns of a table, of arrays, or of a folder of images."""
-        if not isinstance(table, str | os.PathLike):
-            tensors = {column.name for column in self.tensors}
-            return open_table(new_table(table, tensors, self.target_columns), options)
-        path, target = Path(table).expanduser(), self.target_name if with_target else None
-        image = next((column.name for column in self.tensors if column.image), None)
-        if image and is_images(path):
-            return image_table(path, str(table), image, target)[0]
-        if is_arrays(path):
-            names = {column.name for column in self.tensors}
-            arrays = new_target_arrays(read_arrays(path, str(table)), self.target_columns)
-            return raw_table(arrays, str(table), self.target_columns, lambda name, _: name in names)
-        return open_files(table, options)
 
     def _read_weights(self, raw: RawTable) -> np.ndarray | None:
         if not self.weight_name:

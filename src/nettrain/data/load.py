@@ -1,7 +1,8 @@
 """`load`: from a data set's config to the data that a run trains on, in memory or read in parts."""
 
+from nettrain.data.dataset import Dataset
 from nettrain.data.loading import Data, encode
-from nettrain.data.sources import Csv, Dataset
+from nettrain.data.sources import Csv
 from nettrain.data.splitting import Split, Stratified
 
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nettrain.data.dataset import Dataset
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoding import Encoder
 from nettrain.data.memory import enough_memory
-from nettrain.data.sources import Dataset
 from nettrain.data.splits import monitored_split
 from nettrain.data.splitting import Partition, Split, Stratified
 from nettrain.data.table import Table
@@ -201,9 +201,9 @@ def encode(
         if table.splits and split != Stratified():
             raise ConfigError(f"split={split.name}: the data of {table.source} are split already; leave out split.")
         partition = Partition(given, tuple(given)) if given else split.partition(table, dataset.fractions, split_seed)
-        if not is_ours(type(split)):
-            _check_partition(split, partition, len(table.target))
         if not given:
+            if not is_ours(type(split)):
+                _check_partition(split, partition, len(table.target))
             _refuse_unused(dataset, split, partition)
         splits = partition.rows
         table = with_positive(with_order(table, dataset.order), dataset.positive)

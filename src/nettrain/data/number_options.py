@@ -7,6 +7,7 @@ from nettrain.errors import ConfigError
 from nettrain.registry import option
 
 ENCODINGS = ("standard", "piecewise", "quantile", "robust")
+ELSEWHERE = {"periodic": "a periodic embedding is learnt, by model=mlp of all numbers: model.periodic=16"}
 
 
 @dataclass
@@ -18,6 +19,7 @@ class NumberOptions:
         "how numbers are encoded: standard: scaled; piecewise: scaled, and piecewise linear in bins; quantile: as "
         "normal quantiles; robust: scaled by median and quartiles, smoothly clipped",
         choices=ENCODINGS,
+        elsewhere=ELSEWHERE,
     )
     bins: int = option(16, "bins of a number that is encoded as piecewise, at most", minimum=2)
     binning: str = option(

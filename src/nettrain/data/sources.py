@@ -1,27 +1,21 @@
-"""The data sets; each class is the config schema of its own `configs/data/<name>.yaml`.
+"""The data sets of a table of your own: in files, or handed over in Python."""
 
-A new one is a subclass of `Dataset` with a field `name` and a method `load`, and its yaml.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
-import numpy as np
 from omegaconf import MISSING
 
-from nettrain.data import toys
-from nettrain.data.bundled import bundled
+from nettrain.data.dataset import Dataset
 from nettrain.data.files import files_hash
 from nettrain.data.images import ImageFormat
 from nettrain.data.memory import enough_memory
-from nettrain.data.number_options import NumberOptions
+from nettrain.data.number_options import ELSEWHERE
 from nettrain.data.opening import TableLike, table_name
 from nettrain.data.parquet_files import bytes_as_numbers
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.reading import KINDS, read_table
-from nettrain.data.splitting import Files, Fractions, Split, Stratified
+from nettrain.data.splitting import Files, Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS
 from nettrain.data.tensor_columns import TensorOptions
@@ -29,169 +23,6 @@ from nettrain.errors import DataError
 from nettrain.registry import option
 
 LARGE = 2**31  # bytes of cells beyond which a table in Parquet files is read in parts
-
-
-@dataclass
-class Dataset(NumberOptions, ABC):
-    """What all data sets have in common: how they are split and scaled."""
-
-    name: str = ""
-    val_fraction: float = option(0.15, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.15, "share of the rows for the test", minimum=0, below=1)
-    split_seed: Optional[int] = option(  # noqa: UP045
-        None, "seed of the split; null: the seed of the run", "chance", per_row=True, minimum=0
-    )
-    standardize: bool = option(
-        True, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
-    )
-    positive: Optional[str] = option(  # noqa: UP045
-        None, "of two classes the positive one, for f1 and auroc; null: the last by name"
-    )
-
-    order: Optional[list[str]] = option(  # noqa: UP045
-        None, "all classes from the lowest to the highest, for head=ordinal; null: sorted by value or name"
-    )
-
-    @abstractmethod
-    def load(self) -> Table:
-        """The whole table."""
-
-    def load_for(self, split: Split) -> Table:
-        """The whole table, with what the split is made by where that is none of its columns."""
-        return self.load()
-
-    @property
-    def fractions(self) -> Fractions:
-        """The shares of the rows for validation and test."""
-        return {"val": self.val_fraction, "test": self.test_fraction}
-
-    @property
-    def source(self) -> str:
-        """What messages call the data."""
-        return self.name
-
-    def file_hash(self, split: Split | None = None) -> str | None:
-        """A hash of the files that the table is read from; None where there is no such file."""
-        return None
-
-
-@dataclass
-class Bundled(Dataset):
-    """A data set that lies in the package."""
-
-    def load(self) -> Table:
-        return bundled(self.name)
-
-
-@dataclass
-class Digits(Bundled):
-    """1797 handwritten digits, 8 x 8 grey values, 10 classes (scikit-learn)."""
-
-    name: str = "digits"
-
-
-@dataclass
-class Iris(Bundled):
-    """150 iris flowers, 4 measures, 3 species (scikit-learn)."""
-
-    name: str = "iris"
-
-
-@dataclass
-class Wine(Bundled):
-    """178 Italian wines, 13 chemical measures, 3 growers (scikit-learn)."""
-
-    name: str = "wine"
-
-
-@dataclass
-class BreastCancer(Bundled):
-    """569 tumours, 30 measures, malignant or benign (scikit-learn)."""
-
-    name: str = "breast_cancer"
-
-
-@dataclass
-class Diabetes(Bundled):
-    """442 diabetes patients, 10 measures, progression after a year (regression, scikit-learn)."""
-
-    name: str = "diabetes"
-
-
-@dataclass
-class Linnerud(Bundled):
-    """20 men of a fitness club, 3 exercises; their weight, waist and pulse (several targets, scikit-learn)."""
-
-    name: str = "linnerud"
-
-    def load(self) -> Table:
-        return bundled(self.name, 3)
-
-
-@dataclass
-class Quadratic(Dataset):
-    """Noisy points of the parabola y = w1 x^2 + w2 x + w3, with x uniform in [-1, 1]."""
-
-    name: str = "quadratic"
-    w1: float = option(2.0, "factor of x^2")
-    w2: float = option(-3.0, "factor of x")
-    w3: float = option(1.0, "constant term")
-    noise: float = option(0.1, "standard deviation of the noise added to y", minimum=0)
-    samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
-    val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.25, "share of the rows for the test", minimum=0, below=1)
-    standardize: bool = option(
-        False, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
-    )
-
-    def load(self) -> Table:
-        x, y = toys.curve(lambda x: self.w1 * x**2 + self.w2 * x + self.w3, self.samples, self.noise, self.data_seed)
-        return Table({"x": x}, y, "y", "regression", [], self.name)
-
-
-@dataclass
-class Sine(Dataset):
-    """Noisy points of y = sin(2 pi x), with x uniform in [-1, 1]: two periods."""
-
-    name: str = "sine"
-    noise: float = option(0.2, "standard deviation of the noise added to y", minimum=0)
-    samples: int = option(128, "number of points", minimum=4)
-    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
-    val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
-    test_fraction: float = option(0.25, "share of the rows for the test", minimum=0, below=1)
-
-    def load(self) -> Table:
-        x, y = toys.curve(lambda x: np.sin(2 * np.pi * x), self.samples, self.noise, self.data_seed)
-        return Table({"x": x}, y, "y", "regression", [], self.name)
-
-
-@dataclass
-class Moons(Dataset):
-    """Two interleaved half circles in the plane, two classes."""
-
-    name: str = "moons"
-    samples: int = option(500, "number of points", minimum=4)
-    noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
-
-    def load(self) -> Table:
-        points, classes = toys.moons(self.samples, self.noise, self.data_seed)
-        return _plane(points, classes, ["upper", "lower"], self.name)
-
-
-@dataclass
-class Spirals(Dataset):
-    """Two spirals around each other in the plane, two classes."""
-
-    name: str = "spirals"
-    samples: int = option(500, "number of points", minimum=4)
-    noise: float = option(0.2, "standard deviation of the noise added to each coordinate", minimum=0)
-    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
-
-    def load(self) -> Table:
-        points, classes = toys.spirals(self.samples, self.noise, self.data_seed)
-        return _plane(points, classes, ["first", "second"], self.name)
 
 
 @dataclass
@@ -209,6 +40,7 @@ class Tabular(TensorOptions, ReadOptions, Dataset):
         "category), date, hash (words of a text), drop; or numbers that are encoded as data.numbers may say: standard, "
         "piecewise, quantile, robust",
         choices=KINDS,
+        elsewhere=ELSEWHERE,
     )
     hash_features: int = option(32, "features among which the words of a hashed column are shared out", minimum=1)
     embed_above: int | None = option(
@@ -321,7 +153,3 @@ class Frame(Tabular):
             "data=frame: its table was handed over in Python, and is not kept; nettrain.train(..., data=<table>) "
             "takes it."
         )
-
-
-def _plane(points: np.ndarray, classes: np.ndarray, names: list[str], source: str) -> Table:
-    return Table({"x1": points[:, 0], "x2": points[:, 1]}, classes, "class", "binary", names, source)

@@ -10,21 +10,17 @@ from typing import ClassVar, NamedTuple, Optional
 import numpy as np
 from omegaconf import MISSING
 
-from nettrain.data.columns import is_none
-from nettrain.data.label_splits import label_folds, split_labels
+from nettrain.data.drawing import NAMES, Fractions, Rows, completed, groups_of, stratified, target_of, values_of
+from nettrain.data.label_splits import label_folds
 from nettrain.data.partitions import folds, split_groups, split_times
-from nettrain.data.splits import check_fractions, split
+from nettrain.data.splits import split
 from nettrain.data.table import Table
 from nettrain.data.wording import place, quoted
 from nettrain.errors import ConfigError, DataError
 from nettrain.registry import option
 from nettrain.wording import listed
 
-NAMES = ("train", "val", "test")
 _WORDS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-
-Fractions = dict[str, float]
-"""The shares of the rows that the validation and the test split are to have, by their names "val" and "test"."""
 
 
 class Partition(NamedTuple):
@@ -34,7 +30,7 @@ class Partition(NamedTuple):
     `samples_per_epoch` of the training rows, drawn anew each time; None: all.
     """
 
-    rows: dict[str, np.ndarray]
+    rows: Rows
     given: tuple[str, ...] = ()
     samples_per_epoch: int | None = None
 
@@ -94,10 +90,10 @@ class Random(Split):
     name: str = "random"
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        return Partition(split(_target(table), "regression", fractions["val"], fractions["test"], seed))
+        return Partition(split(target_of(table), "regression", fractions["val"], fractions["test"], seed))
 
     def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
-        return _redrawn(_target(table), "regression", partition, seed)
+        return _redrawn(target_of(table), "regression", partition, seed)
 
     def of_folds(self, folds: int) -> "Fold":
         return Fold(folds=folds, stratify=False)
@@ -110,10 +106,10 @@ class Stratified(Split):
     name: str = "stratified"
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        return Partition(_stratified(_target(table), table.task, fractions, seed))
+        return Partition(stratified(target_of(table), table.task, fractions, seed))
 
     def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
-        return _redrawn(_target(table), table.task, partition, seed)
+        return _redrawn(target_of(table), table.task, partition, seed)
 
     def of_folds(self, folds: int) -> "Fold":
         return Fold(folds=folds)
@@ -134,13 +130,13 @@ class Group(Split):
     column: str = option(MISSING, "column whose values are the groups; it is no feature")
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        return Partition(split_groups(_groups(table, self.column), fractions["val"], fractions["test"], seed))
+        return Partition(split_groups(groups_of(table, self.column), fractions["val"], fractions["test"], seed))
 
     def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
         if not len(partition.rows["val"]):
             return partition
         rest = _rest(partition)
-        groups = np.unique(_groups(table, self.column)[rest], return_inverse=True)[1]
+        groups = np.unique(groups_of(table, self.column)[rest], return_inverse=True)[1]
         drawn = split_groups(groups, len(partition.rows["val"]) / len(rest), 0, seed)
         return _with_others(partition, rest, drawn)
 
@@ -158,7 +154,7 @@ class Time(Split):
     column: str = option(MISSING, "column of dates, times or numbers; it stays a feature unless data.drop names it")
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        values = _values(table, self.column)
+        values = values_of(table, self.column)
         if values.dtype == object:
             raise DataError(f"{place(table.source, column=self.column)}: split=time needs times or numbers.")
         return Partition(split_times(values, fractions["val"], fractions["test"]))
@@ -172,7 +168,7 @@ class ByColumn(Split):
     column: str = option(MISSING, "column with the words train, val (or validation) and test; it is no feature")
 
     def partition(self, table: Table, fractions: Fractions, seed: int) -> Partition:
-        values = _values(table, self.column)
+        values = values_of(table, self.column)
         words = np.array([_WORDS.get(str(value).lower(), "") for value in values])
         if not all(words):
             row = int((words == "").argmax())
@@ -180,10 +176,11 @@ class ByColumn(Split):
                 f"{place(table.source, table.row_number(row), self.column)}: found {quoted(str(values[row]))}; "
                 f"split=column needs {listed(_WORDS)}."
             )
-        return _completed({name: np.flatnonzero(words == name) for name in NAMES}, self, table, fractions, seed)
+        rows = {name: np.flatnonzero(words == name) for name in NAMES}
+        return Partition(*completed(rows, self.name, table, fractions, seed))
 
     def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
-        return _redrawn(_target(table), table.task, partition, seed)
+        return _redrawn(target_of(table), table.task, partition, seed)
 
 
 @dataclass
@@ -212,10 +209,10 @@ class Files(Split):
         if table.split_values is None:
             raise ConfigError("split=files: only data=csv is read from files.")
         rows = {name: np.flatnonzero(table.split_values == name) for name in NAMES}
-        return _completed(rows, self, table, fractions, seed)
+        return Partition(*completed(rows, self.name, table, fractions, seed))
 
     def redrawn(self, table: Table, partition: Partition, seed: int) -> Partition:
-        return _redrawn(_target(table), table.task, partition, seed)
+        return _redrawn(target_of(table), table.task, partition, seed)
 
 
 @dataclass
@@ -242,12 +239,12 @@ class Fold(Split):
                 f"split.fold={self.fold}: with split.folds={self.folds} the folds are numbered from 0 to "
                 f"{self.folds - 1}."
             )
-        target = _target(table)
+        target = target_of(table)
         strata = target if self.stratify and table.classes else None
-        groups = None if self.column is None else _groups(table, self.column)
+        groups = None if self.column is None else groups_of(table, self.column)
         if groups is None:
             kind = "regression" if strata is None else table.task
-            test = _stratified(target, kind, {"val": 0, "test": fractions["test"]}, seed)["test"]
+            test = stratified(target, kind, {"val": 0, "test": fractions["test"]}, seed)["test"]
         else:
             test = split_groups(groups, 0, fractions["test"], seed)["test"]
         rest = np.setdiff1d(np.arange(len(target)), test)
@@ -270,52 +267,13 @@ class Fold(Split):
         return f"fold {self.fold} of 0 to {self.folds - 1}: "
 
 
-def _stratified(target: np.ndarray, task: str, fractions: Fractions, seed: int) -> dict[str, np.ndarray]:
-    """The rows of each split, which has its share of every class or label."""
-    if task == "multilabel":
-        return split_labels(target, fractions["val"], fractions["test"], seed)
-    return split(target, task, fractions["val"], fractions["test"], seed)
-
-
-def _target(table: Table) -> np.ndarray:
-    assert table.target is not None
-    return table.target
-
-
-def _values(table: Table, column: str) -> np.ndarray:
-    """The values of the column that decides, (n,), none of which may be missing."""
-    values = table.columns.get(column) if table.split_values is None else table.split_values
-    if values is None:
-        raise DataError(
-            f"{table.source}: there is no column {quoted(column)}, which split.column names; the columns are "
-            f"{listed(table.columns, 20)}."
-        )
-    missing = is_none(values) if values.dtype == object else np.isnan(values)
-    if missing.any():
-        row = int(missing.argmax())
-        raise DataError(
-            f"{place(table.source, table.row_number(row), column)}: the cell is missing (in {missing.sum()} of "
-            f"{len(values)} rows), and split.column needs it; fill it in."
-        )
-    return values
-
-
-def _groups(table: Table, column: str) -> np.ndarray:
-    """The number of each row's group, from 0, (n,)."""
-    values = _values(table, column)
-    if values.dtype != object:
-        return np.unique(values, return_inverse=True)[1]
-    numbers = {name: i for i, name in enumerate(sorted(set(values)))}
-    return np.array([numbers[name] for name in values])
-
-
 def _redrawn(target: np.ndarray, task: str, partition: Partition, seed: int) -> Partition:
     """With other validation rows of those that do not test, as many as before; the same where these are given."""
     val = len(partition.rows["val"])
     if not val or "val" in partition.given:
         return partition
     rest = _rest(partition)
-    drawn = _stratified(target[rest], task, {"val": val / len(rest), "test": 0.0}, seed)
+    drawn = stratified(target[rest], task, {"val": val / len(rest), "test": 0.0}, seed)
     return _with_others(partition, rest, drawn)
 
 
@@ -324,19 +282,7 @@ def _rest(partition: Partition) -> np.ndarray:
     return np.sort(np.concatenate([partition.rows["train"], partition.rows["val"]]))
 
 
-def _with_others(partition: Partition, rest: np.ndarray, drawn: dict[str, np.ndarray]) -> Partition:
+def _with_others(partition: Partition, rest: np.ndarray, drawn: Rows) -> Partition:
     """The partition with these of the `rest` training and validating."""
     rows = {"train": rest[drawn["train"]], "val": rest[drawn["val"]], "test": partition.rows["test"]}
     return partition._replace(rows=rows)
-
-
-def _completed(rows: dict[str, np.ndarray], by: Split, table: Table, fractions: Fractions, seed: int) -> Partition:
-    """With the splits that have no rows drawn from the training rows, as the fractions say."""
-    train = rows["train"]
-    if not len(train):
-        raise DataError(f"{table.source}: split={by.name} leaves no row for training.")
-    given = tuple(name for name in fractions if len(rows[name]))
-    left = {name: 0.0 if name in given else fraction for name, fraction in fractions.items()}
-    check_fractions(left["val"], left["test"], len(train))
-    drawn = _stratified(_target(table)[train], table.task, left, seed)
-    return Partition({name: rows[name] if name in given else train[drawn[name]] for name in NAMES}, given)

@@ -11,6 +11,7 @@ import numpy as np
 from nettrain import random
 from nettrain.data.column_plan import ColumnPlan, Statistics
 from nettrain.data.columns import Column
+from nettrain.data.drawing import NAMES, Fractions
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoded_numbers import encoded
 from nettrain.data.encoding import Encoder
@@ -22,7 +23,7 @@ from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
 from nettrain.data.several_targets import target_names
 from nettrain.data.splits import check_fractions
-from nettrain.data.splitting import NAMES, Fractions, Random, Split, Stratified
+from nettrain.data.splitting import Random, Split, Stratified
 from nettrain.data.stream_statistics import SAMPLE, DateStatistics, NumberStatistics, Spread, TextStatistics
 from nettrain.data.streamed_rows import StreamedRows
 from nettrain.data.table import ColumnSummary, Table

@@ -9,13 +9,14 @@ from omegaconf import MISSING
 
 from nettrain.data.arrays import need_target, raw_table, read_arrays, target_arrays, with_splits
 from nettrain.data.bundled import bundled
+from nettrain.data.dataset import Dataset
 from nettrain.data.files import file_hash
 from nettrain.data.images import COLORS, ImageFormat, image_table
 from nettrain.data.memory import enough_memory
 from nettrain.data.reading import read_table
 from nettrain.data.remote import brief_url, is_url
 from nettrain.data.several_targets import target_names
-from nettrain.data.sources import Dataset, Tabular
+from nettrain.data.sources import Tabular
 from nettrain.data.splitting import Split, Stratified
 from nettrain.data.table import Table
 from nettrain.data.target import TASKS

@@ -164,7 +164,7 @@ class PreparedRun:
         """Updates of the whole run."""
         return self.updates_per_epoch * self.config.epochs
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """The number of trainable parameters, P, of all members."""
         return Layout.of(self.model).size * max(1, len(self.members))

@@ -5,12 +5,10 @@ A link in the place of a file is replaced or refused, not followed: a folder may
 
 import contextlib
 import errno
-import glob
 import io
 import itertools
 import json
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +20,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from nettrain.errors import StorageError
 from nettrain.storage import disk
+from nettrain.storage.temporary import beside, new_beside
 
 SYNCS = 16  # threads that wait for the disk at once
-MARK = "nettrain-"  # in the names of files that are being written, before the number of the process that writes them
-NAME_LENGTH = 100  # of a file's name in that name, which may have 255 bytes
 # What keeps other files from being written, too.
 EVERYWHERE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
 NO_LINKS = (*disk.NO_SUCH_CALL, errno.EPERM, errno.EACCES, errno.EMLINK)  # where a file cannot have two names
@@ -79,7 +76,7 @@ def replace_file(path: Path, content: Content, keep: str | None = None, durable:
     with _written(written):
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True)
-        with _new_beside(path) as (temporary, file):
+        with new_beside(path) as (temporary, file):
             written.temporary = temporary
             _like_before(file, path)
             for part in parts(content):
@@ -182,18 +179,6 @@ def parts(content: Content) -> Iterable[bytes]:
     return [content] if isinstance(content, bytes) else content
 
 
-@contextlib.contextmanager
-def _new_beside(path: Path) -> Iterator[tuple[Path, io.FileIO]]:
-    """A file that was not there before, beside `path`, to be written."""
-    while True:
-        temporary = _beside(path, "tmp")
-        with contextlib.suppress(FileExistsError):
-            file = open(temporary, "xb", buffering=0)  # noqa: SIM115
-            break
-    with file:
-        yield temporary, file
-
-
 def _like_before(file: io.FileIO, path: Path) -> None:
     """Give a new file the permissions and the owner of the one that it will replace."""
     try:
@@ -217,7 +202,7 @@ def _keep(path: Path, name: Path) -> None:
     """
     if name.exists() and os.path.samefile(path, name):  # of a process that was killed just then
         return
-    second = _beside(name, "link")
+    second = beside(name, "link")
     try:
         os.link(path, second)
     except OSError as error:
@@ -230,37 +215,6 @@ def _keep(path: Path, name: Path) -> None:
         if second != path:
             second.unlink(missing_ok=True)
         raise
-
-
-def _beside(path: Path, ending: str) -> Path:
-    """A name that no file beside `path` has, with the mark of nettrain."""
-    return path.with_name(f".{path.name[:NAME_LENGTH]}.{MARK}{os.getpid()}-{secrets.token_hex(4)}.{ending}")
-
-
-def clear_left(folder: Path, name: str = "*") -> None:
-    """Remove what processes that were killed have left of files that they wrote into the folder, or of this one.
-
-    Such files bear nettrain's mark, and the number of a process that is no more; others are left alone.
-    """
-    pattern = name if name == "*" else glob.escape(name[:NAME_LENGTH])
-    for left in folder.glob(f".{pattern}.{MARK}*"):
-        with contextlib.suppress(OSError):
-            before = os.lstat(left)
-            if stat.S_ISREG(before.st_mode) and not _is_written(left.name, before.st_mtime):
-                os.unlink(left)
-
-
-def _is_written(temporary: str, since: float) -> bool:
-    """Whether the process that has begun to write this file may still do so."""
-    import psutil
-
-    number = temporary.rpartition(MARK)[2].partition("-")[0]
-    if not number.isdigit():  # it is not nettrain's
-        return True
-    try:
-        return psutil.Process(int(number)).create_time() <= since
-    except (OverflowError, psutil.Error):
-        return False
 
 
 def _write(file: io.FileIO, content: bytes) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nettrain.errors import InUseError, StorageError
-from nettrain.storage.atomic import clear_left, storage_error
+from nettrain.storage.atomic import storage_error
 from nettrain.storage.disk import say_once
+from nettrain.storage.temporary import clear_left
 
 try:
     import fcntl

@@ -5,7 +5,8 @@ import stat
 import sys
 from pathlib import Path
 
-from nettrain.storage.atomic import Content, clear_left, parts, replace_file, storage_error
+from nettrain.storage.atomic import Content, parts, replace_file, storage_error
+from nettrain.storage.temporary import clear_left
 
 
 def write_output(path: Path, content: Content) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from nettrain.app.jobs.draw import draw, draw_ended, lacks_figures
 from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
 from nettrain.app.jobs.folder_match import FolderMatch
@@ -27,13 +28,11 @@ from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
-from nettrain.optimizers.solvers import free_memory
 from nettrain.preparation.prepare import NOTHING, HandedOver, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.random import seeded
 from nettrain.report import console
 from nettrain.report.live_figures import LiveFigures
-from nettrain.report.write import REPORT
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.summary import best_monitored
 from nettrain.storage.atomic import remove_file, write_together
@@ -43,13 +42,9 @@ from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
 from nettrain.training.device import SMALL, choose_device, deterministic, products_in, threads_for
 from nettrain.training.ensemble_trainer import EnsembleTrainer
-from nettrain.training.logging.tensorboard import EventFile
 from nettrain.training.run_state import RunState
-from nettrain.training.stack.compatibility import require_members
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
 from nettrain.training.trainer import AfterEpoch, Failed, Trainer
-
-DRAWN = ("completed", "diverged")  # how a run has ended of which figures are drawn
 
 
 @dataclass(frozen=True)
@@ -141,9 +136,9 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     if match.ended:
         summary = RunFolder(job.folder).summary
         loss = best_monitored(summary)
-        if lacks_figures(job):
+        if job.drawn and lacks_figures(job.folder):
             with locked(job.folder):
-                draw_ended(job)
+                draw_ended(job.folder, job.config)
         return Outcome(job.folder, summary["status"], best_loss=loss, pruned=ended_by_halving(summary))
     return replace(job, resumed=resumed, anew=match.begun and not resumed)
 
@@ -163,8 +158,8 @@ def train_alone(job: Job) -> Outcome:
         if not job.resumed:
             claim(job.folder)
         status = ended_as(job.folder, job.config) if job.resumed else None
-        if status and lacks_figures(job):
-            draw_ended(job)
+        if status and job.drawn and lacks_figures(job.folder):
+            draw_ended(job.folder, job.config)
         if status == "completed":
             say(f"{job.folder}: {nothing_left(job.folder)}")
             return Outcome(job.folder, "completed")
@@ -187,44 +182,10 @@ def train_alone(job: Job) -> Outcome:
     return Outcome.of(row)
 
 
-def draw(row: RunState, handed: HandedOver = NOTHING) -> None:
-    """Draw the figures of a run that has ended, and write its report, if that is asked for.
-
-    `handed` is what was handed over in Python.
-    """
-    run = row.run
-    if run.drawn and row.status in DRAWN:
-        events = row.log.tensorboard.events if row.log.tensorboard else None
-        _draw(
-            RunFolder(run.folder, trust=True, loaded=run.data, module=handed.module, head=handed.head),
-            run.config,
-            events,
-        )
-
-
-def lacks_figures(job: Job) -> bool:
-    """Whether a run that has ended was killed before it had its figures."""
-    return job.drawn and not (job.folder / REPORT).is_file() and RunFolder(job.folder).summary.get("status") in DRAWN
-
-
-def draw_ended(job: Job) -> None:
-    """Draw the figures of a run that has ended, as `draw` would have."""
-    _draw(RunFolder(job.folder, trust=True), job.config, EventFile(job.folder) if job.config.tensorboard else None)
-
-
-def _draw(run: RunFolder, config: Config, events: EventFile | None) -> None:
-    from nettrain.report.write import report_run
-
-    path = report_run(run, events=events if config.watch.images else None)
-    if not config.quiet:
-        say(f"{'report':20} {path}")
-
-
 def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
     """The run of a job, ready to train; nothing is written yet."""
     handed = replace(job.handed, load=load) if load else job.handed
     run = prepare(job.config, job.folder, device, handed)
-    require_members(run, free_memory(device))
     number = None if job.sweep is None else int(job.hydra["job"]["num"])
     return replace(run, drawn=job.drawn, overrides=job.overrides, sweep=job.sweep, number=number)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nettrain import data
+from nettrain.app.jobs.draw import draw
 from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder import clear
 from nettrain.app.jobs.folder_match import match_folder
@@ -15,7 +16,6 @@ from nettrain.app.jobs.job import (
     Outcome,
     Start,
     align,
-    draw,
     prepared,
     ready,
     record_start,
@@ -30,6 +30,7 @@ from nettrain.data.sources import Csv
 from nettrain.data.splitting import Fold
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.optimizers.solvers import free_memory
+from nettrain.preparation.rows import fast_rows, refusal, rows_that_fit
 from nettrain.storage.atomic import write_together
 from nettrain.storage.environment import stack_of
 from nettrain.storage.locks import locked
@@ -37,7 +38,7 @@ from nettrain.storage.open_files import can_be_opened
 from nettrain.terminal import say
 from nettrain.training.device import choose_device
 from nettrain.training.run_state import RunState
-from nettrain.training.stack import compatibility
+from nettrain.training.stack.compatibility import by_kind, shared_shapes
 from nettrain.training.successive_halving import SuccessiveHalving
 
 MOST = 1024  # rows of one stack: more gain nothing, and the folder of every row has its lock, an open file
@@ -176,14 +177,14 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
         except Exception as error:
             _fail(job, error)
             continue
-        plan = StackPlan(_groups(jobs, members[position:]), compatibility.refusal(run))
+        plan = StackPlan(_groups(jobs, members[position:]), refusal(run))
         plan.notes = [note for part in (run.config.model, run.optimizer) for note in getattr(part, "notes", [])]
         if not plan.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30
             configs = (jobs[i].config for i in plan.jobs)
             copies = len({cache.key(config.data, config.seed, config.split) for config in configs})
-            fitting = compatibility.rows_that_fit(run, memory, copies)
-            plan.rows = int(max(1, min(can_be_opened(MOST), fitting, compatibility.fast_rows(run, device))))
+            fitting = rows_that_fit(run, memory, copies)
+            plan.rows = int(max(1, min(can_be_opened(MOST), fitting, fast_rows(run, device))))
         return plan
     return StackPlan([])
 
@@ -289,5 +290,5 @@ def _same_shapes(starts: dict[int, Start]) -> list[list[int]]:
     """Who can train with whom, in the order in which a stack holds them."""
     alike: dict[Any, list[int]] = {}
     for i, start in starts.items():
-        alike.setdefault((compatibility.shared_shapes(start.run), start.position), []).append(i)
-    return [[group[k] for k in compatibility.by_kind([starts[i].run for i in group])] for group in alike.values()]
+        alike.setdefault((shared_shapes(start.run), start.position), []).append(i)
+    return [[group[k] for k in by_kind([starts[i].run for i in group])] for group in alike.values()]

@@ -28,13 +28,15 @@ NO_EMBEDDING = "; use model=mlp, or 0/1 features with data.embed_above=null and 
 class Model(ABC):
     """A model's config.
 
-    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`). `example` is what x may
-    be, for the table of layers that `--help` shows.
+    With `takes_ids` whole numbers that were handed over in Python are ids for it (see `Frame`). Without
+    `takes_activation` the activation that a person chooses has no place in it. `example` is what x may be, for the
+    table of layers that `--help` shows.
     """
 
     name: str = ""
 
     takes_ids: ClassVar[bool] = False
+    takes_activation: ClassVar[bool] = True
     example: ClassVar[Input | None] = None
 
     @abstractmethod

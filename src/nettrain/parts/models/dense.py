@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Linear(Model):
     """
 
     name: str = "linear"
+
+    takes_activation: ClassVar[bool] = False
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         size, dims = self.vector(inputs)
@@ -69,6 +71,8 @@ class Polynomial(Model):
 
     name: str = "polynomial"
     degree: int = option(2, "highest power of the input", minimum=0)
+
+    takes_activation: ClassVar[bool] = False
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         size, dims = self.vector(inputs)

@@ -31,6 +31,7 @@ class Module(Model):
 
     takes_any_key: ClassVar[bool] = True
     takes_ids: ClassVar[bool] = True
+    takes_activation: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._notes: list[str] = []

@@ -31,6 +31,7 @@ class Recurrent(Model, ABC):
     )
 
     takes_ids: ClassVar[bool] = True
+    takes_activation: ClassVar[bool] = False
     example: ClassVar[Input | None] = Input((28, 28))
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
