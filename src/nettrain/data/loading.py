@@ -73,11 +73,12 @@ class Data:
     @cached_property
     def weights(self) -> np.ndarray | None:
         """How much each row counts, of y's shape with mean 1 over the training rows; None where all count alike."""
-        weights = self._unscaled_weights
+        weights = self.unscaled_weights
         return None if weights is None else weights / weights[self.splits["train"]].mean(0)
 
     @property
-    def _unscaled_weights(self) -> np.ndarray | None:
+    def unscaled_weights(self) -> np.ndarray | None:
+        """As `weights`, of whatever mean."""
         return self.encoder.weights(self.table)
 
     def with_class_weights(self, asked: Any) -> "Data":
@@ -93,7 +94,7 @@ class Data:
             else:
                 weights = class_weights(asked, table.classes, partial(self._class_totals, weighted=True))
             weighted = replace(self, encoder=replace(self.encoder, class_weights=weights))
-            of_all_rows = weighted._unscaled_weights
+            of_all_rows = weighted.unscaled_weights
             assert of_all_rows is not None
             require_weight(of_all_rows, self.splits, table.source)
             self._by_class_weights[key] = weighted

@@ -48,8 +48,10 @@ class RowSet:
 
     def _below(self, row: int) -> int:
         block, rest = divmod(min(row, self.rows), BLOCK)
-        return int(self.before[block]) + int(np.unpackbits(self._block(block), count=rest).sum()) if rest else int(
-            self.before[block]
+        return (
+            int(self.before[block]) + int(np.unpackbits(self._block(block), count=rest).sum())
+            if rest
+            else int(self.before[block])
         )
 
 

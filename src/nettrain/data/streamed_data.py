@@ -50,13 +50,13 @@ class StreamedData(Data):
 
     @cached_property
     def weights(self) -> Any:
-        weights, rows = self._unscaled_weights, self.splits["train"]
+        weights, rows = self.unscaled_weights, self.splits["train"]
         if weights is None:
             return None
         return replace(weights, mean=pairwise_sum(lambda i, j: weights[rows[i:j]], 0, len(rows)) / len(rows))
 
     @property
-    def _unscaled_weights(self) -> Any:
+    def unscaled_weights(self) -> Any:
         of_rows, of_classes = self.table.weights, self.encoder.class_weights
         if of_rows is None and not of_classes:
             return None
