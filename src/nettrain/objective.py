@@ -225,7 +225,7 @@ class Objective:
         """The metrics of some samples, and those of others, with logits z, targets y and weights as for `measure`."""
         measured, y, predicted = self.measure(z, y, weights), self._of_rows(y, z), self.head.predict(z)
         if not self.head.for_classes:
-            return before.added(measured, predicted, self._in_units(y), 0, weights=weights)
+            return before.added(measured, self._in_units(predicted), self._in_units(y), 0, weights=weights)
         p = self.head.mean(z[..., :1, :])
         return before.added(measured, predicted, y, p.shape[-1], self.head.score(z), weights)
 

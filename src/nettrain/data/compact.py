@@ -16,7 +16,7 @@ class Compact:
 
     def __init__(self, size: int, types: Sequence[type]) -> None:
         self.types = list(types)
-        self.values = np.empty(size, self.types[0])
+        self.values: np.ndarray = np.empty(size, self.types[0])
 
     def put(self, start: int, numbers: np.ndarray) -> None:
         """Numbers `start`, `start` + 1, ...; none of them is NaN."""

@@ -75,6 +75,7 @@ class StreamedData(Data):
 
     @cached_property
     def _in_units(self) -> Data:
+        assert self.table.target is not None
         return replace(self, y=self.table.target, encoder=self.encoder.unscaled)
 
     @cached_property

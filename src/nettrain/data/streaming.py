@@ -102,6 +102,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     table.row_number, table.overview, table.weight_name = files.row_number, overview, plan.weight or ""
     table = with_positive(with_order(table, dataset.order), dataset.positive)
     if task != "regression":
+        assert table.target is not None
         targets = targets.replaced(table.target)
     target = Restored(targets.values)
     table.target = target  # type: ignore[assignment]

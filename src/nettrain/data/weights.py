@@ -47,7 +47,7 @@ def rates(target: np.ndarray, weights: np.ndarray | None, exposure: np.ndarray) 
     return per_unit, exposure if weights is None else weights * exposure
 
 
-def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:
+def require_weight(weights: Any, splits: dict[str, np.ndarray], source: str) -> None:
     """Raise `DataError` for a split in which no row counts."""
     for name, rows in splits.items():
         if len(rows) and not any(weights[some].any() for some in in_parts(rows)):
@@ -57,7 +57,8 @@ def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: s
 def class_weights(asked: Any, classes: list[str], totals: Callable[[], np.ndarray]) -> list[float]:
     """The weight of each class: as `asked`, or "balanced", with which all classes weigh the same in training.
 
-    `totals()` are the training rows n_c of each class, or the sums of their weights. Balanced is n / (C n_c). Raises `ConfigError` for anything else, an unknown class and a negative weight.
+    `totals()` are the training rows n_c of each class, or the sums of their weights. Balanced is n / (C n_c).
+    Raises `ConfigError` for anything else, an unknown class and a negative weight.
     """
     key = f"class_weight={asked}"
     if not classes:

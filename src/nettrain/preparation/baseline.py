@@ -57,7 +57,7 @@ def _in_parts(data: Data, rows: Any) -> dict[str, float]:
         y, of_rows = data.y[some], np.ones(len(some)) if weights is None else weights[some]
         sums += np.bincount(y, of_rows, classes) if classes else (encoder.in_units(y) * of_rows).sum()
         total += of_rows.sum()
-    constant = sums.argmax() if classes else sums[0] / total
+    constant = float(sums.argmax() if classes else sums[0] / total)
     joined = JoinedMetrics()
     for some in in_parts(rows):
         true = torch.as_tensor(data.y[some] if classes else encoder.in_units(data.y[some]))

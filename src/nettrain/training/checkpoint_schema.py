@@ -185,7 +185,7 @@ def _fit(outputs: Any, batch: int, run: PreparedRun) -> bool:
     classes, names = len(run.data.encoder.classes), {"finite", "largest"}
     if measured:
         names |= {"weight", *(name for name in MEANS if name in run.metric_names)}
-        names |= {"confusion"} if classes else {"mean", "squares"}
+        names |= {"confusion"} if classes else {"mean", "squares", "residual"}
     held = {name: tensor.shape for name, tensor in sums.items() if name.startswith("held.")}
     shapes = {name: (classes, classes) if name == "confusion" else () for name in names}
     return {name: tuple(tensor.shape) for name, tensor in sums.items() if name not in held} == shapes and all(

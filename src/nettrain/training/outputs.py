@@ -9,6 +9,7 @@ from torch import Tensor
 from nettrain.parts.joined_metrics import JoinedMetrics
 from nettrain.training.stack.rows import Tensors, join, take
 from nettrain.training.stack.stack import Stack
+from nettrain.training.stack.stream_batches import StreamBatches
 
 MEASURED = 2**16  # samples, at least, that are measured together where outputs are not held
 
@@ -74,6 +75,7 @@ class JoinedOutputs:
 
     def __init__(self, stack: Stack, epoch: int, first: int = 0) -> None:
         self.stack, batches = stack, stack.batches
+        assert isinstance(batches, StreamBatches)
         self.targets = zip(batches.targets_of_epoch(epoch, first), batches.weights_of_epoch(epoch, first), strict=True)
         self.joined, self.waiting = JoinedMetrics(), list[tuple[Tensor, Tensor, Tensor | None]]()
         self.finite = stack.w.new_zeros(stack.w.shape[:-1], dtype=torch.int64)  # batches before one that diverges

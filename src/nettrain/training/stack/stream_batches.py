@@ -111,6 +111,7 @@ class StreamBatches:
         return y if y.dtype == torch.int64 else y.to(self.dtype)
 
     def _weights(self, rows: np.ndarray) -> Tensor:
+        assert self.weights is not None
         return torch.as_tensor(self.weights[rows]).to(self.dtype)
 
     def _in_order(self, values: Callable[[np.ndarray], Tensor], split: str, epoch: int | None) -> Tensor:
