@@ -39,6 +39,10 @@ class RowSet:
         rows = np.flatnonzero(np.unpackbits(self._block(first, last))) + first * BLOCK
         return rows[start - self.before[first] : stop - self.before[first]].astype(self.dtype)
 
+    def __iter__(self) -> Iterator[Any]:
+        for rows in in_parts(self):
+            yield from rows.tolist()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 

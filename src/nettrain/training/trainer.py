@@ -161,7 +161,8 @@ class Trainer:
         spent = self.counters.exhausted()
         whole = result.batches == self.stack.per_epoch
         self.epoch += whole
-        self.begun = PartialEpoch() if whole else PartialEpoch(result.batches, result.outputs)
+        partial = result.batches and not whole
+        self.begun = PartialEpoch(result.batches, result.outputs) if partial else PartialEpoch()
         if not (whole or spent):
             return
         self._end_epoch(result, lr)
