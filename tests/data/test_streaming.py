@@ -1,5 +1,6 @@
 """A table that is read in parts means what it means in memory, and its batches are pure functions of (seed, epoch)."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from nettrain.data import encode, load, stream_order, streamed_rows
+from nettrain.data import encode, load, stream_order, streamed_data, streamed_rows
+from nettrain.data.row_sets import in_parts
 from nettrain.data.sources import Csv
 from nettrain.data.splitting import Group, Random
 from nettrain.errors import ConfigError, DataError
@@ -219,8 +221,9 @@ def test_a_row_takes_few_bytes_in_memory(tmp_path):
 
 @pytest.mark.parametrize("asked", ["balanced", {"a": 3}], ids=str)
 @pytest.mark.parametrize("weight", [None, "weight"])
-def test_classes_weigh_what_they_weigh_in_memory(asked, weight, tmp_path):
-    path = write(tmp_path / "parts", table())
+def test_classes_weigh_what_they_weigh_in_memory(asked, weight, tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed_data, "in_parts", partial(in_parts, size=50))
+    path = write(tmp_path / "parts", table().assign(weight=np.random.default_rng(2).random(ROWS)))
     keys = {"target": "label", "drop": ["y"] if weight else ["y", "weight"], "weight": weight}
     streamed, plain = load(dataset(path, **keys), 5), dataset(path, **keys, stream=False)
     memory = encode(plain, plain.load(), 5, Random(), {n: np.asarray(r) for n, r in streamed.splits.items()})

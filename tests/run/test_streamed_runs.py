@@ -1,4 +1,4 @@
-"""Runs on a table that stays on disk: they resume exactly, stack, and need little memory."""
+"""Runs on a table that stays on disk: they resume exactly, stack, are measured in parts, and need little memory."""
 
 import subprocess
 import sys
@@ -20,9 +20,10 @@ ROWS = 600
 
 @pytest.fixture
 def keys(tmp_path, monkeypatch) -> list[str]:
-    """The overrides of a small run whose table is read in windows of about 64 rows."""
+    """The overrides of a small run whose table is read in windows of about 64 rows, and measured 96 at a time."""
     monkeypatch.setattr(stream_order, "BATCH", 16)
     monkeypatch.setattr(streamed_rows, "WINDOW_BYTES", 4 * 5 * 64)
+    monkeypatch.setattr(outputs, "MEASURED", 96)
     draw = np.random.default_rng(0)
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -123,7 +124,6 @@ def test_what_is_measured_in_parts_is_what_is_measured_of_all_outputs(setting, k
     for path in (tmp_path / "parts").glob("*"):
         table = pd.read_parquet(path)
         table.assign(x=table.x.abs(), count=np.round(np.exp(table.x))).to_parquet(path, index=False)
-    monkeypatch.setattr(outputs, "MEASURED", 96)
     parts = nettrain.train([*keys, *setting], folder=tmp_path / "in_parts")
     monkeypatch.setattr(PreparedRun, "holds_outputs", True)
     whole = nettrain.train([*keys, *setting], folder=tmp_path / "whole")
@@ -139,7 +139,6 @@ def test_a_streamed_run_that_diverges_says_when(keys, tmp_path, monkeypatch):
     reasons = []
     for held in (False, True):
         monkeypatch.setattr(PreparedRun, "holds_outputs", held)
-        monkeypatch.setattr(outputs, "MEASURED", 96)
         words = [*keys, "data.target=y", "data.drop=[label]", "optimizer=sgd", "optimizer.lr=30"]
         run = nettrain.train(words, folder=tmp_path / str(held))
         reasons.append(run.summary["reason"])
@@ -158,7 +157,6 @@ def test_a_streamed_run_that_diverges_says_when(keys, tmp_path, monkeypatch):
     ids=["no loss", "classes", "batches", "scores"],
 )
 def test_a_damaged_checkpoint_within_an_epoch_is_refused(damage, keys, tmp_path, monkeypatch):
-    monkeypatch.setattr(outputs, "MEASURED", 96)
     interrupted(monkeypatch, tmp_path / "run", 19, keys)
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     checkpoint = torch.load(path)

@@ -186,11 +186,17 @@ def _fit(outputs: Any, batch: int, run: PreparedRun) -> bool:
     if measured:
         names |= {"weight", *(name for name in MEANS if name in run.metric_names)}
         names |= {"confusion"} if classes else {"mean", "squares", "residual"}
-    held = {name: tensor.shape for name, tensor in sums.items() if name.startswith("held.")}
     shapes = {name: (classes, classes) if name == "confusion" else () for name in names}
-    return {name: tuple(tensor.shape) for name, tensor in sums.items() if name not in held} == shapes and all(
-        shape == (measured,) for shape in held.values()
-    )
+    if {name: tuple(tensor.shape) for name, tensor in sums.items() if not name.startswith("held.")} != shapes:
+        return False
+    ranked = {name.removeprefix("held."): tensor.shape for name, tensor in sums.items() if name not in names}
+    kinds = [(kind, f"{kind} weights") for kind in ("negative", "positive")]
+    if not ranked:
+        return not (measured and "auroc" in run.metric_names)
+    if ranked.keys() not in ({kind for kind, _ in kinds}, {name for pair in kinds for name in pair}):
+        return False
+    numbers = [ranked[kind].numel() for kind, _ in kinds if ranked.get(f"{kind} weights", ranked[kind]) == ranked[kind]]
+    return len(numbers) == 2 and sum(numbers) == measured and all(len(shape) == 1 for shape in ranked.values())
 
 
 def _is_of_joined(value: Any) -> bool:
