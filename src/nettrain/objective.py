@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 
 from nettrain.inputs import Input, Inputs, each, is_vector, one_of, total_size
 from nettrain.parts.heads import Head
+from nettrain.parts.joined_metrics import JoinedMetrics
 from nettrain.parts.metrics import mean
 from nettrain.parts.models import RowModule
 from nettrain.parts.named_metrics import NamedMetric
@@ -219,6 +220,14 @@ class Objective:
         metrics = self.head.metrics(z, y, self._in_units, weights)
         measured = {name: value.masked_fill(nowhere, torch.nan) for name, value in metrics.items()}
         return {"loss": loss, **measured, **self._named(z, y, weights)}
+
+    def joined(self, before: JoinedMetrics, z: Tensor, y: Tensor, weights: Tensor | None = None) -> JoinedMetrics:
+        """The metrics of some samples, and those of others, with logits z, targets y and weights as for `measure`."""
+        measured, y, predicted = self.measure(z, y, weights), self._of_rows(y, z), self.head.predict(z)
+        if not self.head.for_classes:
+            return before.added(measured, self._in_units(predicted), self._in_units(y), 0, weights=weights)
+        p = self.head.mean(z[..., :1, :])
+        return before.added(measured, predicted, y, p.shape[-1], self.head.score(z), weights)
 
     def _named(self, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensors:
         """The named metrics of given logits, each (...); NaN where a logit is not finite."""

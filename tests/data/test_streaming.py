@@ -1,5 +1,6 @@
 """A table that is read in parts means what it means in memory, and its batches are pure functions of (seed, epoch)."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from nettrain.data import encode, load, stream_order, streamed_rows
+from nettrain.data import encode, load, stream_order, streamed_data, streamed_rows
+from nettrain.data.row_sets import in_parts
 from nettrain.data.sources import Csv
 from nettrain.data.splitting import Group, Random
 from nettrain.errors import ConfigError, DataError
@@ -204,3 +206,35 @@ def test_large_tables_are_streamed_by_themselves(tmp_path, monkeypatch):
     assert not load(dataset(path, stream=None), 0).streamed
     monkeypatch.setattr("nettrain.data.sources.LARGE", 8 * ROWS * table().shape[1] - 1)
     assert load(dataset(path, stream=None), 0).streamed
+
+
+def test_a_row_takes_few_bytes_in_memory(tmp_path):
+    frame = table()
+    frame["y"] = frame["y"].astype(np.float32)
+    path = write(tmp_path / "parts", frame)
+    numbers, labels = load(dataset(path), 0), load(dataset(path, target="label", drop=["y"]), 0)
+    assert numbers.y.values.nbytes == 4 * ROWS
+    assert numbers.table.target.values is numbers.y.values
+    assert labels.y.values.nbytes == ROWS
+    assert sum(rows.bits.nbytes for rows in numbers.splits.values()) <= 3 * (ROWS / 8 + 1)
+
+
+@pytest.mark.parametrize("asked", ["balanced", {"a": 3}], ids=str)
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_classes_weigh_what_they_weigh_in_memory(asked, weight, tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed_data, "in_parts", partial(in_parts, size=50))
+    path = write(tmp_path / "parts", table().assign(weight=np.random.default_rng(2).random(ROWS)))
+    keys = {"target": "label", "drop": ["y"] if weight else ["y", "weight"], "weight": weight}
+    streamed, plain = load(dataset(path, **keys), 5), dataset(path, **keys, stream=False)
+    memory = encode(plain, plain.load(), 5, Random(), {n: np.asarray(r) for n, r in streamed.splits.items()})
+    one, other = streamed.with_class_weights(asked), memory.with_class_weights(asked)
+    assert one.encoder.class_weights == other.encoder.class_weights
+    np.testing.assert_array_equal(one.weights, other.weights)
+
+
+@pytest.mark.parametrize("positive", ["a", "b"])
+def test_the_positive_class_is_the_one_that_is_asked_for(positive, tmp_path):
+    frame = table()
+    frame["label"] = frame["label"].replace("c", "a")
+    data = load(dataset(write(tmp_path / "parts", frame), target="label", drop=["y"], positive=positive), 0)
+    np.testing.assert_array_equal(data.y[:] == 1, frame["label"] == positive)

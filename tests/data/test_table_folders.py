@@ -6,6 +6,7 @@ import pytest
 
 from nettrain.data import load
 from nettrain.data.sources import Csv
+from nettrain.data.splitting import Random
 from nettrain.errors import DataError
 
 
@@ -59,3 +60,46 @@ def test_a_pattern_that_fits_nothing_is_refused(tmp_path):
     with pytest.raises(DataError, match="no file has such a name"):
         load(Csv(path=path, target="label"), 0)
     assert Csv(path=path, target="label").file_hash() is None
+
+
+def in_folders(folder, whole: pd.DataFrame) -> str:
+    """The table in folders of its columns `year` and `town`, as Hive and pandas write it."""
+    whole.to_parquet(folder, partition_cols=["year", "town"], index=False, row_group_size=7)
+    return str(folder)
+
+
+def with_places() -> pd.DataFrame:
+    draw = np.random.default_rng(1)
+    places = draw.choice(np.array(["Zürich", "Bern/West", None]), 60)
+    return table().assign(year=draw.integers(2021, 2024, 60), town=places)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["in memory", "a stream"])
+@pytest.mark.parametrize("way", ["{}", "{}/year=*/*/*.parquet", "{}/**/*.parquet"])
+def test_the_names_of_folders_are_columns(way, stream, tmp_path):
+    whole = with_places()
+    path = way.format(in_folders(tmp_path / "parts", whole))
+    keys = {"target": "label", "categorical": ["town"], "stream": stream}
+    data, kind = load(Csv(path=path, **keys), 3, Random()), {"year": "number", "town": "category"}
+    encoder = data.encoder
+    assert {name: k for name, k, *_ in data.table.overview if name in kind} == kind
+    assert encoder.feature_names == ["a", "kind=x", "kind=y", "year", "town=Bern/West", "town=Zürich", "town missing"]
+    new = encoder.read(whole.assign(town=whole["town"].where(whole["town"].notna(), None)), with_target=True)
+    one, other = (x[np.lexsort(x.T)] for x in (data.x[:], encoder.features(new)))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_a_file_that_lies_in_no_such_folder_is_named(tmp_path):
+    path = in_folders(tmp_path / "parts", with_places())
+    table().to_parquet(tmp_path / "parts" / "beside.parquet", index=False)
+    for stream in (False, True):
+        with pytest.raises(DataError, match=r"beside.parquet: there is no column 'year', which .*"):
+            load(Csv(path=path, target="label", stream=stream), 0, Random())
+
+
+def test_a_column_of_the_file_counts_more_than_its_folder(tmp_path):
+    for year in (2021, 2022):
+        (tmp_path / f"year={year}").mkdir()
+        table().assign(year=range(60)).to_parquet(tmp_path / f"year={year}" / "0.parquet", index=False)
+    data = load(Csv(path=str(tmp_path), target="label"), 0)
+    assert sorted(set(data.table.columns["year"])) == list(range(60))

@@ -1,4 +1,4 @@
-"""Runs on a table that stays on disk: they resume exactly, stack, and need little memory."""
+"""Runs on a table that stays on disk: they resume exactly, stack, are measured in parts, and need little memory."""
 
 import subprocess
 import sys
@@ -6,20 +6,24 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from test_resume import assert_equal, interrupted
 
 import nettrain
 from nettrain.data import stream_order, streamed_rows
-from nettrain.errors import ConfigError
+from nettrain.errors import CheckpointError, ConfigError
+from nettrain.preparation.prepared import PreparedRun
+from nettrain.training import outputs
 
 ROWS = 600
 
 
 @pytest.fixture
 def keys(tmp_path, monkeypatch) -> list[str]:
-    """The overrides of a small run whose table is read in windows of about 64 rows."""
+    """The overrides of a small run whose table is read in windows of about 64 rows, and measured 96 at a time."""
     monkeypatch.setattr(stream_order, "BATCH", 16)
     monkeypatch.setattr(streamed_rows, "WINDOW_BYTES", 4 * 5 * 64)
+    monkeypatch.setattr(outputs, "MEASURED", 96)
     draw = np.random.default_rng(0)
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -103,3 +107,60 @@ def test_a_table_larger_than_the_memory_that_it_takes(tmp_path):
     size = 10 * rows * (features + 1) * 8 / 2**20
     assert size > 1150
     assert mebibytes < 1000, mebibytes
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        [],
+        ["class_weight=balanced", "data.weight=x"],
+        ["head=softmax_ce", "calibrate=always"],
+        ["data.target=y", "data.drop=[label]"],
+        ["data.target=count", "data.task=regression", "data.drop=[label]", "head=poisson", "data.weight=x"],
+    ],
+    ids=str,
+)
+def test_what_is_measured_in_parts_is_what_is_measured_of_all_outputs(setting, keys, tmp_path, monkeypatch):
+    for path in (tmp_path / "parts").glob("*"):
+        table = pd.read_parquet(path)
+        table.assign(x=table.x.abs(), count=np.round(np.exp(table.x))).to_parquet(path, index=False)
+    parts = nettrain.train([*keys, *setting], folder=tmp_path / "in_parts")
+    monkeypatch.setattr(PreparedRun, "holds_outputs", True)
+    whole = nettrain.train([*keys, *setting], folder=tmp_path / "whole")
+    measured = [name for name in whole.metrics.columns if name.startswith(("train_", "val_"))]
+    assert len(measured) >= 8
+    np.testing.assert_allclose(parts.metrics[measured], whole.metrics[measured], rtol=1e-6)  # float32 in other parts
+    for name, value in whole.summary.items():
+        if name.startswith(("test_", "baseline_", "calibrated_", "temperature")):
+            assert parts.summary[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+
+def test_a_streamed_run_that_diverges_says_when(keys, tmp_path, monkeypatch):
+    reasons = []
+    for held in (False, True):
+        monkeypatch.setattr(PreparedRun, "holds_outputs", held)
+        words = [*keys, "data.target=y", "data.drop=[label]", "optimizer=sgd", "optimizer.lr=30"]
+        run = nettrain.train(words, folder=tmp_path / str(held))
+        reasons.append(run.summary["reason"])
+    assert reasons[0] == reasons[1]
+    assert "is not finite; until then the largest output was" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: saved["sums"].pop("loss"),
+        lambda saved: saved["sums"].update(confusion=torch.zeros(3, 3)),
+        lambda saved: saved.update(z=torch.zeros(31, 1)),
+        lambda saved: saved["sums"].update({"held.positive": torch.zeros(2)}),
+    ],
+    ids=["no loss", "classes", "batches", "scores"],
+)
+def test_a_damaged_checkpoint_within_an_epoch_is_refused(damage, keys, tmp_path, monkeypatch):
+    interrupted(monkeypatch, tmp_path / "run", 19, keys)
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    checkpoint = torch.load(path)
+    damage(checkpoint["outputs"])
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match="damaged: outputs"):
+        nettrain.train([f"resume={tmp_path / 'run'}"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from nettrain.data.files import tables_at
 from nettrain.data.opening import TableLike, open_table, table_name
+from nettrain.data.partition_folders import cells, folder_columns
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.wording import brief, quoted
@@ -24,16 +25,25 @@ FILE = "\0split"  # the name of a column that no text file has: to which split a
 def open_files(table: TableLike, options: ReadOptions | None = None) -> RawTable:
     """As `open_table`; a folder of Parquet files or a pattern of names (see `tables_at`) is one table, too.
 
+    Names of folders such as `year=2024` are columns of it.
+
     Raises `DataError` where the files do not have the same columns.
     """
     if not isinstance(table, str | os.PathLike):
         return open_table(table, options)
     files = tables_at(str(table))
+    tables = [_with_folder_columns(str(table), file, open_table(file, options)) for file in files]
     if len(files) == 1:
-        return open_table(files[0], options)
-    joined = _join([open_table(file, options) for file in files], str(table), str(table))
+        return tables[0]
+    joined = _join(tables, str(table), str(table))
     joined.folder = Path(os.path.commonpath(files))
     return joined
+
+
+def _with_folder_columns(path: str, file: str, table: RawTable) -> RawTable:
+    for name, value in folder_columns(path, file, table.columns).items():
+        table.columns[name] = cells(value, table.rows)
+    return table
 
 
 def open_tables(paths: Mapping[str, str], options: ReadOptions | None = None) -> RawTable:

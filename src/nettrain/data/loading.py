@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,8 +73,13 @@ class Data:
     @cached_property
     def weights(self) -> np.ndarray | None:
         """How much each row counts, of y's shape with mean 1 over the training rows; None where all count alike."""
-        weights = self.encoder.weights(self.table)
+        weights = self.unscaled_weights
         return None if weights is None else weights / weights[self.splits["train"]].mean(0)
+
+    @property
+    def unscaled_weights(self) -> np.ndarray | None:
+        """As `weights`, of whatever mean."""
+        return self.encoder.weights(self.table)
 
     def with_class_weights(self, asked: Any) -> "Data":
         """The same with weights of classes, see `class_weights`; as it is for None."""
@@ -83,17 +88,22 @@ class Data:
         key = json.dumps(asked, sort_keys=True, default=str)
         if key not in self._by_class_weights:
             rows, table = self.splits["train"], self.table
-            of_rows = None if table.weights is None else table.weights[rows]
             if table.targets and table.classes:
+                of_rows = None if table.weights is None else table.weights[rows]
                 weights: list[Any] = label_weights(asked, table.targets, self.y[rows], of_rows)
             else:
-                weights = class_weights(asked, table.classes, self.y[rows], of_rows)
+                weights = class_weights(asked, table.classes, partial(self._class_totals, weighted=True))
             weighted = replace(self, encoder=replace(self.encoder, class_weights=weights))
-            of_rows = weighted.encoder.weights(table)
-            assert of_rows is not None
-            require_weight(of_rows, self.splits, table.source)
+            of_all_rows = weighted.unscaled_weights
+            assert of_all_rows is not None
+            require_weight(of_all_rows, self.splits, table.source)
             self._by_class_weights[key] = weighted
         return self._by_class_weights[key]
+
+    def _class_totals(self, weighted: bool) -> np.ndarray:
+        """The training rows of each class, or the sums of their weights, (C,)."""
+        rows, weights = self.splits["train"], self.table.weights if weighted else None
+        return np.bincount(self.y[rows], None if weights is None else weights[rows], len(self.encoder.classes))
 
     @cached_property
     def _by_class_weights(self) -> dict[str, "Data"]:
@@ -129,8 +139,10 @@ class Data:
             there = self.y[self.splits["train"]].any(0)
             never = [quoted(name) for name, seen in zip(self.encoder.targets, there, strict=True) if not seen]
             return [f"no training row has the label {listed(never, 5)}: it cannot be learnt"] if never else []
-        there = set(np.unique(self.y[self.splits["train"]]).tolist()) if self.encoder.classes else set()
-        missing = [quoted(name) for i, name in enumerate(self.encoder.classes) if i not in there]
+        if not self.encoder.classes:
+            return []
+        rows = self._class_totals(weighted=False)
+        missing = [quoted(name) for name, count in zip(self.encoder.classes, rows, strict=True) if not count]
         if not missing:
             return []
         return [f"no training row has the class {listed(missing, 5)}: it cannot be learnt"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from nettrain.data.files import PARQUET, file_hash, tables_at
 from nettrain.data.joining import require_columns
+from nettrain.data.partition_folders import cells, folder_columns
 from nettrain.data.raw_table import RawTable
 from nettrain.data.read_options import ReadOptions
 from nettrain.data.values import normalized
@@ -37,6 +38,8 @@ class RowGroup:
 class ParquetFiles:
     """The row groups of all files that a path names (see `tables_at`), one after another.
 
+    Folders such as `year=2024` are columns, too.
+
     Raises `DataError` for a file that is no Parquet file, and for one that has not the columns of the first, or holds
     texts where that has numbers. With `columns`, the others are not looked at.
     """
@@ -45,6 +48,9 @@ class ParquetFiles:
         self.source, self.options, self.paths = path, options, tables_at(path)
         self.metadata = {file: _metadata(file) for file in self.paths}
         schemas = {file: metadata.schema.to_arrow_schema() for file, metadata in self.metadata.items()}
+        self.in_folders = {
+            file: folder_columns(path, file, list(map(normalized, schema.names))) for file, schema in schemas.items()
+        }
         first, *others = self.paths
         there = [name for name in schemas[first].names if normalized(name)]
         there = there if columns is None else [name for name in there if normalized(name) in columns]
@@ -52,7 +58,8 @@ class ParquetFiles:
         if len(self.names) < len(there):
             raise DataError(f"{first}: several columns have the same name; rename them.")
         for other in others:
-            require_columns(first, schemas[first].names, other, schemas[other].names, path)
+            names = ([*schemas[file].names, *self.in_folders[file]] for file in (first, other))
+            require_columns(first, next(names), other, next(names), path)
             for name in there:
                 types = [schemas[file].field(name).type for file in (first, other)]
                 if len({_kind(type) for type in types} - {"missing"}) > 1:
@@ -71,6 +78,9 @@ class ParquetFiles:
             name: any(_kind(schemas[file].field(raw).type) == "number" for file in self.paths)
             for name, raw in self.names.items()
         }
+        in_folders = [name for name in self.in_folders[first] if columns is None or name in columns]
+        self.names |= {name: name for name in in_folders}
+        self.is_number |= dict.fromkeys(in_folders, False)
         self.groups = list(self._groups())
         self.rows = sum(group.rows for group in self.groups)
         if not self.rows:
@@ -91,14 +101,18 @@ class ParquetFiles:
         import pyarrow as pa
         from pyarrow import parquet
 
-        raw, first = [self.names[name] for name in columns], group.first
+        values, first = self.in_folders[group.path], group.first
+        raw = [self.names[name] for name in columns if name not in values]
         try:
             with parquet.ParquetFile(
                 group.path, metadata=self.metadata[group.path], buffer_size=BUFFER, pre_buffer=False
             ) as file:
                 for part in _of_size(file.iter_batches(size, [group.number], raw), size):
-                    cells = {name: part.column(self.names[name]) for name in columns}
-                    yield RawTable(group.path, cells, _Numbers(first), self.options)
+                    read = {
+                        name: cells(values[name], part.num_rows) if name in values else part.column(self.names[name])
+                        for name in columns
+                    }
+                    yield RawTable(group.path, read, _Numbers(first), self.options)
                     first += part.num_rows
         except (pa.ArrowException, OSError):
             raise _damaged(group.path) from None

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from nettrain.data.columns import Column
+from nettrain.data.compact import pairwise_sum
 from nettrain.data.encoded_columns import Categorical, Numeric
 from nettrain.data.encoded_dates import DAY, Dates, parts_of
 from nettrain.data.encoded_ids import Embedded
 from nettrain.data.encoded_words import HashedWords
 from nettrain.data.inference import numbers
 from nettrain.data.raw_table import RawTable
+from nettrain.data.row_sets import in_parts
 
 SAMPLE = 2**15  # rows, about, by which medians are estimated
 
@@ -25,6 +28,18 @@ class Spread:
     squares: float = 0.0
     low: float = np.inf
     high: float = -np.inf
+
+    @classmethod
+    def of(cls, values: Any, rows: Any) -> "Spread":
+        """That of the values of rows, as `add` would compute it from all of them in one array, bit for bit."""
+        n = len(rows)
+        whole, made = cls(n, pairwise_sum(lambda i, j: values[rows[i:j]], 0, n) / n), cls()
+        whole.squares = pairwise_sum(lambda i, j: np.square(values[rows[i:j]] - whole.mean), 0, n)
+        for some in in_parts(rows):
+            whole.low = min(whole.low, float(values[some].min()))
+            whole.high = max(whole.high, float(values[some].max()))
+        made.join(whole)
+        return made
 
     def add(self, values: np.ndarray) -> None:
         if len(values):

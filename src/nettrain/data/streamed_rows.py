@@ -36,7 +36,8 @@ class Window(NamedTuple):
 class StreamedRows:
     """x of shape (n, D) on disk, as `encoder` makes it of the `files`.
 
-    `names` say which category each text of a column is that the training rows hold.
+    `names` say which category each text of a column is that the training rows hold. Rows are asked for by an index
+    array or a `RowSet`.
     """
 
     files: ParquetFiles
@@ -70,33 +71,33 @@ class StreamedRows:
         result[order] = np.concatenate(found) if found else 0.0
         return result
 
-    def in_order(self, rows: np.ndarray, dtype: Any) -> Iterator[Window]:
+    def in_order(self, rows: Any, dtype: Any) -> Iterator[Window]:
         """x of ascending rows in the order of the files."""
         groups = self.files.groups
-        bounds = np.searchsorted(rows, [*(group.start for group in groups), self.files.rows])
+        bounds = rows.searchsorted([*(group.start for group in groups), self.files.rows])
         needed = np.flatnonzero(np.diff(bounds)).tolist()
         one_by_one = [hand for n in needed for hand in hands(groups, [n], self.window, 1)]
         return self._ahead(one_by_one, rows, dtype, 0)
 
-    def shuffled(self, rows: np.ndarray, seed: int, epoch: int, dtype: Any, first: int = 0) -> Iterator[Window]:
+    def shuffled(self, rows: Any, seed: int, epoch: int, dtype: Any, first: int = 0) -> Iterator[Window]:
         """The windows of an epoch from window `first` on, with those of the ascending `rows` that lie in them."""
         return self._ahead(shuffled_hands(self.files.groups, seed, epoch, self.window, self.hand), rows, dtype, first)
 
-    def rows_of_windows(self, rows: np.ndarray, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    def rows_of_windows(self, rows: Any, seed: int, epoch: int) -> Iterator[np.ndarray]:
         """The rows of the windows of `shuffled`, for which nothing is read."""
         for hand in shuffled_hands(self.files.groups, seed, epoch, self.window, self.hand):
             for part in range(hand.parts):
                 yield np.concatenate([self._rows(rows, n, part, hand.parts) for n in hand.groups])
 
-    def _rows(self, rows: np.ndarray, number: int, part: int, parts: int) -> np.ndarray:
+    def _rows(self, rows: Any, number: int, part: int, parts: int) -> np.ndarray:
         """Those of the ascending rows that lie in a part of a row group."""
         group = self.files.groups[number]
         size = part_size(group.rows, parts)
         bounds = group.start + min(part * size, group.rows), group.start + min((part + 1) * size, group.rows)
-        first, last = np.searchsorted(rows, bounds)
+        first, last = rows.searchsorted(bounds)
         return rows[first:last]
 
-    def _ahead(self, todo: Sequence[Hand], rows: np.ndarray, dtype: Any, first: int) -> Iterator[Window]:
+    def _ahead(self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int) -> Iterator[Window]:
         """Windows, which a thread of its own reads while the one before is used."""
         release()  # what the pass before has left
         windows = self._windows(todo, rows, dtype, first)
@@ -113,7 +114,7 @@ class StreamedRows:
                 for future in waiting:
                     future.cancel()
 
-    def _windows(self, todo: Sequence[Hand], rows: np.ndarray, dtype: Any, first: int) -> Iterator[Window]:
+    def _windows(self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int) -> Iterator[Window]:
         names = [normalized(column.name) for column in self.encoder.columns]
         position = 0
         for hand in todo:

@@ -1,30 +1,30 @@
 """`load_stream`: from a table in Parquet files, larger than memory, to the data that a run trains on."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nettrain import random
 from nettrain.data.column_plan import ColumnPlan, Statistics
 from nettrain.data.columns import Column
+from nettrain.data.compact import COUNTS, FLOATS, Compact, Restored
 from nettrain.data.drawing import NAMES, Fractions
 from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoded_numbers import encoded
 from nettrain.data.encoding import Encoder
 from nettrain.data.fitting import EncodedColumn, ids_last
 from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
-from nettrain.data.loading import Data, require_numbers
+from nettrain.data.loading import require_numbers
 from nettrain.data.memory import release
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
+from nettrain.data.row_sets import row_sets
 from nettrain.data.several_targets import target_names
 from nettrain.data.splits import check_fractions
 from nettrain.data.splitting import Random, Split, Stratified
 from nettrain.data.stream_statistics import SAMPLE, DateStatistics, NumberStatistics, Spread, TextStatistics
+from nettrain.data.streamed_data import StreamedData
 from nettrain.data.streamed_rows import StreamedRows
 from nettrain.data.table import ColumnSummary, Table
 from nettrain.data.target import class_indices, read_target, target_numbers, with_order, with_positive
@@ -37,29 +37,6 @@ if TYPE_CHECKING:
     from nettrain.data.sources import Tabular
 
 PASS_ROWS = 2**14  # that are looked at together
-
-
-@dataclass
-class StreamedData(Data):
-    """`Data` whose x, `StreamedRows`, stays on disk; target, weights and splits are in memory.
-
-    Rows are numbered through all files. Index arrays are int32 where that suffices.
-    """
-
-    streamed = True
-
-    @property
-    def floats(self) -> int:
-        """Those of the windows that are in memory at a time."""
-        return 3 * min(len(self.x), self.x.window) * self.x.width
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of the files, the encoder, the targets and the splits."""
-        hashed = hashlib.sha256(f"{self.x.files.hash} {self.encoder.state}".encode())
-        for values in [self.y, *self.splits.values(), *([] if self.weights is None else [self.weights])]:
-            hashed.update(np.ascontiguousarray(values).data)
-        return hashed.hexdigest()
 
 
 def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> StreamedData:
@@ -80,7 +57,11 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     dataset.require_scaling(dataset.standardize, plan.encodings)
     split_seed = seed if dataset.split_seed is None else dataset.split_seed
     statistics = plan.statistics()
-    targets, weights, members = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    sets = row_sets(files.rows, len(NAMES), lambda rows: _member(split_seed, rows, fractions))
+    splits: dict[str, Any] = dict(zip(NAMES, sets, strict=True))
+    _require_rows(splits, fractions, files)
+    targets = Compact(files.rows, FLOATS if plan.task == "regression" else COUNTS)
+    weights = None if plan.weight is None else Compact(files.rows, FLOATS)
     text_at: dict[str, int] = {}
     for group in files.groups:
         start = group.start
@@ -93,26 +74,17 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
                 of_column.add(Column(raw, name), train, sampled)
             column_of_target = Column(raw, plan.target, trusted=True)
             if plan.task == "regression":
-                targets.append(target_numbers(column_of_target, plan.target_unit))
+                targets.put(start, target_numbers(column_of_target, plan.target_unit))
             else:
-                targets.append(_codes(column_of_target, text_at))
-            if plan.weight is not None:
-                weights.append(read_weights(Column(raw, plan.weight)))
-            members.append(member)
+                targets.put(start, _codes(column_of_target, text_at))
+            if weights is not None and plan.weight is not None:
+                weights.put(start, read_weights(Column(raw, plan.weight)))
             start += raw.rows
-    member = np.concatenate(members)
-    splits: dict[str, np.ndarray] = {
-        name: np.flatnonzero(member == i).astype(_index_type(files.rows)) for i, name in enumerate(NAMES)
-    }
-    _require_rows(splits, fractions, files)
     release()
-    target = np.concatenate(targets)
-    targets.clear()
-    classes, notes, task = list[str](), list(plan.notes), plan.task
+    classes, notes, task, order = list[str](), list(plan.notes), plan.task, np.empty(0)
     if task != "regression":
-        classes, position = _classes(text_at, plan, files)
+        classes, order = _classes(text_at, plan, files)
         task = "binary" if len(classes) == 2 and dataset.task != "multiclass" else "multiclass"
-        target = position[target]
     columns, names = list[EncodedColumn](), dict[str, dict[str, str]]()
     overview: list[ColumnSummary] = []
     for name, of_column in statistics.items():
@@ -126,16 +98,21 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     columns = ids_last(_encoded_numbers(columns, statistics, plan, dataset))
     if not columns:
         raise DataError(f"{path}: no column is left to predict {quoted(plan.target)} from; a table needs features.")
-    table = Table({}, target, plan.target, task, classes, path, notes, units=plan.units, options=files.options)
+    # The target of a table of one row for each text, until it is known in which order the classes are.
+    table = Table({}, order, plan.target, task, classes, path, notes, units=plan.units, options=files.options)
     table.row_number, table.overview, table.weight_name = files.row_number, overview, plan.weight or ""
-    table.weights = np.concatenate(weights) if weights else None
     table = with_positive(with_order(table, dataset.order), dataset.positive)
-    assert table.target is not None
-    if table.weights is not None:
+    if task != "regression":
+        assert table.target is not None
+        targets = targets.replaced(table.target)
+    target = Restored(targets.values)
+    table.target = target  # type: ignore[assignment]
+    if weights is not None:
+        table.weights = Restored(weights.values)  # type: ignore[assignment]
         require_weight(table.weights, splits, path)
     of_target = Spread()
     if task == "regression":
-        of_target.add(table.target[splits["train"]])
+        of_target = Spread.of(target, splits["train"])
         if of_target.low == of_target.high:
             where = place(path, column=plan.target)
             raise DataError(f"{where}: every training row has {of_target.low:g}; a target has to vary.")
@@ -147,7 +124,7 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     where = f"{counted(len(files.groups), 'row group')} of {counted(len(files.paths), 'file')}"
     notes.insert(0, f"the table stays on disk and is read in parts, {where}; each row is in a split by chance")
     x = StreamedRows(files, encoder, names)
-    return StreamedData(x, encoder.encode_target(table.target), splits, encoder, table)
+    return StreamedData(x, target.scaled(*scale), splits, encoder, table)  # type: ignore[arg-type]
 
 
 def _encoded_numbers(
@@ -196,11 +173,7 @@ def _member(seed: int, rows: np.ndarray, fractions: Fractions) -> np.ndarray:
     return np.where(drawn < val, 1, np.where(drawn < val + test, 2, 0)).astype(np.uint8)
 
 
-def _index_type(rows: int) -> type:
-    return np.int32 if rows < 2**31 else np.int64
-
-
-def _require_rows(splits: Mapping[str, np.ndarray], fractions: Mapping[str, float], files: ParquetFiles) -> None:
+def _require_rows(splits: Mapping[str, Any], fractions: Mapping[str, float], files: ParquetFiles) -> None:
     for name, rows in splits.items():
         if not len(rows) and (name == "train" or fractions[name] > 0):
             raise DataError(

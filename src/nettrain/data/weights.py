@@ -1,5 +1,6 @@
 """How much each row counts: a column of weights, and weights of classes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from nettrain.data.columns import Column
 from nettrain.data.inference import numbers
 from nettrain.data.matching import matched
+from nettrain.data.row_sets import in_parts
 from nettrain.data.wording import nearest
 from nettrain.errors import ConfigError, DataError
 from nettrain.wording import listed
@@ -45,24 +47,24 @@ def rates(target: np.ndarray, weights: np.ndarray | None, exposure: np.ndarray) 
     return per_unit, exposure if weights is None else weights * exposure
 
 
-def require_weight(weights: np.ndarray, splits: dict[str, np.ndarray], source: str) -> None:
+def require_weight(weights: Any, splits: dict[str, np.ndarray], source: str) -> None:
     """Raise `DataError` for a split in which no row counts."""
     for name, rows in splits.items():
-        if len(rows) and not weights[rows].any():
+        if len(rows) and not any(weights[some].any() for some in in_parts(rows)):
             raise DataError(f"{source}: all rows of the {name} split have the weight 0; at least one must count.")
 
 
-def class_weights(asked: Any, classes: list[str], target: np.ndarray, weights: np.ndarray | None) -> list[float]:
+def class_weights(asked: Any, classes: list[str], totals: Callable[[], np.ndarray]) -> list[float]:
     """The weight of each class: as `asked`, or "balanced", with which all classes weigh the same in training.
 
-    `target` and `weights` are those of the training rows. Balanced is n / (C n_c), with n_c the rows of the class, or
-    the sum of their weights. Raises `ConfigError` for anything else, an unknown class and a negative weight.
+    `totals()` are the training rows n_c of each class, or the sums of their weights. Balanced is n / (C n_c).
+    Raises `ConfigError` for anything else, an unknown class and a negative weight.
     """
     key = f"class_weight={asked}"
     if not classes:
         raise ConfigError(f"{key}: the target has numbers, not classes; data.weight=<column> weighs rows.")
     if asked == "balanced":
-        return _balanced(target, len(classes), weights)
+        return _balanced(totals())
     return list(_asked_weights(asked, key, "class", classes).values())
 
 
@@ -74,13 +76,13 @@ def label_weights(
     `asked` by name is the weight of rows with a label; without it they have the weight 1. `target` is (n, m).
     """
     if asked == "balanced":
-        return [tuple(_balanced(of_label, 2, weights)) for of_label in target.T]  # type: ignore[misc]
+        return [tuple(_balanced(np.bincount(label, weights, 2))) for label in target.T]  # type: ignore[misc]
     return [(1.0, weight) for weight in _asked_weights(asked, f"class_weight={asked}", "label", labels).values()]
 
 
-def _balanced(target: np.ndarray, classes: int, weights: np.ndarray | None) -> list[float]:
-    counts = np.bincount(target, weights, minlength=classes)
-    of_each: list[float] = np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=counts > 0).tolist()
+def _balanced(totals: np.ndarray) -> list[float]:
+    classes = len(totals)
+    of_each: list[float] = np.divide(totals.sum(), classes * totals, out=np.zeros(classes), where=totals > 0).tolist()
     return of_each
 
 

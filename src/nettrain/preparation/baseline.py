@@ -1,13 +1,16 @@
 """What a prediction reaches that does not look at x: the most frequent class, or the mean."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from nettrain.data import Data
+from nettrain.data.row_sets import in_parts
 from nettrain.parts import metrics
 from nettrain.parts.heads.independent import metric_suffixes
+from nettrain.parts.joined_metrics import JoinedMetrics
 from nettrain.parts.named_metrics import NamedMetric
 
 
@@ -17,6 +20,8 @@ def baseline(data: Data, split: str, names: Sequence[str], named: Sequence[Named
     Probabilities are the shares of the classes in training.
     """
     train, rows, encoder = data.splits["train"], data.splits[split], data.encoder
+    if data.streamed and not named and not encoder.targets:
+        return {name: value for name, value in _in_parts(data, rows).items() if name in names}
     of_train, of_rows = (None if data.weights is None else data.weights[r] for r in (train, rows))
     weights = None if of_rows is None else torch.as_tensor(of_rows)
     p: np.ndarray | None = None
@@ -41,6 +46,32 @@ def baseline(data: Data, split: str, names: Sequence[str], named: Sequence[Named
             values["deviance"] = metrics.poisson_deviance(constant, true, weights)
     reached = {name: float(value) for name, value in values.items() if name in names}
     return {**reached, **{metric.name: metric(y, predicted, p, of_rows) for metric in named}}
+
+
+def _in_parts(data: Data, rows: Any) -> dict[str, float]:
+    """The metrics of so many rows that they are looked at in parts."""
+    encoder, weights = data.encoder, data.weights
+    classes = len(encoder.classes)
+    sums, total = np.zeros(max(1, classes)), 0.0  # of the classes' weights, or of the numbers; and of the weights
+    for some in in_parts(data.splits["train"]):
+        y, of_rows = data.y[some], np.ones(len(some)) if weights is None else weights[some]
+        sums += np.bincount(y, of_rows, classes) if classes else (encoder.in_units(y) * of_rows).sum()
+        total += of_rows.sum()
+    constant = float(sums.argmax() if classes else sums[0] / total)
+    joined = JoinedMetrics()
+    for some in in_parts(rows):
+        true = torch.as_tensor(data.y[some] if classes else encoder.in_units(data.y[some]))
+        predicted = torch.full_like(true, constant)
+        of_some = None if weights is None else torch.as_tensor(weights[some])
+        if classes:
+            score = predicted.double() if classes == 2 else None
+            values = metrics.of_classes(predicted, true, classes, score, of_some)
+            values["mae"] = metrics.mae(predicted, true, of_some)
+        else:
+            score, values = None, metrics.of_numbers(predicted, true, of_some)
+            values["deviance"] = metrics.poisson_deviance(predicted, true, of_some)
+        joined = joined.added(values, predicted, true, classes, score, of_some)
+    return {name: float(value) for name, value in joined.values.items()}
 
 
 def _of_several(

@@ -69,7 +69,7 @@ def check_compiled(run: PreparedRun, device: torch.device) -> None:
     elif whole and config.on_divergence == "skip_step":
         why = "on_divergence=skip_step looks at every update, which a compiled program cannot do"
     elif whole and (config.accumulate > 1 or config.precision in ("bf16", "tf32")):
-        why = "accumulate and precision=bf16 are for large networks and cannot be compiled"
+        why = "accumulate and precision=bf16 or tf32 are for large networks and cannot be compiled"
     elif not whole and device.type != "cpu":
         why = f"rules are fused on the CPU only, and this run is on {device.type}"
     elif device.type == "cpu" and compiler() is None:

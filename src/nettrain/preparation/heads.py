@@ -9,6 +9,7 @@ from nettrain.data.wording import place
 from nettrain.errors import ConfigError, DataError, first_line
 from nettrain.parts.heads import Head
 
+AT_ONCE = 2**20  # numbers of a target that are checked together
 _IN_WORDS = {
     constraints.nonnegative_integer: "whole numbers of at least 0",
     constraints.positive: "numbers greater than 0",
@@ -47,10 +48,12 @@ def check_support(head: Head, table: Table) -> None:
         return
     support = head.support
     numbers = table.target if table.counts is None else table.counts
-    fits = support.check(torch.as_tensor(numbers, dtype=torch.float64)).numpy()
-    if not fits.all():
-        row, *column = np.argwhere(~fits)[0]
-        name = table.targets[column[0]] if table.targets else table.target_name
-        where = place(table.source, table.row_number(int(row)), name)
-        takes = _IN_WORDS.get(support, f"numbers in {support}")
-        raise DataError(f"{where}: found {numbers[row, *column]:.10g}; head={head.name} takes {takes}.")
+    for first in range(0, len(numbers), AT_ONCE):
+        some = numbers[first : first + AT_ONCE]
+        fits = support.check(torch.as_tensor(some, dtype=torch.float64)).numpy()
+        if not fits.all():
+            row, *column = np.argwhere(~fits)[0]
+            name = table.targets[column[0]] if table.targets else table.target_name
+            where = place(table.source, table.row_number(first + int(row)), name)
+            takes = _IN_WORDS.get(support, f"numbers in {support}")
+            raise DataError(f"{where}: found {some[row, *column]:.10g}; head={head.name} takes {takes}.")

@@ -23,6 +23,7 @@ from nettrain.parts.heads.independent import for_targets, metric_suffixes
 from nettrain.parts.named_metrics import NamedMetric, more_is_better, named_metric
 from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
+from nettrain.registry import is_ours
 from nettrain.storage.yaml_text import yaml_text
 from nettrain.vector import Layout
 
@@ -75,6 +76,15 @@ class PreparedRun:
             if metric.name in (*names, "loss", *(other.name for other in found[:i])):
                 raise ConfigError(f"metrics={metric.path}: there is a metric {metric.name} already.")
         return found
+
+    @property
+    def holds_outputs(self) -> bool:
+        """Whether the outputs of all samples have to be in memory until they are measured.
+
+        Not those of data that are read from disk, unless a metric is somebody's own, or of several targets.
+        """
+        own = bool(self.named_metrics) or not is_ours(type(self.head))
+        return not self.data.streamed or own or bool(self.head.event_shape)
 
     @cached_property
     def metric_names(self) -> list[str]:

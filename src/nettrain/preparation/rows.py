@@ -29,7 +29,10 @@ def rows_that_fit(run: PreparedRun, memory: float, copies: int) -> float:
 
 def data_bytes(run: PreparedRun) -> int:
     """What a copy of the run's data takes, which rows with the same data share."""
-    return torch.finfo(run.config.dtype).bits // 8 * (run.data.floats + run.data.y.size + len(run.data.y))
+    size, data = torch.finfo(run.config.dtype).bits // 8, run.data
+    if data.streamed:  # whose target and splits are in memory already
+        return size * data.floats
+    return size * (data.floats + data.y.size + len(data.y))
 
 
 def row_bytes(run: PreparedRun) -> int:
@@ -38,7 +41,8 @@ def row_bytes(run: PreparedRun) -> int:
     units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + total_size(inputs)
     if not can_be_compiled(run.model) and (isinstance(run.model, RowModule) or not is_vector(inputs)):
         units = max(units, _saved_numbers(run))
-    epoch = len(run.data.y) * (run.outputs + 3)  # z, y and the order of an epoch's batches
+    samples = len(run.data.y) if run.holds_outputs else run.data.x.window
+    epoch = samples * (run.outputs + 3)  # z, y and the order of an epoch's batches
     return size * (VECTORS * run.parameters + 4 * run.batch_size * units + epoch)
 
 

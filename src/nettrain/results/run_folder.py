@@ -158,6 +158,9 @@ class RunFolder(SavedRun):
             raise ConfigError(f"{self.folder}: the run predicts numbers, and there are no classes.")
         data, names = self.data, self.encoder.classes
         split = next(name for name in ("test", "val", "train") if len(data.splits[name]))
+        if data.streamed:
+            columns = of_each_class(self._confusion_in_parts(split))
+            return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
         rows = data.splits[split]
         weights = self.encoder.weights(data.table)
         counts = None if weights is None else torch.as_tensor(weights[rows])
@@ -170,6 +173,16 @@ class RunFolder(SavedRun):
             return {"label": list(self.encoder.targets), **there}
         columns = of_each_class(confusion_matrix(predicted, y, len(names), counts))
         return {"class": list(names), **{name: values.tolist() for name, values in columns.items()}}
+
+    def _confusion_in_parts(self, split: str) -> Tensor:
+        """The confusion matrix of a split of data that are read from disk."""
+        classes, weights = len(self.encoder.classes), self.data.unscaled_weights
+        confusion = torch.zeros(classes, classes, dtype=torch.float64)
+        for window in self.data.x.in_order(self.data.splits[split], np.float64):
+            predicted, y = self.head.predict(self.logits(window.x)), torch.as_tensor(self.data.y[window.rows])
+            counts = None if weights is None else torch.as_tensor(weights[window.rows])
+            confusion += confusion_matrix(predicted, y, classes, counts)
+        return confusion
 
     def _check_interval(self, interval: float | None) -> None:
         if interval is not None and self.encoder.classes:

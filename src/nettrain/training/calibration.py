@@ -7,15 +7,16 @@ from torch import Tensor
 
 from nettrain.objective import Objective
 from nettrain.parts.heads import Head
-from nettrain.profile import stage
 from nettrain.training.engines.protocol import Engine
-from nettrain.training.epoch import best_outputs, of_split
+from nettrain.training.epoch import best_weights, evaluate, measured, scaled
 from nettrain.training.stack.rows import Tensors, take
 from nettrain.training.stack.stack import Stack
+from nettrain.training.stack.stream_batches import StreamBatches
 
 WIDTH = 0.5  # standard deviation of the prior of log T, which speaks up where validation rows are few
 MOST = math.log(100.0)  # of log T, up and down
 HALVINGS = 60
+MOST_ROWS = 2**18  # validation rows of a table on disk that are looked at
 
 
 @torch.no_grad()
@@ -26,23 +27,34 @@ def temperatures(stack: Stack, engine: Engine) -> Tensors:
     """
     if not stack.runs[0].calibrated:
         return {}
-    batches, head = stack.batches, stack.objective.head
-    z, y, weights = best_outputs(stack, engine, "val"), batches.targets("val"), batches.weights_of("val")
-    y = y.expand(z.shape[:-1])
-    weights = torch.ones_like(z[..., 0]) if weights is None else weights.expand(z.shape[:-1])
-    sizes = batches.by_size("val")
+    z, y, weights = _validation(stack, engine)
+    head, sizes = stack.objective.head, stack.batches.by_size("val")
+    of_rows = y.expand(z.shape[:-1]), torch.ones_like(z[..., 0]) if weights is None else weights.expand(z.shape[:-1])
     if len(sizes) == 1:
-        temperature = solve(head, z, y, weights)
+        temperature = solve(head, z, *of_rows)
     else:  # rows with fewer samples repeat the last one, which counts once
         temperature = z.new_ones(len(z), dtype=torch.float64)
         for size, rows in sizes.items():
-            temperature[rows] = solve(head, *(take(t, rows)[:, :size] for t in (z, y, weights)))
-    before, after = (of_split(stack, "val", logits)["val_loss"] for logits in (z, scaled(z, temperature)))
+            temperature[rows] = solve(head, *(take(t, rows)[:, :size] for t in (z, *of_rows)))
+    before, after = (measured(stack, "val", logits, y, weights)["loss"] for logits in (z, scaled(z, temperature)))
     better = after < before
     return {
         "temperature": temperature.where(better, 1.0),
         "calibrated_val_loss": after.where(better, before),
     }
+
+
+def _validation(stack: Stack, engine: Engine) -> tuple[Tensor, Tensor, Tensor | None]:
+    """z (..., n, outputs) with the best weights, y and weights of the validation rows.
+
+    Of many rows on disk they are those of `MOST_ROWS` that are spread evenly over them.
+    """
+    batches, objective = stack.batches, stack.objective
+    with best_weights(stack) as w:
+        if not isinstance(batches, StreamBatches) or batches.size["val"] <= MOST_ROWS:
+            return engine.forward("val", w), batches.targets("val"), batches.weights_of("val")
+        x, y, weights = batches.some_of("val", MOST_ROWS)
+        return objective.predict_logits(w, x), y, weights
 
 
 @torch.no_grad()
@@ -62,14 +74,8 @@ def evaluate_best(stack: Stack, engine: Engine) -> Tensors:
     found = temperatures(stack, engine)
     if not stack.batches.size["test"]:
         return found
-    with stage("evaluation"):
-        z = best_outputs(stack, engine, "test")
-        return found | of_split(stack, "test", scaled(z, found["temperature"]) if found else z)
-
-
-def scaled(z: Tensor, temperature: Tensor) -> Tensor:
-    """Logits z (..., n, outputs) divided by a temperature (...)."""
-    return z / temperature.to(z.dtype)[..., None, None]
+    with best_weights(stack) as w:
+        return found | evaluate(stack, engine, "test", w, found.get("temperature"))
 
 
 def solve(head: Head, z: Tensor, y: Tensor, weights: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from nettrain.errors import CheckpointError
+from nettrain.parts.joined_metrics import MEANS
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.storage.checkpoint_files import require_alike
 from nettrain.storage.reading import shown
@@ -94,7 +95,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "best": _is_epoch,
     "progress": lambda value: _is_numbers(value) and _is_whole(value.get("epoch")) and "loss" in value,
     "initial": _is_number,
-    "outputs": lambda value: value is None or isinstance(value, Tensor),
+    "outputs": lambda value: value is None or isinstance(value, Tensor) or _is_of_joined(value),
     "status": lambda value: value in ("running", *STATUSES),
     "pruned": lambda value: value is None or isinstance(value, str),
     "callbacks": _is_of_callbacks,
@@ -162,8 +163,7 @@ def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> 
         "last": not checkpoint["last"] or monitored in checkpoint["last"],
         "best": not checkpoint["best"] or monitored in checkpoint["best"],
         "batch": batch < run.updates_per_epoch,
-        "outputs": (outputs is not None) == (batch > 0)
-        and (outputs is None or (outputs.shape == (batch * run.batch_size, run.outputs) and _has_dtype(outputs, run))),
+        "outputs": (outputs is not None) == (batch > 0) and (outputs is None or _fit(outputs, batch, run)),
         "path": points is None or (points["w"].shape == (len(points["epochs"]), run.parameters)),
     }
     for name, fits in checks.items():
@@ -171,8 +171,38 @@ def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> 
             raise CheckpointError(f"{path}: damaged: {name} is not one of this run ({_described(checkpoint[name])}).")
 
 
-def _has_dtype(tensor: Tensor, run: PreparedRun) -> bool:
-    return tensor.dtype == run.config.dtype
+def _fit(outputs: Any, batch: int, run: PreparedRun) -> bool:
+    """Whether outputs can be those of so many batches of an epoch: all, or the sums and the last ones."""
+    if isinstance(outputs, Tensor):
+        return outputs.shape == (batch * run.batch_size, run.outputs) and outputs.dtype == run.config.dtype
+    z, sums = outputs["z"], outputs["sums"]
+    waiting = 0 if z is None else len(z)
+    measured = batch * run.batch_size - waiting
+    if not run.data.streamed or measured < 0 or waiting % run.batch_size:
+        return False
+    if z is not None and not (z.shape[1:] == (run.outputs,) and z.dtype == run.config.dtype):
+        return False
+    classes, names = len(run.data.encoder.classes), {"finite", "largest"}
+    if measured:
+        names |= {"weight", *(name for name in MEANS if name in run.metric_names)}
+        names |= {"confusion"} if classes else {"mean", "squares", "residual"}
+    shapes = {name: (classes, classes) if name == "confusion" else () for name in names}
+    if {name: tuple(tensor.shape) for name, tensor in sums.items() if not name.startswith("held.")} != shapes:
+        return False
+    ranked = {name.removeprefix("held."): tensor.shape for name, tensor in sums.items() if name not in names}
+    kinds = [(kind, f"{kind} weights") for kind in ("negative", "positive")]
+    if not ranked:
+        return not (measured and "auroc" in run.metric_names)
+    if ranked.keys() not in ({kind for kind, _ in kinds}, {name for pair in kinds for name in pair}):
+        return False
+    numbers = [ranked[kind].numel() for kind, _ in kinds if ranked.get(f"{kind} weights", ranked[kind]) == ranked[kind]]
+    return len(numbers) == 2 and sum(numbers) == measured and all(len(shape) == 1 for shape in ranked.values())
+
+
+def _is_of_joined(value: Any) -> bool:
+    if not (isinstance(value, dict) and value.keys() == {"sums", "z"} and _is_tensors(value["sums"])):
+        return False
+    return value["z"] is None or (isinstance(value["z"], Tensor) and value["z"].dim() == 2)
 
 
 def _described(value: Any) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nettrain.config.settings import Checkpoint
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
 from nettrain.storage.atomic import write_together
 from nettrain.storage.checkpoint_files import require_alike, save_checkpoint
+from nettrain.training.outputs import Outputs
 from nettrain.training.run_state import RunState
 from nettrain.training.stack.rule_groups import Group
 from nettrain.training.stack.stack import Stack
@@ -60,14 +60,14 @@ class SaveTimes:
 
 
 def save_rows(
-    stack: Stack, rows: Sequence[RunState], which: Sequence[int], position: dict[str, Any], z: list[Tensor]
+    stack: Stack, rows: Sequence[RunState], which: Sequence[int], position: dict[str, Any], outputs: Outputs | None
 ) -> None:
     """Write last.pt, all that going on needs, and best.pt of these rows.
 
-    `position` is where they stand, alike for all; z those of the batches of an epoch that is not over. Weights that are
+    `position` is where they stand, alike for all; `outputs` those of an epoch that is not over. Weights that are
     not finite replace no checkpoint while their row is running.
     """
-    state_of = states_of(stack, rows, z)
+    state_of = states_of(stack, rows, outputs)
 
     def save(i: int) -> None:
         row = rows[i]
@@ -91,11 +91,9 @@ def save_rows(
         write_together(save, which)
 
 
-def states_of(stack: Stack, rows: Sequence[RunState], z: list[Tensor]) -> Callable[[int], dict[str, Any]]:
-    """What gives all that going on with a row needs and is its own, by its number; z as for `save_rows`."""
-    outputs: list[Tensor | None] = [None] * len(rows)
-    if z:
-        outputs = list(stack.each(torch.cat(z, -2)))
+def states_of(stack: Stack, rows: Sequence[RunState], outputs: Outputs | None) -> Callable[[int], dict[str, Any]]:
+    """What gives all that going on with a row needs and is its own, by its number; outputs as for `save_rows`."""
+    of_epoch = outputs.saved() if outputs else [None] * len(rows)
     optimizers, skipped = _optimizer_states(stack), [int(n) for n in stack.each(stack.skipped)]
     buffers, best_buffers = stack.each_of(stack.objective.buffers), stack.each_of(stack.best.buffers)
     ws, best_ws = list(stack.each(stack.w)), list(stack.each(stack.best.w))
@@ -117,7 +115,7 @@ def states_of(stack: Stack, rows: Sequence[RunState], z: list[Tensor]) -> Callab
             "pruned": row.reason if row.pruned else None,
             "best_model": state_dict(row.run.model, best_ws[i], best_buffers[i]),
             "best_buffers": best_buffers[i],
-            "outputs": outputs[i],
+            "outputs": of_epoch[i],
             "path": row.trajectory.state() if row.trajectory else None,
         }
 

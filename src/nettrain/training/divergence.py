@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nettrain.optimizers.solvers import Solver
-from nettrain.training.epoch import EpochResult, until_divergence
+from nettrain.training.epoch import EpochResult
 from nettrain.training.run_state import MOST_LR_HALVINGS, RunState
 from nettrain.training.stack.going_back import go_back_to_best
 from nettrain.training.stack.stack import Stack
@@ -12,10 +12,11 @@ from nettrain.training.stack.stack import Stack
 def explain(stack: Stack, rows: Sequence[RunState], result: EpochResult) -> None:
     """Say why rows have diverged in this epoch, and let those go on that are to."""
     back = []
-    for row, (batches, largest) in zip(rows, until_divergence(stack, result), strict=True):
+    until_then = zip(*(stack.each(values) for values in result.outputs.until_divergence()), strict=True)
+    for row, (batches, largest) in zip(rows, until_then, strict=True):
         diverged = row.status == "diverged"
         if diverged:
-            row.reason = reason(row, result.epoch, batches, largest)
+            row.reason = reason(row, result.epoch, int(batches), float(largest))
         back.append(diverged and row.recover())
     if any(back):
         go_back_to_best(stack, back)

@@ -100,7 +100,7 @@ class EnsembleTrainer(Trainer):
 
     def _states(self, which: Iterable[int]) -> list[State]:
         """What going on with these rows needs, and where they stand."""
-        state_of = states_of(self.stack, self.rows, self.begun.z)
+        state_of = states_of(self.stack, self.rows, self.begun.outputs)
         at = [self.epoch, self.begun.batches]
         return [{**state_of(i), "reason": self.rows[i].reason, "at": at} for i in which]
 

@@ -1,36 +1,41 @@
 """One pass over the training split, and what is measured after it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain.errors import Abandoned
+from nettrain.objective import samples_at_once
 from nettrain.optimizers.solvers import REASONS
+from nettrain.parts.joined_metrics import JoinedMetrics
 from nettrain.profile import stage
 from nettrain.training.counters import Counters
 from nettrain.training.engines.protocol import Engine
+from nettrain.training.outputs import Outputs, outputs_of
 from nettrain.training.stack.rows import Tensors, take
 from nettrain.training.stack.stack import Stack
+from nettrain.training.stack.stream_batches import StreamBatches
 
 
 @dataclass
 class PartialEpoch:
-    """What there is of an epoch that was interrupted: how many batches are behind it, and their logits z."""
+    """What there is of an epoch that was interrupted: how many batches are behind it, and their outputs."""
 
     batches: int = 0
-    z: list[Tensor] = field(default_factory=list)
+    outputs: Outputs | None = None
 
 
 @dataclass
 class EpochResult:
-    """What a pass leaves behind: z of its batches, and the gradient and the change of w by its last update."""
+    """What a pass leaves behind: outputs of its batches, and the gradient and the change of w by its last update."""
 
     epoch: int
     batches: int
-    z: list[Tensor]
+    outputs: Outputs
     gradient: Tensor | None
     change: Tensor
 
@@ -49,7 +54,7 @@ def train_epoch(
 
     It ends early when `stop()` is true after a call of the engine, which makes at most `updates_allowed()` updates.
     """
-    zs, batches, gradient, change = list(begun.z), begun.batches, None, None
+    outputs, batches, gradient, change = begun.outputs or outputs_of(stack, epoch), begun.batches, None, None
     engine.begin_epoch(epoch, rates, batches)
     while batches < stack.per_epoch:
         number = min(engine.updates_per_call, stack.per_epoch - batches, max(1, updates_allowed()))
@@ -58,13 +63,13 @@ def train_epoch(
         except Abandoned:
             break
         batches += number
-        zs.append(z)
+        outputs.add(z)
         counters.add(number, costs)
         if stop():
             break
     if change is None:  # only that of an epoch's last update is known
         change = torch.full_like(stack.w, torch.nan)
-    return EpochResult(epoch, batches, zs, gradient, change)
+    return EpochResult(epoch, batches, outputs, gradient, change)
 
 
 def converged(stack: Stack) -> str | None:
@@ -74,12 +79,34 @@ def converged(stack: Stack) -> str | None:
 
 
 @torch.no_grad()
-def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor) -> Tensors:
-    """The loss and metrics of a split, each (...), as `<split>_<metric>`; nothing for an empty split."""
+def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor, temperature: Tensor | None = None) -> Tensors:
+    """The loss and metrics of a split, each (...), as `<split>_<metric>`; nothing for an empty split.
+
+    Logits are divided by a temperature (...).
+    """
     if not stack.batches.size[split]:
         return {}
     with stage("evaluation"):
-        return of_split(stack, split, engine.forward(split, w))
+        if isinstance(stack.batches, StreamBatches) and not stack.runs[0].holds_outputs:
+            joined = _joined(stack, stack.batches, split, w, temperature)
+            return {f"{split}_{name}": value for name, value in joined.values.items()}
+        z = engine.forward(split, w)
+        return of_split(stack, split, z if temperature is None else scaled(z, temperature))
+
+
+def _joined(stack: Stack, batches: StreamBatches, split: str, w: Tensor, temperature: Tensor | None) -> JoinedMetrics:
+    """The metrics of a split of which no outputs are held."""
+    joined, behind = JoinedMetrics(), 0
+    for x, y in batches.parts(split, samples_at_once(w, stack.objective.inputs)):
+        z, weights = stack.objective.logits(w, x), batches.weights_between(split, behind, behind + len(y))
+        joined = stack.objective.joined(joined, z if temperature is None else scaled(z, temperature), y, weights)
+        behind += len(y)
+    return joined
+
+
+def scaled(z: Tensor, temperature: Tensor) -> Tensor:
+    """Logits z (..., n, outputs) divided by a temperature (...)."""
+    return z / temperature.to(z.dtype)[..., None, None]
 
 
 def of_split(stack: Stack, split: str, z: Tensor) -> Tensors:
@@ -105,12 +132,14 @@ def measured(stack: Stack, split: str, z: Tensor, y: Tensor, weights: Tensor | N
     return of_rows
 
 
-def best_outputs(stack: Stack, engine: Engine, split: str) -> Tensor:
-    """The logits (..., n, outputs) of a split, with the best weights of every row."""
+@contextmanager
+def best_weights(stack: Stack) -> Iterator[Tensor]:
+    """The best weights of every row, (..., P); within it the stack's buffers are those that belong to them."""
     present, stack.objective.buffers = stack.objective.buffers, stack.best.buffers
-    z = engine.forward(split, stack.best.w)
-    stack.objective.buffers = present
-    return z
+    try:
+        yield stack.best.w
+    finally:
+        stack.objective.buffers = present
 
 
 def monitored_values(stack: Stack, engine: Engine) -> Tensors:
@@ -128,40 +157,10 @@ def measure(stack: Stack, engine: Engine, result: EpochResult) -> Tensors:
     values = monitored_values(stack, engine)
     if "train_loss" not in values:
         with stage("evaluation"):
-            train = stack.objective.measure(torch.cat(result.z, -2), _targets(stack, result), _weights(stack, result))
+            train = result.outputs.measured()
         values = {**{f"train_{name}": value for name, value in train.items()}, **values}
     values["finite"] = (stack.w * 0).sum(-1)
     if stack.skips is not None:
         values["skipped_updates"] = stack.skipped
     with stage("evaluation"):
         return {**values, **engine.layer_statistics(result.gradient, result.change)}
-
-
-def _targets(stack: Stack, result: EpochResult) -> Tensor:
-    """y (..., samples), or (..., samples, m), of an epoch's batches."""
-    return _of_batches(stack, result, stack.batches.targets("train", result.epoch))
-
-
-def _weights(stack: Stack, result: EpochResult) -> Tensor | None:
-    """The weights of an epoch's batches, of the shape of y."""
-    weights = stack.batches.weights_of("train", result.epoch)
-    return None if weights is None else _of_batches(stack, result, weights)
-
-
-def _of_batches(stack: Stack, result: EpochResult, values: Tensor) -> Tensor:
-    """What there is of the epoch's batches, of values of all of its samples."""
-    sample = values.dim() - 1 - len(stack.objective.head.event_shape)
-    return values.narrow(sample, 0, min(result.batches * stack.batches.bs, values.shape[sample]))
-
-
-def until_divergence(stack: Stack, result: EpochResult) -> list[tuple[int, float]]:
-    """For each row how many batches came before the first one with a sample whose loss is not finite.
-
-    Beside it the largest output in these batches, in absolute value; 0 without any.
-    """
-    z, bs = torch.cat(result.z, -2), stack.batches.bs
-    finite = stack.objective.losses(z, _targets(stack, result)).isfinite().cumprod(-1).sum(-1)
-    largest = z.abs().amax(-1)
-    batches = [min(result.batches, int(samples) // bs) for samples in stack.each(finite)]
-    sizes = zip(batches, stack.each(largest), strict=True)
-    return [(number, float(size[: number * bs].max()) if number else 0.0) for number, size in sizes]

@@ -33,12 +33,13 @@ from nettrain.training.epoch import (
     monitored_values,
     train_epoch,
 )
+from nettrain.training.outputs import restored
 from nettrain.training.progress import Progress
 from nettrain.training.run_state import Numbers, RunState
 from nettrain.training.signals import Signals
 from nettrain.training.stack import rates
 from nettrain.training.stack.evaluation import evaluation_weights
-from nettrain.training.stack.rows import fetch, take
+from nettrain.training.stack.rows import fetch
 from nettrain.training.stack.stack import Stack
 from nettrain.training.successive_halving import SuccessiveHalving
 from nettrain.training.trajectory import Trajectory
@@ -100,9 +101,8 @@ class Trainer:
             self.engine_name = first["engine"]
         restore_stack(self.stack, checkpoints)
         if first["outputs"] is not None:
-            outputs = [checkpoint["outputs"] for checkpoint in checkpoints]
-            z = torch.stack(outputs) if self.stack.stacked else outputs[0]
-            self.begun = PartialEpoch(first["batch"], [z.to(self.stack.device)])
+            saved = [checkpoint["outputs"] for checkpoint in checkpoints]
+            self.begun = PartialEpoch(first["batch"], restored(self.stack, self.epoch, first["batch"], saved))
         for row, checkpoint in zip(self.rows, checkpoints, strict=True):
             row.restore(checkpoint)
         self._conclude()
@@ -161,7 +161,8 @@ class Trainer:
         spent = self.counters.exhausted()
         whole = result.batches == self.stack.per_epoch
         self.epoch += whole
-        self.begun = PartialEpoch() if whole else PartialEpoch(result.batches, result.z)
+        partial = result.batches and not whole
+        self.begun = PartialEpoch(result.batches, result.outputs) if partial else PartialEpoch()
         if not (whole or spent):
             return
         self._end_epoch(result, lr)
@@ -267,7 +268,8 @@ class Trainer:
         self.rows = [self.rows[i] for i in going]
         if self.rows:
             self.stack.select(going)
-            self.begun = PartialEpoch(self.begun.batches, [take(z, going) for z in self.begun.z])
+            if self.begun.outputs:
+                self.begun.outputs.select(going)
             self.counters.go_on_with(len(going))
 
     def _test_numbers(self) -> list[Numbers]:
@@ -322,7 +324,7 @@ class Trainer:
 
     def _save(self, which: Iterable[int]) -> None:
         """Write the checkpoints of these rows."""
-        save_rows(self.stack, self.rows, list(which), self.position, self.begun.z)
+        save_rows(self.stack, self.rows, list(which), self.position, self.begun.outputs)
         self.times.note(self.counters.updates)
 
     def _show_profile(self, profile: Profile | None) -> None:

@@ -137,6 +137,11 @@ class Head(ABC):
         """The most probable class, or the mean of the numbers, (..., n)."""
         return self.mean(z).argmax(-1) if self.for_classes else self.mean(z)
 
+    def score(self, z: Tensor) -> Tensor | None:
+        """By what AUROC orders samples of two classes, (..., n): P(Y = 1); None where it is not measured."""
+        p = self.mean(z)
+        return p[..., 1] if p.shape[-1] == 2 else None
+
     def predictions(self, z: Tensor) -> dict[str, Tensor]:
         """What is written for each row of a table with numbers: columns (..., n) by name."""
         return {"prediction": self.predict(z)}

@@ -80,10 +80,13 @@ class SigmoidBCE(Classifier):
     def predict(self, z: Tensor) -> Tensor:
         return (z.squeeze(-1) > 0).long()
 
+    def score(self, z: Tensor) -> Tensor:
+        return z.squeeze(-1)
+
     def metrics(
         self, z: Tensor, y: Tensor, in_units: InUnits = unchanged, weights: Tensor | None = None
     ) -> dict[str, Tensor]:
-        return metrics.of_classes(self.predict(z), y, 2, z.squeeze(-1), weights)
+        return metrics.of_classes(self.predict(z), y, 2, self.score(z), weights)
 
 
 @dataclass
@@ -123,6 +126,9 @@ class SoftmaxCE(Classifier):
 
     def predict(self, z: Tensor) -> Tensor:
         return z.argmax(-1)
+
+    def score(self, z: Tensor) -> None:
+        return None
 
     def metrics(
         self, z: Tensor, y: Tensor, in_units: InUnits = unchanged, weights: Tensor | None = None

@@ -1,14 +1,14 @@
 """The batches of data that are read from disk while they are trained on."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nettrain import random
+from nettrain.data.row_sets import in_parts
 from nettrain.data.streamed_rows import StreamedRows, Window
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
@@ -35,8 +35,7 @@ class StreamBatches:
         data = first.data
         self.x: StreamedRows = data.x
         self.splits, self.inputs = data.splits, data.inputs
-        self.y = torch.as_tensor(data.y, dtype=torch.int64 if data.y.dtype.kind == "i" else dtype)
-        self.weights = None if data.weights is None else torch.as_tensor(data.weights, dtype=dtype)
+        self.y, self.weights = data.y, data.weights
         self.held: dict[str, Tensor] = {}
         self.numbers = np.float64 if dtype == torch.float64 else np.float32
 
@@ -58,8 +57,8 @@ class StreamBatches:
             number, behind = number + 1, behind + len(rows)
         windows = self.x.shuffled(self.splits["train"], self.seed, epoch, self.numbers, number)
         skipped = first * self.bs - behind
-        parts = self._cut(self._shuffled(windows, epoch), self.bs, skipped)
-        yield from itertools.islice(parts, self.per_epoch - first)
+        for x, y in itertools.islice(_cut(self._shuffled(windows, epoch), self.bs, skipped), self.per_epoch - first):
+            yield x.to(self.device), y.to(self.device)
 
     def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A whole split in the order of the files, `size` samples at a time."""
@@ -70,64 +69,98 @@ class StreamBatches:
                 self.held[split] = torch.cat(windows).to(self.device)
             yield from zip(self.held[split].split(size), self.targets(split).split(size), strict=True)
         else:
-            yield from self._cut(self.x.in_order(rows, self.numbers), min(size, EVALUATED))
+            for x, y in _cut(self._with_targets(self.x.in_order(rows, self.numbers)), min(size, EVALUATED)):
+                yield x.to(self.device), y.to(self.device)
+
+    def some_of(self, split: str, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """x, y and the weights of `most` samples of a split, evenly spread over it, or of all where there are fewer."""
+        rows = self.splits[split]
+        rows = np.asarray(rows)[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64)]
+        x = torch.cat([as_tensor(window.x) for window in self.x.in_order(rows, self.numbers)])
+        weights = None if self.weights is None else self._weights(rows).to(self.device)
+        return x.to(self.device), self._targets(rows).to(self.device), weights
 
     def targets(self, split: str, epoch: int | None = None) -> Tensor:
         """y (n,) of a split, in the order of its files or of an epoch."""
-        return self._in_order(self.y, split, epoch)
+        return self._in_order(self._targets, split, epoch)
 
     def weights_of(self, split: str, epoch: int | None = None) -> Tensor | None:
         """The weights (n,) of a split's samples, in the order of `targets`; None where all count alike."""
-        return None if self.weights is None else self._in_order(self.weights, split, epoch)
+        return None if self.weights is None else self._in_order(self._weights, split, epoch)
+
+    def targets_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor]:
+        """y of every batch of `of_epoch`."""
+        return self._of_epoch(self._targets, epoch, first)
 
     def weights_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor | None]:
         """The weights of every batch of `of_epoch`."""
-        weights = self.weights_of("train", epoch)
-        left = itertools.repeat(None, self.per_epoch) if weights is None else iter(weights.split(self.bs))
-        yield from itertools.islice(left, first, None)
+        if self.weights is None:
+            return itertools.repeat(None, self.per_epoch - first)
+        return self._of_epoch(self._weights, epoch, first)
+
+    def weights_between(self, split: str, first: int, last: int) -> Tensor | None:
+        """The weights of samples `first`, ..., `last` - 1 of a split in the order of the files."""
+        return None if self.weights is None else self._weights(self.splits[split][first:last]).to(self.device)
 
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone."""
         self.rows = len(rows)
 
-    def _in_order(self, values: Tensor, split: str, epoch: int | None) -> Tensor:
+    def _targets(self, rows: np.ndarray) -> Tensor:
+        y = torch.as_tensor(self.y[rows])
+        return y if y.dtype == torch.int64 else y.to(self.dtype)
+
+    def _weights(self, rows: np.ndarray) -> Tensor:
+        assert self.weights is not None
+        return torch.as_tensor(self.weights[rows]).to(self.dtype)
+
+    def _in_order(self, values: Callable[[np.ndarray], Tensor], split: str, epoch: int | None) -> Tensor:
         if epoch is None:
-            return values[torch.as_tensor(self.splits[split]).long()].to(self.device)
+            return torch.cat([values(rows) for rows in in_parts(self.splits[split])] or [values(np.empty(0, int))])
+        return torch.cat(list(self._of_epoch(values, epoch, 0)))
+
+    def _of_epoch(self, values: Callable[[np.ndarray], Tensor], epoch: int, first: int) -> Iterator[Tensor]:
+        """Those of every batch from the batch `first` on."""
         windows = self.x.rows_of_windows(self.splits["train"], self.seed, epoch)
-        filled = (rows for rows in windows if len(rows))
-        ordered = [values[torch.as_tensor(rows).long()[self._order(epoch, rows)]] for rows in filled]
-        return torch.cat(ordered)[: self.used].to(self.device)
+        ordered = ((values(rows[self._order(epoch, rows).numpy()]),) for rows in windows if len(rows))
+        for (batch,) in itertools.islice(_cut(ordered, self.bs, first * self.bs), self.per_epoch - first):
+            yield batch.to(self.device)
 
     def _order(self, epoch: int, rows: np.ndarray) -> Tensor:
         """The order of a window's rows."""
         return random.permutation(self.seed, epoch, len(rows), int(rows[0]))
 
-    def _shuffled(self, windows: Iterator[Window], epoch: int) -> Iterator[Window]:
+    def _shuffled(self, windows: Iterator[Window], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for window in windows:
             with stage("batch"):
                 order = self._order(epoch, window.rows)
-                window = Window(window.rows[order.numpy()], as_tensor(window.x).index_select(0, order).numpy())
-            yield window
+                x, y = as_tensor(window.x).index_select(0, order), self._targets(window.rows[order.numpy()])
+            yield x, y
 
-    def _cut(self, windows: Iterator[Window], size: int, skipped: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """x and y of `size` samples at a time, the last part what is left; the first `skipped` samples are left out."""
-        waiting: list[tuple[Any, Any]] = []
+    def _with_targets(self, windows: Iterator[Window]) -> Iterator[tuple[Tensor, Tensor]]:
         for window in windows:
-            x, y = as_tensor(window.x), self.y[torch.as_tensor(window.rows).long()]
-            x, y, skipped = x[skipped:], y[skipped:], max(0, skipped - len(y))
-            there = sum(len(part) for _, part in waiting)
-            if waiting and there + len(y) >= size:
-                x, y, yield_x, yield_y = x[size - there :], y[size - there :], x[: size - there], y[: size - there]
-                yield self._joined([*waiting, (yield_x, yield_y)])
-                waiting = []
-            whole = 0 if waiting else len(y) // size * size
-            for first in range(0, whole, size):
-                yield x[first : first + size].to(self.device), y[first : first + size].to(self.device)
-            if whole < len(y):
-                waiting.append((x[whole:].clone(), y[whole:]))
-        if waiting:
-            yield self._joined(waiting)
+            yield as_tensor(window.x), self._targets(window.rows)
 
-    def _joined(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        x, y = (torch.cat(tensors).to(self.device) for tensors in zip(*parts, strict=True))
-        return x, y
+
+def _cut(windows: Iterator[Sequence[Tensor]], size: int, skipped: int = 0) -> Iterator[Sequence[Tensor]]:
+    """Tensors of `size` samples at a time, the last ones of what is left; the first `skipped` samples are left out."""
+    waiting: list[Sequence[Tensor]] = []
+    for window in windows:
+        behind, skipped = skipped, max(0, skipped - len(window[0]))
+        values = [tensor[behind:] for tensor in window]
+        there, n = sum(len(part[0]) for part in waiting), len(values[0])
+        if waiting and there + n >= size:
+            yield _joined([*waiting, [tensor[: size - there] for tensor in values]])
+            values, waiting = [tensor[size - there :] for tensor in values], []
+            n = len(values[0])
+        whole = 0 if waiting else n // size * size
+        for first in range(0, whole, size):
+            yield [tensor[first : first + size] for tensor in values]
+        if whole < n:
+            waiting.append([tensor[whole:].clone() for tensor in values])  # which holds no whole window
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    return [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
