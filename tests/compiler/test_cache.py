@@ -89,6 +89,17 @@ def test_what_another_user_owns_is_not_loaded(built, said, what):
     assert "it belongs to another user" in said[0]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_above_whose_owner_can_rename_is_not_used(built, said, mode):
+    above = built.parent.parent
+    above.chmod(mode)
+    os.chown(above, 12345, 12345)
+    assert library(SEVEN, lambda: True, said.append) is None
+    assert library(SEVEN, lambda: False, said.append).seven() == 7
+    assert f"{built.parent}: {above} belongs to another user" in said[0]
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770])
 def test_a_folder_that_others_can_write_is_not_used(built, said, mode):
     built.parent.chmod(mode)
