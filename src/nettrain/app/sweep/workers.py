@@ -58,6 +58,20 @@ def passing_signals_on() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Within it no process of Python's that is started imports from the working directory, unless this one does."""
+    previous = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if previous is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = previous
+
+
 def end_workers() -> None:
     """End joblib's processes, which wait for more: they remember the signals of their sweep, and not the next one's."""
     from joblib.externals.loky import get_reusable_executor
