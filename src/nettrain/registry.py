@@ -163,7 +163,7 @@ def check(part: Any, path: str = "") -> None:
             continue
         items = value.values() if isinstance(value, dict) and "choices" in field.metadata else [value]
         for item in value if isinstance(value, list) else items:
-            if isinstance(item, list):
+            if isinstance(item, list) or (isinstance(item, dict) and value is not item and field.type != list[Any]):
                 raise ConfigError(f"{key}={value}: {key} must be a flat list, such as {key}=[64,32].")
             if not _fits(item, field):
                 instead = field.metadata.get("elsewhere", {}).get(item, "")

@@ -50,12 +50,13 @@ TRAINED = ["data=csv", "data.target=target", "epochs=2", "quiet=true", "tensorbo
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run that was interrupted within an epoch, and its table."""
+    """Runs that were interrupted within an epoch, alone, with members and with folds, and their table."""
     folder = tmp_path_factory.mktemp("trained")
     iris = load_iris(as_frame=True)
     iris.data.assign(target=iris.target_names[iris.target]).to_csv(folder / "iris.csv", index=False)
     more = ["model.dropout=0.1", "schedule=plateau", "budget.updates=6"]
-    nettrain.train([*TRAINED, *more, f"data.path={folder / 'iris.csv'}"], folder=folder / "run")
+    for name, kind in {"run": [], "members": ["members=3"], "folds": ["folds=3", "data.test_fraction=0"]}.items():
+        nettrain.train([*TRAINED, *more, *kind, f"data.path={folder / 'iris.csv'}"], folder=folder / name)
     return folder
 
 
@@ -72,9 +73,9 @@ def opened(trained, command, tmp_path, monkeypatch, capsys):
             return end.code, capsys.readouterr().err
         return 0, ""
 
-    def read(change, compare=False):
+    def read(change, compare=False, source="run"):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        shutil.copytree(trained / "run", tmp_path / "run")
+        shutil.copytree(trained / source, tmp_path / "run")
         change(tmp_path / "run")
         ended = [] if not compare else [tool(tools.compare, "run")]
         ended += [tool(f, "run=run", f"data.path={trained / 'iris.csv'}") for f in (tools.predict, tools.evaluate)]
@@ -90,7 +91,8 @@ def opened(trained, command, tmp_path, monkeypatch, capsys):
 
 def places(content, before=()):
     """The keys of all entries of nested containers."""
-    for key, value in content.items() if isinstance(content, dict) else []:
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else []
+    for key, value in entries:
         yield (*before, key)
         yield from places(value, (*before, key))
 
@@ -118,6 +120,7 @@ LAST = [
     *("format", "model", "buffers", "best_model", "optimizer", "data", "config", "epoch", "batch", "updates"),
     *("function_evaluations", "gradient_evaluations", "hessian_vector_products", "skipped", "halvings", "seconds"),
     *("schedule", "engine", "last", "best", "progress", "initial", "outputs", "status", "pruned", "path"),
+    "callbacks",
 ]
 
 
@@ -128,12 +131,51 @@ def test_no_entry_of_a_checkpoint_is_believed(trained, opened, key):
     opened(checkpoints({**content, key: nested(20)}))
 
 
+OF_WHOLE = ["members", "model", "buffers", "callbacks", "last", "status", "epoch", "batch", "updates", "engine"]
+OF_MEMBER = [
+    *("model", "buffers", "optimizer", "schedule", "last", "best", "progress", "halvings", "initial", "skipped"),
+    *("status", "pruned", "best_model", "best_buffers", "outputs", "path", "reason", "at"),
+]
+
+
+@pytest.mark.parametrize("source", ["members", pytest.param("folds", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("place", [*((key,) for key in OF_WHOLE), *(("members", 1, key) for key in OF_MEMBER)])
+def test_no_entry_of_a_checkpoint_of_several_members_is_believed(trained, opened, source, place):
+    content = load_checkpoint(trained / source / "checkpoints" / "last.pt")
+    assert content["members"][1].keys() == {*OF_MEMBER}
+    codes = opened(checkpoints(replaced(content, place, nested(20))), source=source)
+    assert (
+        5 in codes if place in [("model",), ("buffers",)] else codes[-1] == 5
+    )  # those of each member are gone on with
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        lambda states: [],
+        lambda states: states[:2],
+        lambda states: states * 2,
+        lambda states: [*states[:2], {}],
+        lambda states: [{**state, "at": [0, 0]} for state in states],
+        lambda states: [states[0], {**states[1], "at": [0, 0], "status": "running"}, states[2]],
+        lambda states: [states[0], {**states[1], "at": [9, 0], "status": "completed"}, states[2]],
+        lambda states: [states[0], {**states[1], "outputs": states[1]["outputs"][:1]}, states[2]],
+        lambda states: [states[0], {**states[1], "schedule": {}}, states[2]],
+    ],
+)
+def test_what_cannot_be_the_members_of_this_run_is_refused(trained, opened, members):
+    content = load_checkpoint(trained / "members" / "checkpoints" / "last.pt")
+    changed = {**content, "members": members(content["members"])}
+    assert opened(checkpoints(changed), source="members")[-1] == 5
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("source", ["run", "members", "folds"])
 @pytest.mark.parametrize("value", [*PLAIN, *TENSORS])
-def test_no_entry_of_a_checkpoint_at_any_depth_is_believed(trained, opened, value):
-    content = load_checkpoint(trained / "run" / "checkpoints" / "last.pt")
+def test_no_entry_of_a_checkpoint_at_any_depth_is_believed(trained, opened, source, value):
+    content = load_checkpoint(trained / source / "checkpoints" / "last.pt")
     for place in places(content):
-        opened(checkpoints(replaced(content, place, {**PLAIN, **TENSORS}[value])))
+        opened(checkpoints(replaced(content, place, {**PLAIN, **TENSORS}[value])), source=source)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +235,31 @@ def test_no_entry_of_a_text_file_at_any_depth_is_believed(trained, opened, name,
     for place in all_places:
         text = text_of(name, replaced(content, place, PLAIN[value]))
         opened(lambda run, text=text: (run / name).write_text(text), compare=True)
+
+
+NODE = {"_target_": "theirs.function"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("model", "hidden", 1), NODE),
+        (("data", "drop"), [NODE]),
+        (("data", "name"), NODE),
+        (("activation", "name"), ["relu"]),
+        (("activation",), NODE),
+        (("optimizer",), {"a": NODE}),
+        (("head",), ["auto"]),
+        (("model",), "mlp"),
+        (("metrics",), [NODE]),
+        (("groups",), {"*": [NODE]}),
+    ],
+)
+def test_a_node_or_a_list_where_a_config_has_something_else_is_refused(trained, opened, place, value):
+    content, _ = text_places(trained, ".hydra/config.yaml")
+    text = text_of("config.yaml", replaced(content, place, value))
+    codes = opened(lambda run: (run / ".hydra" / "config.yaml").write_text(text), compare=True)
+    assert codes[-1] != 0
 
 
 TEXTS = {

@@ -76,6 +76,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("kind", ["file", "pipe", "link"])
+def test_what_is_no_folder_is_said_to_be_none_and_stays(tmp_path, kind):
+    place = tmp_path / "run"
+    {"file": place.touch, "pipe": lambda: os.mkfifo(place), "link": lambda: place.symlink_to("nowhere")}[kind]()
+    before = os.lstat(place)
+    with pytest.raises(StorageError, match=r"run: it cannot be written: it is there already, and not a folder\."):
+        locked(place).__enter__()
+    assert os.path.samestat(before, os.lstat(place))
+    assert list(tmp_path.iterdir()) == [place]
+
+
 @pytest.mark.parametrize("limit", [24, 64, 256])
 def test_a_sweep_fits_into_the_limit_of_open_files(tmp_path, limit):
     """The hard limit, too: smaller stacks."""

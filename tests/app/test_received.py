@@ -48,6 +48,17 @@ def test_modules_in_the_working_directory_are_not_imported(here, canary):
     assert start(received, *saved).returncode == 0
 
 
+def test_nor_by_the_processes_of_a_sweep(here, canary):
+    (received := here / "received").mkdir()
+    for name in ("joblib", "signal", "threading", "warnings", "multiprocessing", "torch", "nettrain", "hydra_plugins"):
+        (received / f"{name}.py").write_text(EVIL.format(str(canary)))
+    words = "-m", "seed=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", *IRIS
+    ended = start(received, *words, "figures=never")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    Path("mine.py").write_text("import torch\nclass Net(torch.nn.Linear):\n    pass\n")  # what is typed is imported
+    assert start(here, *words, "figures=never", "model._target_=mine.Net").returncode == 0
+
+
 def test_modules_of_one_s_own_are_found_in_the_working_directory(here):
     Path("mine.py").write_text("import torch\nclass Net(torch.nn.Linear):\n    pass\n")
     assert start(here, *IRIS, "model._target_=mine.Net", "hydra.run.dir=typed").returncode == 0

@@ -54,6 +54,16 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path, there):
     assert {path.name for path in tmp_path.rglob("*")} == {"elsewhere", "link", "file"}
 
 
+@pytest.mark.parametrize("target", ["link", "other"])
+def test_a_link_that_leads_to_itself_is_refused_and_stays(tmp_path, target):
+    (tmp_path / "link").symlink_to(target)
+    (tmp_path / "other").symlink_to("link")
+    with pytest.raises(StorageError, match="link: it cannot be written: it is a link that leads to itself"):
+        write_output(tmp_path / "link", b"new")
+    assert os.readlink(tmp_path / "link") == target
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "other"}
+
+
 def test_a_private_file_stays_private(tmp_path):
     path = tmp_path / "private"
     path.touch(0o600)

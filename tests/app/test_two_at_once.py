@@ -108,6 +108,25 @@ def test_a_run_that_is_refused_notes_nothing_in_the_folder_of_the_other(command,
     assert len(completed(folder)) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bs=-1", "hydra.run.dir=mine"],
+        ["data.target=none", "hydra.run.dir=mine"],
+        ["resume=nowhere", "hydra.run.dir=mine"],
+        ["-m", "bs=-1,-2", "hydra.sweep.dir=mine"],
+        ["-m", "seed=1,2", "bs=-1", "hydra/launcher=basic", "hydra.sweep.dir=mine"],
+        ["-m", "nothing=1,2", "hydra.sweep.dir=mine"],
+    ],
+)
+def test_an_empty_folder_that_was_there_stays_where_a_run_cannot_begin(command, tmp_path, words):
+    (tmp_path / "mine").mkdir(mode=0o700)
+    before = (tmp_path / "mine").stat()
+    assert command(*IRIS, *words).code in (2, 3, 5)
+    assert os.path.samestat(before, (tmp_path / "mine").stat())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_folder_that_others_remove_all_the_time_can_be_locked_and_written(tmp_path):
     folder = tmp_path / "a" / "b" / "run"
     made = missing(folder)

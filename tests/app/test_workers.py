@@ -16,12 +16,13 @@ SWEEP = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=range(4
 MORE = ["data=iris", "checkpoint.every_seconds=1000", "figures=never", "quiet=true", "tensorboard=false"]
 
 
-def started(folder, *more):
+def started(folder, *more, ignored=()):
     process = subprocess.Popen(
         [sys.executable, TRAIN, *SWEEP, *MORE, *more],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in ignored],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,6 +53,21 @@ def test_a_signal_ends_the_runs_in_training_with_their_checkpoints_saved(tmp_pat
     assert statuses(tmp_path) == {0: "interrupted", 1: "interrupted"}
     assert len(list(tmp_path.glob("sweep/*/checkpoints/last.pt"))) == 2
     assert sorted(path.name for path in tmp_path.glob("sweep/*") if path.is_dir()) == ["0", "1"]
+
+
+def test_a_signal_that_is_ignored_when_a_sweep_starts_stays_so(tmp_path):
+    process = started(tmp_path, "epochs=1000000", ignored=[signal.SIGHUP, signal.SIGINT])
+    for number in (signal.SIGHUP, signal.SIGINT):  # nohup, in the background
+        os.killpg(process.pid, number)
+        tables = list(tmp_path.glob("sweep/*/metrics.csv"))
+        sizes = [path.stat().st_size for path in tables]
+        while min(path.stat().st_size - n for path, n in zip(tables, sizes, strict=True)) <= 0:
+            assert process.poll() is None
+            assert not list(tmp_path.glob("sweep/*/summary.json"))
+            time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (128 + signal.SIGTERM, "nettrain: the sweep was interrupted\n")
 
 
 @pytest.mark.slow

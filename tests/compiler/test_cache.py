@@ -1,8 +1,10 @@
 """Programs in the cache: only whole ones that are out of reach of others are loaded, and the rest is built again."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,6 +92,17 @@ def test_what_another_user_owns_is_not_loaded(built, said, what):
     assert "it belongs to another user" in said[0]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_above_whose_owner_can_rename_is_not_used(built, said, mode):
+    above = built.parent.parent
+    above.chmod(mode)
+    os.chown(above, 12345, 12345)
+    assert library(SEVEN, lambda: True, said.append) is None
+    assert library(SEVEN, lambda: False, said.append).seven() == 7
+    assert f"{built.parent}: {above} belongs to another user" in said[0]
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o770])
 def test_a_folder_that_others_can_write_is_not_used(built, said, mode):
     built.parent.chmod(mode)
@@ -114,6 +127,19 @@ def test_without_a_cache_programs_are_built_for_one_run(place, monkeypatch, said
     assert library(SEVEN, lambda: False, said.append).seven() == 7
     assert len(said) == 1
     assert place in said[0]
+
+
+def test_a_full_disk_under_the_cache_is_said_in_words(cache, monkeypatch, said):
+    write = Path.write_text
+
+    def full(path, *arguments):
+        if cache in path.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write, which names no file
+        return write(path, *arguments)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert library(SEVEN, lambda: False, said.append).seven() == 7
+    assert said == ["compiled programs cannot be kept (No space left on device), and are built for this run alone."]
 
 
 def test_a_temporary_folder_is_not_needed(cache, monkeypatch, said):

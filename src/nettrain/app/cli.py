@@ -123,14 +123,15 @@ def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
     if settings.job.chdir:  # the working directory is no longer that in which the paths were typed
         place_paths(composed, Path(settings.runtime.cwd))
     fresh = not holds_run(folder)  # what lies in the folder from now on is ours
+    made = [folder.absolute()] if sweeping else None
     if workers.received():  # its sweep is over
-        discard(folder)
+        discard(folder, made)
         return math.nan
     try:
         with workers.taking_signals():
             outcome = _train(composed, folder, hydra_settings(settings), sweeping, handed)
     except KeyboardInterrupt as interrupt:
-        discard(folder)
+        discard(folder, made)
         if workers.is_worker():
             return math.nan
         if fresh and holds_run(folder):
@@ -138,14 +139,14 @@ def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
         raise
     except Exception as error:
         code = fail(error, folder, list(settings.overrides.task) if fresh and sweeping else None)
-        discard(folder)  # Hydra has made it
+        discard(folder, made)  # Hydra has made it
         everywhere = isinstance(error, StorageError) and error.everywhere
         if workers.is_worker() or (sweeping and fresh and not everywhere):  # the sweep goes on, and ends with the code
             sweep.add_failure(code)
             return sweep.FailedRun(code)
         sys.exit(code)
     if composed.resume is not None:
-        discard(folder)  # the run has its own
+        discard(folder, made)  # the run has its own
         sweep.add_resumed(outcome.folder)
     if outcome.signal is not None and workers.is_worker():
         return math.nan  # whoever started it ends the sweep

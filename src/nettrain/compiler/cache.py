@@ -27,10 +27,9 @@ def cache_folder() -> Path:
         raise FileNotFoundError("this user has no home") from error
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     real = folder.resolve()
-    why = _reach_of_others(real.stat())
-    open_to_all = [parent for parent in real.parents if _is_open_to_all(parent.stat())]
-    if why or open_to_all:
-        raise PermissionError(f"{folder}: {why}" if why else f"{folder}: others can write into {open_to_all[0]}")
+    why = _reach_of_others(real.stat()) or next(filter(None, map(_renaming_of_others, real.parents)), None)
+    if why:
+        raise PermissionError(f"{folder}: {why}")
     return folder
 
 
@@ -85,9 +84,15 @@ def _reach_of_others(found: os.stat_result) -> str | None:
     return "others can write it" if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else None
 
 
-def _is_open_to_all(found: os.stat_result) -> bool:
-    """Whether everybody may rename what is in a folder."""
-    return hasattr(os, "geteuid") and bool(found.st_mode & stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+def _renaming_of_others(folder: Path) -> str | None:
+    """Why somebody else may rename what is in a folder."""
+    if not hasattr(os, "geteuid"):
+        return None
+    found = folder.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{folder} belongs to another user"
+    is_open = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    return f"others can write into {folder}" if is_open else None
 
 
 def _is_running(name: str) -> bool:

@@ -55,7 +55,9 @@ def library(text: str, abandon: Callable[[], bool], warn: Callable[[str], None])
         if built is None:
             return None
         loaded = ctypes.CDLL(str(built))
-    why = f"{first.filename}: {first.strerror}" if isinstance(first, OSError) and first.filename else str(first)
+    why = (isinstance(first, OSError) and first.strerror) or str(first)
+    if isinstance(first, OSError) and first.filename:
+        why = f"{first.filename}: {why}"
     _once(warn, f"compiled programs cannot be kept ({why}), and are built for this run alone")
     return loaded
 

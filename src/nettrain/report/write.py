@@ -53,7 +53,8 @@ def report_run(run: RunFolder, path: Path | None = None, events: EventFile | Non
             events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", frame())
         events.flush()
     sections += [Section("Figures", missing, figures=drawn), Section("Config", text=text)]
-    parts = [config[group].name for group in ("data", "model", "activation", "head", "optimizer")]
+    nodes = [config[group] for group in ("data", "model", "activation", "head", "optimizer")]
+    parts = [node.get("name", node.get("_target_")) for node in nodes]
     target = path or run.folder / REPORT
     page = html.render(f"Run {run.folder}", ", ".join(parts), sections)
     (write_output if path else replace_file)(target, page.encode())

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nettrain.config.build import place_paths, relative_paths
-from nettrain.config.schema import BEFORE
+from nettrain.config.schema import BEFORE, GROUPS
 from nettrain.errors import CheckpointError
 from nettrain.storage.reading import read_yaml
 
@@ -20,6 +20,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not the config of a run.")
     for group, name in BEFORE.items():
         container.setdefault(group, {"name": name})
+    for group in GROUPS:
+        part = container.get(group)
+        if not isinstance(part, dict) or not isinstance(part.get("name", part.get("_target_")), str):
+            raise CheckpointError(f"{path}: damaged: it does not say which {group} the run has.")
     config = OmegaConf.create(container)
     if not relative_paths(config):
         return container

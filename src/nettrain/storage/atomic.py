@@ -258,6 +258,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError) and not path.parent.exists():
         reason = f"the folder {path.parent} is not there (any more)"
+    if isinstance(error, FileExistsError):  # of making a folder
+        reason = "it is there already, and not a folder"
     if error.errno == errno.ELOOP:
         reason = "it is a link"
     return StorageError(f"{path}: it cannot be written: {reason}.", everywhere=error.errno in EVERYWHERE)

@@ -5,6 +5,7 @@ import stat
 import sys
 from pathlib import Path
 
+from nettrain.errors import StorageError
 from nettrain.storage.atomic import Content, parts, replace_file, storage_error
 from nettrain.storage.temporary import clear_left
 
@@ -35,6 +36,8 @@ def write_output(path: Path, content: Content) -> bool:
 
 def _replace(path: Path, content: Content) -> bool:
     real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise StorageError(f"{path}: it cannot be written: it is a link that leads to itself.")
     clear_left(real.parent, real.name)
     replace_file(real, content)
     return True

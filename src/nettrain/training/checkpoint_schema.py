@@ -138,14 +138,28 @@ def require_ensemble(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -
     if len(states) != len(run.members):
         raise CheckpointError(f"{path}: it is of {len(states)} members, and the run has {len(run.members)}.")
     position = [checkpoint["epoch"], checkpoint["batch"]]
-    if not any(state.get("at") == position for state in states):
+    if not any(state.get("at") == position for state in states) or not all("at" in state for state in states):
         raise CheckpointError(f"{path}: damaged: none of its members stands where the run does.")
     for state, member in zip(member_states(checkpoint), run.members, strict=True):
         require_checkpoint(state, path, [name for name in _KINDS if name != "callbacks"])
+        if state["at"] != position and not _has_ended(state, position):
+            raise CheckpointError(f"{path}: damaged: at is {_described(state['at'])}.")
         if not (state.get("reason") is None or isinstance(state["reason"], str)):
             raise CheckpointError(f"{path}: damaged: reason is {_described(state['reason'])}.")
         at_end = {} if state["at"] == position else {"batch": 0, "outputs": None}
         require_of_run({**state, **at_end}, member, path)
+
+
+def _has_ended(state: dict[str, Any], position: list[int]) -> bool:
+    """Whether a member may have left the others before they came to this position."""
+    at = state["at"]
+    return (
+        isinstance(at, list)
+        and len(at) == 2
+        and all(map(_is_count, at))
+        and at < position
+        and state["status"] != "running"
+    )
 
 
 def require_of_run(checkpoint: dict[str, Any], run: PreparedRun, path: Path) -> None:

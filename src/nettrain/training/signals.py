@@ -14,6 +14,13 @@ def latest() -> int | None:
     return _latest
 
 
+def heeded() -> list[int]:
+    """Those of `SIGNALS` that may be taken over: none in a thread other than the main one, none that is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class Signals:
     """A context in which SIGINT, SIGTERM and SIGHUP only set `received`; a second one acts as it would without us.
 
@@ -25,9 +32,7 @@ class Signals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
-        if threading.current_thread() is threading.main_thread():
-            taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._previous = {number: signal.signal(number, self._receive) for number in taken}
+        self._previous = {number: signal.signal(number, self._receive) for number in heeded()}
         return self
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -46,12 +46,12 @@ def claim(folder: Path) -> None:
 
 
 def discard(folder: Path, made: Sequence[Path] | None = None) -> None:
-    """Remove the folder, and those above it that were `made` for it, by default Hydra's, as far as they are empty.
+    """Of the folder and those above it, remove those that were `made` for it, by default Hydra's, as far as empty.
 
-    One that another run is using stays.
+    One that another run is using stays, and so does one that was there before.
     """
     folder, made = folder.absolute(), _made if made is None else made
-    for empty in [folder, *(parent for parent in folder.parents if parent in made)]:
+    for empty in [path for path in (folder, *folder.parents) if path in made]:
         if not remove_empty(empty):
             return
 

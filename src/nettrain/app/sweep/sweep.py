@@ -65,6 +65,7 @@ def begin(config: DictConfig) -> None:
     _resumed.clear()
     if "joblib" in config.hydra.launcher._target_:
         _hand_over_parts()
+        _open.enter_context(workers.safe_path())
         _open.enter_context(workers.passing_signals_on())
         _open.callback(workers.end_workers)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from types import FrameType
 
-from nettrain.training.signals import SIGNALS, latest
+from nettrain.training.signals import heeded, latest
 
 _PASSED_ON: int | None = getattr(signal, "SIGUSR1", None)  # Windows has none: there Ctrl-C alone reaches all
 _received: int | None = None  # in the main process the sweep's signal, in a worker the one that has ended its run
@@ -39,7 +39,7 @@ def passing_signals_on() -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
         global _received
         _received = number
-        for next_one in SIGNALS:
+        for next_one in taken:
             signal.signal(next_one, signal.default_int_handler)
         processes = [worker.pid for worker in multiprocessing.active_children() if worker.pid is not None]
         if _PASSED_ON is not None:
@@ -48,7 +48,7 @@ def passing_signals_on() -> Iterator[None]:
         if not processes:
             raise KeyboardInterrupt
 
-    taken = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    taken = heeded()
     previous = {number: signal.signal(number, pass_on) for number in taken}
     try:
         yield
@@ -56,6 +56,20 @@ def passing_signals_on() -> Iterator[None]:
         _received = None
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Within it no process of Python's that is started imports from the working directory, unless this one does."""
+    previous = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if previous is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = previous
 
 
 def end_workers() -> None:
@@ -72,7 +86,7 @@ def taking_signals() -> Iterator[None]:
     if not is_worker() or threading.current_thread() is not threading.main_thread():
         yield
         return
-    for number in (*SIGNALS, *([_PASSED_ON] if _PASSED_ON else [])):
+    for number in (*heeded(), *([_PASSED_ON] if _PASSED_ON else [])):
         signal.signal(number, _interrupt)
     _watch_parent()
     _training = True
@@ -103,8 +117,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     global _received
     if _received or latest():  # the same one, passed on or from the terminal; what a second one does is the sweep's
         return
-    if number == _PASSED_ON and _training:
-        signal.raise_signal(signal.SIGINT)  # as the training loop takes it, or this function
+    if number == _PASSED_ON and _training and (taken := heeded()):
+        signal.raise_signal(taken[0])  # as the training loop takes it, or this function
         return
     _received = number
     if _training:
