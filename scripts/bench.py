@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PARTS = ("startup", "busy", "update_rules", "drop_in", "network", "samples", "grid")
+PARTS = ("startup", "busy", "update_rules", "drop_in", "network", "networks", "samples", "grid")
 
 
 def measure(part: str, threads: int, seconds: float) -> Any:
     """One part's numbers, measured in this process."""
     import torch
-    from benchmark import busy, large, startup, steps
+    from benchmark import busy, large, networks, startup, steps
 
     torch.set_num_threads(threads)
     functions = [
@@ -30,6 +30,7 @@ def measure(part: str, threads: int, seconds: float) -> Any:
         large.update_rules,
         large.drop_in,
         large.network,
+        networks.networks,
         steps.samples,
         steps.grid,
     ]

@@ -73,9 +73,10 @@ def nettrain(run: PreparedRun, rows: int = 1) -> Measure:
 
 
 def samples(run: PreparedRun) -> tuple[Tensor, Tensor]:
-    """x and y of the training split, floats."""
+    """x and y of the training split, floats; of images (n, 1, H, W)."""
     rows = run.data.splits["train"]
     x = torch.as_tensor(np.asarray(run.data.x)[rows], dtype=torch.float32)
+    x = x.unsqueeze(1) if run.config.model.name == "cnn" and x.dim() == 3 else x
     return x / x.max(), torch.as_tensor(run.data.y[rows])
 
 
@@ -96,7 +97,7 @@ def module(run: PreparedRun) -> nn.Module:
     if config.name == "gru":
         return Recurrent(samples(run)[0].shape[-1], config.hidden)
     (c1, c2), (hidden,), side = config.channels, config.hidden, samples(run)[0].shape[-1] // 4
-    convolutions = [nn.Unflatten(1, (1, -1)), nn.Conv2d(1, c1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    convolutions: list[nn.Module] = [nn.Conv2d(1, c1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     convolutions += [nn.Conv2d(c1, c2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
     return nn.Sequential(*convolutions, nn.Linear(c2 * side**2, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
@@ -152,7 +153,6 @@ def jax_scan(run: PreparedRun, rows: int = 1) -> Measure:
 def _jax_lenet(weights: Any, x: Any) -> Any:
     import jax
 
-    x = x[:, None]
     for kernel, bias in (weights[0:2], weights[2:4]):
         x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME") + bias[:, None, None]
         x = jax.lax.reduce_window(jax.nn.relu(x), -jax.numpy.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")

@@ -77,6 +77,14 @@ def _network(cells: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _networks(cells: list[dict[str, Any]]) -> list[str]:
+    lines = ["### Microseconds per step of a run, networks beyond the MLP", "", "Digits, bs=32, Adam.", ""]
+    lines += [_row("", *(cell["name"] for cell in cells)), _rule(1 + len(cells))]
+    for name in cells[0]["seconds"]:
+        lines += [_row(name, *(f"{cell['seconds'][name]['median'] * 1e6:.0f}" for cell in cells))]
+    return lines
+
+
 def _startup(numbers: dict[str, Any]) -> list[str]:
     lines = ["### Seconds of a whole process", "", _row("", "seconds"), _rule(2)]
     return lines + [_row(name, f"{spread['median']:.2f}") for name, spread in numbers.items()]
@@ -103,6 +111,7 @@ _TABLES = {
     "update_rules": _update_rules,
     "drop_in": _drop_in,
     "network": _network,
+    "networks": _networks,
     "startup": _startup,
     "busy": _busy,
 }
