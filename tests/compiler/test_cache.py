@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from nettrain.compiler import library as building
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.library import BuildError, library
 from nettrain.compiler.processor import KERNELS
-from nettrain.compiler.recording import CannotCompile
 from nettrain.compiler.source import function
 
 SEVEN = KERNELS + 'extern "C" int64_t seven() { return 7; }'

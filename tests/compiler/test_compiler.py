@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.expressions import EXPRESSIONS
 from nettrain.compiler.library import library
 from nettrain.compiler.processor import KERNELS
-from nettrain.compiler.recording import CannotCompile
 from nettrain.compiler.source import function
 from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective

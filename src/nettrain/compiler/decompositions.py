@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from nettrain.compiler.convolutions import CONVOLUTIONS
+
 
 def decomposition(func: OpOverload) -> Callable[..., Any] | None:
     """What computes the same by other operations, where there is something."""
     from torch._decomp import decomposition_table
 
-    return _NORMS.get(func._schema.name) or decomposition_table.get(func)
+    return _OURS.get(func._schema.name) or decomposition_table.get(func)
 
 
 def _layer_norm(
@@ -49,11 +51,19 @@ def _layer_norm_backward(
     return of_x if wanted[0] else None, of_weight, d.sum(batch) if wanted[2] else None
 
 
+def _mean(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """The sum over some dimensions, divided by how many numbers there are."""
+    dims = list(range(x.dim())) if dims is None else dims
+    return x.sum(dims, keepdim, dtype=dtype) / torch.Size(x.shape[d] for d in dims).numel()
+
+
 def _last(shape: Sequence[int]) -> list[int]:
     return [-i for i in range(len(shape), 0, -1)]
 
 
-_NORMS: dict[str, Callable[..., Any]] = {  # torch's own end in primitives that are no operations of tensors
+_OURS: dict[str, Callable[..., Any]] = {  # torch's own end in primitives that are no operations of tensors
+    **CONVOLUTIONS,
+    "aten::mean": _mean,
     "aten::native_layer_norm": _layer_norm,
     "aten::native_layer_norm_backward": _layer_norm_backward,
 }

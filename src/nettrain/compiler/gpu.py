@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.matrices import reduced_dimensions
-from nettrain.compiler.recording import CannotCompile, Statement
+from nettrain.compiler.recording import Statement
 from nettrain.compiler.target import Target
 from nettrain.compiler.writing import c_type, element, nest, pointer
 

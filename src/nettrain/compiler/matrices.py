@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from nettrain.compiler.recording import Access, CannotCompile, Statement
+from nettrain.compiler.errors import CannotCompile
+from nettrain.compiler.recording import Access, Statement
 from nettrain.compiler.writing import VECTORS, c_type, element, nest, pointer
 
 

@@ -14,16 +14,13 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nettrain.compiler.decompositions import decomposition
+from nettrain.compiler.errors import CannotCompile
 
 CONSTANT = 2**16  # bytes of a tensor from outside that may be written into the program
 MOST = 400  # operations; many more take a compiler minutes
 
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _OVERWRITING = {"copy", "fill", "zero"}  # in place, without a look at what was there
-
-
-class CannotCompile(Exception):
-    """The function does something that this compiler has no code for; the message names it."""
 
 
 @dataclass(frozen=True)

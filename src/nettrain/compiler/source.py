@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.expressions import CONDITIONS, EXPRESSIONS, REQUIRED
 from nettrain.compiler.loops import Loop, Place, apart, collapsed, loops, place
 from nettrain.compiler.processor import PROCESSOR
-from nettrain.compiler.recording import Access, CannotCompile, Statement, record
+from nettrain.compiler.recording import Access, Statement, record
 from nettrain.compiler.target import Target
 from nettrain.compiler.writing import c_type, element, element_number, literal
 
@@ -61,7 +62,12 @@ def function(
 
 def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[str]:
     accesses = [access for statement in loop.statements for access in (*statement.reads, statement.out)]
-    sizes, strides = collapsed(loop.shape, [access.broadcast(loop.shape) for access in accesses])
+    # The innermost loop goes along memory, but where the number of an element counts.
+    numbered = any(statement.op == "arange" for statement in loop.statements)
+    along = loop.statements[-1].out.strides
+    order = sorted(range(len(along)), key=lambda d: 0 if numbered else -along[d])
+    steps = [access.broadcast(loop.shape) for access in accesses]
+    sizes, strides = collapsed([loop.shape[d] for d in order], [[step[d] for d in order] for step in steps])
     indices = [f"i{d}" for d in range(len(sizes))]
     elements = {
         place(access, loop.shape): element(access, indices, steps)

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from nettrain.compiler.recording import Access, CannotCompile
+from nettrain.compiler.errors import CannotCompile
+from nettrain.compiler.recording import Access
 
 _TYPES = {
     torch.float32: "float",

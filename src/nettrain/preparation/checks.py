@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nettrain.compiler.library import compiler
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, first_line
-from nettrain.inputs import one_of
+from nettrain.inputs import described
 from nettrain.optimizers.parameter_groups import Factors
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
@@ -62,8 +62,8 @@ def check_compiled(run: PreparedRun, device: torch.device) -> None:
         why = "only nettrain's own models can be compiled"
     elif whole and not can_be_compiled(run.model):
         why = f"model={config.model.name} has layers that compiled programs do not know"
-    elif whole and one_of(run.data.inputs).kind != "numbers":
-        why = f"compiled programs read floats, and x holds {one_of(run.data.inputs).kind}"
+    elif whole and not run.compilable:
+        why = f"compiled programs read floats, and x holds {described(run.data.inputs)}"
     elif whole and run.data.streamed:
         why = "compiled programs read all data in memory, and these are read in parts"
     elif whole and config.on_divergence == "skip_step":

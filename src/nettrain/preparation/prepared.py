@@ -13,6 +13,7 @@ from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.data import Data
 from nettrain.errors import ConfigError
+from nettrain.inputs import one_of
 from nettrain.optimizers.parameter_groups import Factors, factors
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
@@ -20,12 +21,15 @@ from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.callbacks import Callback
 from nettrain.parts.heads import Head
 from nettrain.parts.heads.independent import for_targets, metric_suffixes
+from nettrain.parts.models import can_be_compiled
 from nettrain.parts.named_metrics import NamedMetric, more_is_better, named_metric
 from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
 from nettrain.registry import is_ours
 from nettrain.storage.yaml_text import yaml_text
 from nettrain.vector import Layout
+
+MOST_FLOATS = 2**26  # that the bytes of all samples may become for a program
 
 
 @dataclass
@@ -50,6 +54,13 @@ class PreparedRun:
     sweep: Path | None = None
     number: int | None = None
     members: list["PreparedRun"] = field(default_factory=list)
+
+    @property
+    def compilable(self) -> bool:
+        """Whether programs can compute the model: layers that they know, of floats, or of bytes that become floats."""
+        input = one_of(self.data.inputs)
+        bytes_ = input.kind == "bytes" and input.size * len(self.data.y) <= MOST_FLOATS
+        return can_be_compiled(self.model) and (input.kind == "numbers" or bytes_)
 
     @cached_property
     def container(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 
 from nettrain.compiler.library import compiler
 from nettrain.errors import ConfigError, first_line
-from nettrain.inputs import each, is_vector, one_of, total_size
+from nettrain.inputs import each, is_vector, total_size
 from nettrain.objective import Objective
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
@@ -123,8 +123,7 @@ def fast_rows(run: PreparedRun, device: torch.device) -> float:
 
     There is no such number where a program computes one row after another.
     """
-    compilable = can_be_compiled(run.model) and not isinstance(run.optimizer, TorchOptimizer)
-    compilable = compilable and one_of(run.data.inputs).kind == "numbers"
+    compilable = run.compilable and not isinstance(run.optimizer, TorchOptimizer)
     compiled = run.config.engine != "eager" and compilable and compiler() is not None
     if device.type != "cpu" or compiled:
         return float("inf")

@@ -5,13 +5,11 @@ from collections.abc import Callable
 
 import torch
 
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.library import BuildError, compiler
-from nettrain.compiler.recording import CannotCompile
 from nettrain.errors import ConfigError
-from nettrain.inputs import one_of
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
-from nettrain.parts.models import can_be_compiled
 from nettrain.training.engines.compiled import Compiled
 from nettrain.training.engines.eager import Eager
 from nettrain.training.engines.fused import Fused
@@ -139,7 +137,7 @@ def can_compile(stack: Stack) -> bool:
     """Whether the stack's update is of a kind that can be compiled."""
     config = stack.runs[0].config
     plain = config.accumulate == 1 and config.precision in ("float32", "float64")
-    known = can_be_compiled(stack.objective.model) and one_of(stack.objective.inputs).kind == "numbers"
+    known = stack.runs[0].compilable
     in_memory = not stack.runs[0].data.streamed
     device = stack.device.type in ("cpu", "cuda")
     return known and plain and in_memory and stack.skips is None and device

@@ -48,6 +48,7 @@ class Compiled:
         assert isinstance(stack.batches, Batches)  # in memory
         self.stack, self.batches = stack, stack.batches
         self.pool, self.pace = ThreadPoolExecutor(threads), Pace(stack.device)
+        self.x: dict[str, tuple[Tensor, Tensor]] = {}  # of each split, what the batches hold and the floats for it
         self.outputs, self.statistics = stack.runs[0].outputs, statistics_names(stack)
         noisy = noise_keys(stack, 0) is not None
         self.of_model = Frozen(stack)
@@ -104,7 +105,7 @@ class Compiled:
         tensors = [stack.w[group.rows], g[group.rows], *group.state.values()]
         if self.frozen is not None:
             tensors.append(self.frozen[group.rows])
-        x, y = stack.batches.splits["train"]
+        x, (_, y) = self._floats("train"), stack.batches.splits["train"]
         order, keys = order[rows], self.keys[rows, self.next :]
         return self.programs[group.kind].calls(
             "advance",
@@ -118,10 +119,17 @@ class Compiled:
 
     def forward(self, split: str, w: Tensor) -> Tensor:
         stack, rows = self.stack, len(self.stack.runs)
-        x, order = stack.batches.splits[split][0], self.batches.order(split).expand(rows, -1)
+        x, order = self._floats(split), self.batches.order(split).expand(rows, -1)
         z = torch.empty(*order.shape, self.outputs, dtype=stack.dtype, device=stack.device)
         self._run(self._first.calls("logits", rows, w, self.frozen, x, order, order.stride(0), order.shape[1], z))
         return z if stack.stacked else z[0]
+
+    def _floats(self, split: str) -> Tensor:
+        """x of a split; made once of what the batches hold."""
+        held, _ = self.batches.splits[split]
+        if self.x.get(split, (None, None))[0] is not held:
+            self.x[split] = held, self.batches.floats(split)
+        return self.x[split][1]
 
     def layer_statistics(self, gradient: Tensor | None, change: Tensor) -> dict[str, Tensor]:
         assert gradient is not None

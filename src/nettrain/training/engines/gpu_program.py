@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.gpu import GPU
 from nettrain.compiler.gpu_library import GpuLibrary, gpu_library
-from nettrain.compiler.recording import CannotCompile
 from nettrain.training.engines.program import Functions, program_functions
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack

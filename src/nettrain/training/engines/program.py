@@ -81,7 +81,7 @@ def program_functions(
     """The functions for rows with this kind of rule; those of the inputs w, g, ... that are `optional` can be null."""
     batches, rule, outputs = stack.batches, group.first, stack.runs[0].outputs
     names = group.names
-    x, y = batches.splits["train"]
+    samples, y = _example(stack)["x"], batches.splits["train"][1]
     w = torch.zeros(stack.objective.layout.size, dtype=stack.dtype)
     state = rule.init(w)
     frozen = Frozen(stack)
@@ -98,7 +98,7 @@ def program_functions(
         group.pieces.step(rule, of_row, w, gradient, dict(zip(names, c.unbind(), strict=True)))
 
     def written(name: str, bs: int) -> tuple[str, int]:
-        batch = {name: torch.zeros(bs, *t.shape[1:], dtype=t.dtype) for name, t in (("x", x), ("y", y))}
+        batch = {name: torch.zeros(bs, *t.shape[1:], dtype=t.dtype) for name, t in (("x", samples), ("y", y))}
         if batches.weights:
             batch["weight"] = torch.ones(bs, *y.shape[1:], dtype=w.dtype)
         numbers = {"c": torch.ones(len(names), dtype=w.dtype), "z": torch.zeros(bs, outputs, dtype=w.dtype)}
@@ -124,7 +124,7 @@ def program_functions(
     )
     with torch.no_grad():
         some = {
-            "x": torch.zeros(SOME, *x.shape[1:], dtype=w.dtype),
+            "x": torch.zeros(SOME, *samples.shape[1:], dtype=w.dtype),
             "z": torch.zeros(SOME, outputs, dtype=w.dtype),
         }
         evaluation = function("forward", forward, {"w": w, **frozen.example, **some}, target)
@@ -138,7 +138,7 @@ def program_functions(
         "target": c_type(y.dtype),
         "bs": batches.bs,
         "last": batches.last,
-        "inputs": x[0].numel(),
+        "inputs": samples[0].numel(),
         "outputs": outputs,
         "targets": y[0].numel(),
         "scalars": len(names),

@@ -103,6 +103,14 @@ class Batches:
         x, y = self._gather(split, numbers)
         return self._ready(x), y
 
+    def floats(self, split: str) -> Tensor:
+        """x of a split, as a model takes it, all copies one after another; `order` gives the numbers of its samples."""
+        x, _ = self.splits[split]
+        if self.resident is None:
+            return x
+        parts = x.split(self.sizes[split].tolist())
+        return torch.cat([self.resident.batch(part, torch.tensor(i)) for i, part in enumerate(parts)])
+
     def weights_at(self, split: str, numbers: Tensor) -> Tensor | None:
         """The weights of these samples; None where all count alike."""
         return _at(numbers, self.weights[split]) if self.weights else None
