@@ -286,3 +286,33 @@ def test_an_activation_of_anybody_s_own_with_the_backward_pass_that_torch_finds(
 
     with torch.no_grad():
         assert_same([(gradient, {"w": w, "x": random(5, 3), "y": y, "g": w, "z": random(5, 2)})])
+
+
+@pytest.mark.parametrize(("stride", "padding", "pool"), [(1, 1, 2), (2, 0, 1), (2, 2, 3)])
+def test_convolutions_and_pooling_forwards_and_backwards(stride, padding, pool):
+    """Of images whose sides are no multiples of the windows', with equal numbers in a window, as relu makes them."""
+
+    def does(x, w, b, z, dx, dw, db):
+        leaves = [tensor.detach().requires_grad_() for tensor in (x, w, b)]
+        with torch.enable_grad():
+            images = F.relu(F.conv2d(*leaves, stride, padding))
+            out = F.max_pool2d(images, pool) if pool > 1 else images
+        z.copy_(out.detach())
+        gradients = torch.autograd.grad(out, leaves, torch.cos(out.detach()))
+        for tensor, gradient in zip((dx, dw, db), gradients, strict=True):
+            tensor.copy_(gradient)
+
+    inputs = {"x": random(3, 2, 9, 12), "w": random(4, 2, 3, 5, seed=1), "b": random(4, seed=2)}
+    out = F.max_pool2d(F.conv2d(inputs["x"], inputs["w"], inputs["b"], stride, padding), pool)
+    results = {f"d{name}": torch.zeros_like(tensor) for name, tensor in inputs.items()}
+    assert_same([(does, {**inputs, "z": torch.zeros_like(out), **results})])
+
+
+@pytest.mark.parametrize("options", [{"groups": 2}, {"dilation": 2}])
+def test_other_convolutions_are_refused(options):
+    def does(x, w, z):
+        z.copy_(F.conv2d(x, w, **options).sum())
+
+    w = random(4, 4 // options.get("groups", 1), 3, 3)
+    with pytest.raises(CannotCompile, match="no code for convolutions but plain ones"):
+        function("f", does, {"x": random(2, 4, 8, 8), "w": w, "z": torch.zeros((), dtype=torch.float64)})

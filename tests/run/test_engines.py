@@ -230,6 +230,20 @@ def test_rows_with_rules_and_dropout_of_their_own_compiled(here):
     assert_engines_agree(here, "data=wine", "bs=16", "epochs=12", "model.dropout=0.1", rows=rows)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "model.channels=[3,5] model.hidden=[6] model.dropout=0.2",
+        "model.channels=[4,6] model.blocks=1 model.flatten=false activation=tanh",
+        "model.channels=[4] model.kernel=5 model.pool=3 optimizer=sgd",
+    ],
+)
+def test_convolutional_networks_compiled(here, model):
+    """Bytes become floats; the second row has other samples, and with them another mean and scale."""
+    common = ["data=digits_images", "model=cnn", *model.split(), "bs=100", "epochs=2"]
+    assert_engines_agree(here, *common, rows=["seed=1", "seed=2 optimizer.lr=0.003"])
+
+
 @pytest.mark.parametrize("rows", [[""], ["seed=1", "seed=2"]])
 def test_the_whole_training_split_in_one_batch_compiled(here, rows):
     assert_engines_agree(here, "data=quadratic", "model=polynomial", "bs=full", "epochs=100", rows=rows)

@@ -95,6 +95,11 @@ def test_four_numbers_at_a_time_in_float32(here):
     assert_equal_to_eager(here, *common, rows=["seed=1", "seed=2"], tolerance=2e-6)
 
 
+def test_a_convolutional_network(here):
+    common = ["data=digits_images", "model=cnn", "model.channels=[3,4]", "model.hidden=[5]", "bs=60", "epochs=1"]
+    assert_equal_to_eager(here, *common, rows=["seed=1", "seed=2"])
+
+
 def test_what_does_not_fit_into_a_block_s_memory_lies_in_that_of_the_device(here, monkeypatch):
     monkeypatch.setattr(Emulated, "limit", 9000)
     assert_equal_to_eager(here, "data=wine", "model.hidden=[30,20]", "bs=16", "epochs=3", rows=["seed=1", "seed=2"])

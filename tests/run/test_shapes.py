@@ -157,14 +157,20 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(kind):
         torch.testing.assert_close(weights(parts), weights(one), rtol=1e-9, atol=1e-12)
 
 
-def test_floats_are_compiled_and_bytes_are_not():
-    compiled, eager = (train("own_floats", f"engine={engine}") for engine in ("compiled", "eager"))
+@pytest.mark.parametrize("kind", ["own_floats", "own"])
+def test_floats_and_bytes_are_compiled(kind):
+    compiled, eager = (train(kind, f"engine={engine}") for engine in ("compiled", "eager"))
     np.testing.assert_allclose(compiled.metrics["val_loss"], eager.metrics["val_loss"], rtol=1e-4)
-    with pytest.raises(ConfigError, match="engine=compiled: compiled programs read floats, and x holds bytes; use eng"):
+
+
+def test_bytes_that_would_be_too_many_floats_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(prepared, "MOST_FLOATS", 1000)
+    with pytest.raises(ConfigError, match="engine=compiled: compiled programs read floats, and x holds .* bytes; use "):
         train("own", "engine=compiled")
+    assert train("own", "bs=1", "epochs=300", "budget.seconds=0.01", "engine=auto").summary["updates"]
 
 
-@pytest.mark.parametrize(("kind", "engine"), [("own", "eager"), ("own_floats", "compiled")])
+@pytest.mark.parametrize(("kind", "engine"), [("dictionary", "eager"), ("own", "compiled"), ("own_floats", "compiled")])
 def test_a_long_run_is_compiled_where_it_can_be(kind, engine):
     run = train(kind, "bs=1", "epochs=300", "budget.seconds=0.01", "engine=auto")
     assert torch.load(run.folder / "checkpoints" / "last.pt", weights_only=True)["engine"] == engine

@@ -53,7 +53,7 @@ def _layer_norm_backward(
 
 def _mean(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The sum over some dimensions, divided by how many numbers there are."""
-    dims = list(range(x.dim())) if dims is None else dims
+    dims = list(range(x.dim())) if dims is None else list(dims)
     return x.sum(dims, keepdim, dtype=dtype) / torch.Size(x.shape[d] for d in dims).numel()
 
 

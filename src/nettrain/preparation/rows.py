@@ -39,7 +39,7 @@ def row_bytes(run: PreparedRun) -> int:
     """An upper estimate of the memory that the run needs as a row of a stack, beside its data."""
     size, inputs = torch.finfo(run.config.dtype).bits // 8, run.data.inputs
     units = sum(shape[0] for shape in Layout.of(run.model).shapes if len(shape) > 1) + total_size(inputs)
-    if not can_be_compiled(run.model) and (isinstance(run.model, RowModule) or not is_vector(inputs)):
+    if not is_vector(inputs) or (isinstance(run.model, RowModule) and not can_be_compiled(run.model)):
         units = max(units, _saved_numbers(run))
     samples = len(run.data.y) if run.holds_outputs else run.data.x.window
     epoch = samples * (run.outputs + 3)  # z, y and the order of an epoch's batches
