@@ -18,6 +18,7 @@ from nettrain.config.build import to_config
 from nettrain.config.overrides import with_module
 from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, DataError
+from nettrain.preparation import prepared
 from nettrain.preparation.prepare import HandedOver, prepare
 from nettrain.preparation.rows import row_bytes
 from nettrain.training.stack.batches import Batches
@@ -165,7 +166,9 @@ def test_floats_and_bytes_are_compiled(kind):
 
 def test_bytes_that_would_be_too_many_floats_are_not_compiled(monkeypatch):
     monkeypatch.setattr(prepared, "MOST_FLOATS", 1000)
-    with pytest.raises(ConfigError, match="engine=compiled: compiled programs read floats, and x holds .* bytes; use "):
+    with pytest.raises(
+        ConfigError, match=r"engine=compiled: compiled programs read floats, and x holds .* bytes; use "
+    ):
         train("own", "engine=compiled")
     assert train("own", "bs=1", "epochs=300", "budget.seconds=0.01", "engine=auto").summary["updates"]
 
