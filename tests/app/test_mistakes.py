@@ -55,6 +55,8 @@ MISTAKES = {
     "epoch=3": "epoch: there is no such key; did you mean epochs?",
     "optimiser=adam": "optimiser: there is no such key; did you mean optimizer?",
     "zzz=1": "zzz: there is no such key.",
+    "head.quantiles=[0.5]": "head.quantiles: there is no such key; --help head=<name> lists those that there are.",
+    "optimizer.foo=1": "optimizer.foo: there is no such key; --help optimizer=<name> lists those that there are.",
     "+model.hiden=[3]": "model.hiden: there is no such key; did you mean model.hidden?",
     "model.hidden=64": "model.hidden: it must be a list, such as model.hidden=[64,32].",
     "model.hidden=[0]": "model.hidden=[0]: model.hidden must be at least 1.",

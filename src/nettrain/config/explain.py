@@ -36,11 +36,13 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 def unknown_key(key: str) -> ConfigError:
     """The sentence for a key that the chosen parts do not have."""
-    known = known_keys()
+    known, (group, inside, _) = known_keys(), key.partition(".")
     if known.get(key):
-        group = key.partition(".")[0]
         return ConfigError(f"{key} exists only for {group}={joined(known[key])}.")
-    return ConfigError(f"{key}: there is no such key{_hint(key, known)}")
+    hint = _hint(key, known)
+    if inside and group in GROUPS and hint in (".", f"; did you mean {group}?"):
+        hint = f"; --help {group}=<name> lists those that there are."
+    return ConfigError(f"{key}: there is no such key{hint}")
 
 
 def no_such_part(group: str, name: str, known: Iterable[str]) -> ConfigError:
