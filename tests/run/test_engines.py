@@ -1,9 +1,6 @@
 """The engines: a compiled run is the eager one, to rounding, wherever it stops and goes on."""
 
 import json
-import os
-import signal
-import threading
 import time
 from dataclasses import asdict
 
@@ -77,14 +74,13 @@ def test_a_compiled_run_is_the_eager_one_and_can_stop_and_go_on_anywhere(here, p
 
 def test_a_signal_ends_a_run_while_it_is_compiling(here, monkeypatch, tmp_path):
     slow = tmp_path / "g++"
-    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.write_text("#!/bin/sh\nkill -TERM $PPID\nsleep 60\n")  # a timer might be faster than the run's start
     slow.chmod(0o755)
     monkeypatch.setenv("CXX", str(slow))
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         nettrain.train([*PART, "model.hidden=[5]", "engine=compiled"])
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(
