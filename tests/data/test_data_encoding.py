@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nettrain.data import Encoder, Table, fitting, load, sources
+from nettrain.data import Encoder, Table, fitting, load, shipped, sources
 from nettrain.data.encoded_columns import Categorical, Numeric
 from nettrain.errors import DataError
 
@@ -80,7 +80,7 @@ def test_the_encoder_sees_the_training_rows_alone():
 
 
 def test_load_fits_on_its_training_split():
-    data = load(sources.Diabetes(), seed=3)
+    data = load(shipped.Diabetes(), seed=3)
     train = data.splits["train"]
     assert data.x.shape == (442, 10)
     np.testing.assert_allclose(data.x[train].mean(axis=0), 0, atol=1e-12)
@@ -99,13 +99,13 @@ def test_a_table_without_a_column_of_the_training_is_refused():
 
 
 def test_without_standardize_numbers_keep_their_scale():
-    data = load(sources.Diabetes(standardize=False), seed=0)
+    data = load(shipped.Diabetes(standardize=False), seed=0)
     np.testing.assert_array_equal(data.x, np.stack(list(data.table.columns.values()), axis=1))
     np.testing.assert_array_equal(data.y, data.table.target)
 
 
 def test_classes_are_not_scaled():
-    data = load(sources.Iris(), seed=0)
+    data = load(shipped.Iris(), seed=0)
     assert data.y.dtype == np.int64
     np.testing.assert_array_equal(data.y, data.table.target)
     assert (data.encoder.target_mean, data.encoder.target_scale) == (0.0, 1.0)
@@ -215,7 +215,7 @@ def test_a_table_has_the_bits_that_it_always_had(target, digest, tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "digest"),
-    [(sources.Digits, "c8a4d0092bb035c9"), (sources.Iris, "974c3e5ef1f04848"), (sources.Diabetes, "d235b729dfe2b7e6")],
+    [(shipped.Digits, "c8a4d0092bb035c9"), (shipped.Iris, "974c3e5ef1f04848"), (shipped.Diabetes, "d235b729dfe2b7e6")],
 )
 def test_a_bundled_data_set_has_the_bits_that_it_always_had(source, digest):
     assert load(source(standardize=False), seed=5).digest.startswith(digest)

@@ -7,21 +7,21 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn import datasets
 
-from nettrain.data import load, sources, sql, tensor_sources
+from nettrain.data import load, shipped, sources, sql, tensor_sources
 from nettrain.errors import ConfigError
 from nettrain.registry import check, named_parts, subclasses
 
 ALL = [
-    sources.Digits,
-    sources.Iris,
-    sources.Wine,
-    sources.BreastCancer,
-    sources.Diabetes,
-    sources.Linnerud,
-    sources.Quadratic,
-    sources.Sine,
-    sources.Moons,
-    sources.Spirals,
+    shipped.Digits,
+    shipped.Iris,
+    shipped.Wine,
+    shipped.BreastCancer,
+    shipped.Diabetes,
+    shipped.Linnerud,
+    shipped.Quadratic,
+    shipped.Sine,
+    shipped.Moons,
+    shipped.Spirals,
     sources.Csv,
     sources.Frame,
     sql.Sql,
@@ -36,12 +36,12 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 @pytest.mark.parametrize(
     ("source", "reference"),
     [
-        (sources.Digits, datasets.load_digits()),
-        (sources.Iris, datasets.load_iris()),
-        (sources.Wine, datasets.load_wine()),
-        (sources.BreastCancer, datasets.load_breast_cancer()),
-        (sources.Diabetes, datasets.load_diabetes(scaled=False)),
-        (sources.Linnerud, datasets.load_linnerud()),
+        (shipped.Digits, datasets.load_digits()),
+        (shipped.Iris, datasets.load_iris()),
+        (shipped.Wine, datasets.load_wine()),
+        (shipped.BreastCancer, datasets.load_breast_cancer()),
+        (shipped.Diabetes, datasets.load_diabetes(scaled=False)),
+        (shipped.Linnerud, datasets.load_linnerud()),
     ],
 )
 def test_a_bundled_data_set_equals_scikit_learns(source, reference):
@@ -56,14 +56,14 @@ def test_a_bundled_data_set_equals_scikit_learns(source, reference):
 
 
 def test_moons_equal_scikit_learns():
-    table = sources.Moons(noise=0.0, samples=101).load()
+    table = shipped.Moons(noise=0.0, samples=101).load()
     points, classes = datasets.make_moons(101, shuffle=False, noise=None)
     np.testing.assert_allclose(np.stack([table.columns["x1"], table.columns["x2"]], axis=1), points, atol=1e-12)
     np.testing.assert_array_equal(table.target, classes)
 
 
 def test_spirals_are_the_same_spiral_turned_by_half_a_turn():
-    table = sources.Spirals(noise=0.0, samples=100).load()
+    table = shipped.Spirals(noise=0.0, samples=100).load()
     points = np.stack([table.columns["x1"], table.columns["x2"]], axis=1)
     first, second = points[table.target == 0], points[table.target == 1]
     assert len(first) == len(second) == 50
@@ -72,24 +72,24 @@ def test_spirals_are_the_same_spiral_turned_by_half_a_turn():
 
 
 def test_quadratic_is_its_parabola():
-    table = sources.Quadratic(w1=4.0, w2=0.5, w3=-2.0, noise=0.0).load()
+    table = shipped.Quadratic(w1=4.0, w2=0.5, w3=-2.0, noise=0.0).load()
     x = table.columns["x"]
     np.testing.assert_allclose(table.target, 4 * x**2 + 0.5 * x - 2, atol=1e-12)
     assert x.shape == (128,)
     assert -1 <= x.min() < -0.9
     assert 0.9 < x.max() <= 1
-    assert len(load(sources.Quadratic(), 0).splits["train"]) == 64
+    assert len(load(shipped.Quadratic(), 0).splits["train"]) == 64
 
 
 def test_sine_is_two_periods_of_its_sine():
-    table = sources.Sine(noise=0.0).load()
+    table = shipped.Sine(noise=0.0).load()
     x = table.columns["x"]
     np.testing.assert_allclose(table.target, np.sin(2 * np.pi * x), atol=1e-12)
     assert -1 <= x.min() < -0.9
     assert 0.9 < x.max() <= 1
 
 
-@pytest.mark.parametrize("source", [sources.Quadratic, sources.Sine, sources.Moons, sources.Spirals])
+@pytest.mark.parametrize("source", [shipped.Quadratic, shipped.Sine, shipped.Moons, shipped.Spirals])
 def test_points_depend_on_the_data_seed_and_noise_alone(source):
     def points(**options):
         data = load(source(standardize=False, **options), seed=options.get("split_seed", 0))
@@ -98,7 +98,7 @@ def test_points_depend_on_the_data_seed_and_noise_alone(source):
     np.testing.assert_array_equal(points(), points(split_seed=5))
     assert not np.array_equal(points(), points(data_seed=1))
     clean, noisy = points(noise=0.0, samples=4000), points(noise=0.3, samples=4000)
-    columns = [1] if source in (sources.Quadratic, sources.Sine) else [0, 1]
+    columns = [1] if source in (shipped.Quadratic, shipped.Sine) else [0, 1]
     np.testing.assert_allclose((noisy - clean)[:, columns].std(axis=0), 0.3, rtol=0.05)
 
 
@@ -121,6 +121,6 @@ def test_a_data_set_is_a_config_schema(source):
 def test_options_have_limits():
     for options in ({"val_fraction": 1.0}, {"test_fraction": -0.1}, {"split_seed": -1}):
         with pytest.raises(ConfigError):
-            check(sources.Digits(**options))
+            check(shipped.Digits(**options))
     with pytest.raises(ConfigError, match="one of auto, binary, multiclass, multilabel, regression"):
         check(sources.Csv(path="p", target="t", task="ranking"))

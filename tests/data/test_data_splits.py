@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from nettrain.data import load, sources
+from nettrain.data import load, shipped
 from nettrain.data.splits import split
 from nettrain.errors import ConfigError, DataError
 
@@ -55,7 +55,7 @@ def test_each_class_has_its_share(problem):
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.15, 0.2, 0.3])
-@pytest.mark.parametrize("source", [sources.Digits, sources.Iris, sources.Wine, sources.BreastCancer])
+@pytest.mark.parametrize("source", [shipped.Digits, shipped.Iris, shipped.Wine, shipped.BreastCancer])
 def test_class_counts_are_scikit_learns(source, fraction):
     target = source().load().target
     ours = np.bincount(target[split(target, "multiclass", fraction, 0.0, 0)["val"]])
@@ -94,7 +94,7 @@ def test_a_fraction_of_0_is_an_empty_split():
 
 def test_the_splits_of_a_run_follow_its_seed_unless_one_is_set():
     def val(seed, **options):
-        return load(sources.Iris(**options), seed).splits["val"].tolist()
+        return load(shipped.Iris(**options), seed).splits["val"].tolist()
 
     assert val(0) == val(0) != val(1)
     assert val(0, split_seed=7) == val(1, split_seed=7) == val(7)
