@@ -2,7 +2,7 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nettrain.config.overrides import for_hydra
@@ -37,6 +37,9 @@ NAMES = st.text(SIGNS, min_size=1, max_size=8).filter(
 
 
 @given(st.lists(NAMES.filter(is_plain), min_size=1, max_size=4))
+@example(["{}"])
+@example(["{0}", "{a:0}"])
+@example(["{~}"])
 def test_a_list_of_texts_takes_them_as_they_are_typed(names):
     (override,) = parsed(f"data.drop=[{', '.join(names)}]")
     assert override.value() == names

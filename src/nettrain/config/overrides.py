@@ -105,8 +105,9 @@ def _quoted(argument: str, sweep: bool) -> str:
     texts = list(_split(value)) if sweep else [value]
     if name in _HYDRAS_TEXTS or text_keys().get(name) is str:
         return f"{key}={','.join(_literal(text, sweep) for text in texts)}"
-    if text_keys().get(name) is list:
-        return f"{key}={','.join(_literal_list(text, sweep) for text in texts)}"
+    if text_keys().get(name) in (list[str], list[Any]):
+        mappings = text_keys()[name] == list[Any]
+        return f"{key}={','.join(_literal_list(text, sweep, mappings) for text in texts)}"
     plain = value[:1] not in ("'", '"', "[", "{") and not set(",()$") & set(value)
     strange = not value.isascii() or "=" in value or "~" in value
     return f"{key}={_text(value)}" if plain and strange else argument
@@ -138,11 +139,11 @@ def _literal(text: str, sweep: bool) -> str:
     return text if simple and OverridesParser.create().parse_override(f"key={text}").value() == text else _text(text)
 
 
-def _literal_list(text: str, sweep: bool) -> str:
+def _literal_list(text: str, sweep: bool, mappings: bool) -> str:
     if text[:1] != "[" or text[-1:] != "]" or text == "[]":
         return text
     elements = (element.strip() for element in _split(text[1:-1]))
-    return "[" + ",".join(e if e[:1] == "{" and e[-1:] == "}" else _literal(e, sweep) for e in elements) + "]"
+    return f"[{','.join(e if mappings and _MAPPING.fullmatch(e) else _literal(e, sweep) for e in elements)}]"
 
 
 def _split(text: str) -> Iterator[str]:

@@ -172,14 +172,17 @@ def name_keys() -> list[str]:
 
 
 @cache
-def text_keys() -> dict[str, type]:
-    """The keys that hold a text of a person's choice (`str`), or a list of such texts (`list`)."""
-    kinds: dict[str, type] = {}
+def text_keys() -> dict[str, Any]:
+    """The keys that hold a text of a person's choice (`str`), or a list of such texts (`list[str]`).
+
+    Those of `list[Any]` may be mappings, too.
+    """
+    kinds: dict[str, Any] = {}
     for key, fields in known_options().items():
         field = next(iter(fields.values()))
         types = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
         if str in types and "choices" not in field.metadata:
             kinds[key] = str
-        elif {list[str], list[Any]} & set(types):
-            kinds[key] = list
+        elif lists := {list[str], list[Any]} & set(types):
+            kinds[key] = lists.pop()
     return kinds
