@@ -1,4 +1,4 @@
-"""Networks beyond the MLP: a LeNet on 8x8 and on 28x28 images and a GRU, one run and a stack of 64.
+"""Networks beyond the MLP: a LeNet on 8x8 and on 28x28 images and a GRU, one run and a stack of many.
 
 All are trained with Adam, in float32, on digits; each makes a measurement: seconds of an update of one run. JAX runs
 one scan of an epoch, for a stack under `vmap`.
@@ -26,7 +26,7 @@ from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
 Measure = Callable[[], float]
-ROWS = 64
+ROWS = {"LeNet, 8x8": 64, "LeNet, 28x28": 16, "GRU, 8 steps of 8": 64}  # of a stack
 SAMPLES = 320  # of an epoch that is measured
 BS = 32
 CPU = torch.device("cpu")
@@ -179,13 +179,13 @@ def networks(seconds: float) -> list[dict[str, Any]]:
     """A cell for every network."""
     cells = []
     for name, maker in WORKS.items():
-        run = maker()
+        run, rows = maker(), ROWS[name]
         makers: dict[str, Callable[[], Measure]] = {
             "nettrain, 1 run": partial(nettrain, run),
-            f"nettrain, {ROWS} runs": partial(nettrain, run, ROWS),
+            "nettrain, a stack": partial(nettrain, run, rows),
             "PyTorch, in memory, fused": partial(plain, run),
             "JAX, scan": partial(jax_scan, run),
-            f"JAX, vmap of a scan, {ROWS} runs": partial(jax_scan, run, ROWS),
+            "JAX, vmap of a scan for as many": partial(jax_scan, run, rows),
         }
         measures = {}
         for key, make in makers.items():
@@ -194,5 +194,7 @@ def networks(seconds: float) -> list[dict[str, Any]]:
             except ImportError as error:
                 print(f"{key}: left out, {error}")
         spreads = alternating(measures, seconds)
-        cells.append({"name": name, "seconds": {key: asdict(spread) for key, spread in spreads.items()}})
+        cells.append(
+            {"name": f"{name}, a stack of {rows}", "seconds": {key: asdict(spread) for key, spread in spreads.items()}}
+        )
     return cells
