@@ -5,8 +5,7 @@ from pathlib import Path
 
 import torch
 
-from nettrain.compiler.errors import CannotCompile
-from nettrain.compiler.matrices import reduced_dimensions
+from nettrain.compiler.matrices import factors, reduced_dimensions, require_euclidean, scattered, softmax_shape
 from nettrain.compiler.recording import Statement
 from nettrain.compiler.target import Target
 from nettrain.compiler.writing import c_type, element, nest, pointer
@@ -42,17 +41,9 @@ def _number(sizes: Sequence[int]) -> int:
 
 def _product(statement: Statement) -> list[str]:
     """C = A B, or C = bias + A B."""
-    o, c = statement.operands, statement.out
-    bias, a, b = (None, o["self"], o["mat2"]) if statement.op == "mm" else (o["self"], o["mat1"], o["mat2"])
-    added = "nullptr"
-    if bias is not None:
-        over_rows, over_columns = bias.broadcast(c.shape)
-        if over_rows or over_columns != 1 or o["beta"] != 1 or o["alpha"] != 1:
-            raise CannotCompile("there is no code for aten::addmm but for a bias of each column")
-        added = pointer(bias)
-    (rows, inner), (_, columns) = a.shape, b.shape
-    sizes = [c_type(c.dtype), rows, columns, inner, *a.strides, *b.strides, *c.strides]
-    return [f"product<{', '.join(map(str, sizes))}>({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"]
+    (a, b, bias), c = factors(statement), statement.out
+    sizes = [c_type(c.dtype), a.shape[0], b.shape[1], a.shape[1], *a.strides, *b.strides, *c.strides]
+    return [f"product<{', '.join(map(str, sizes))}>({pointer(a)}, {pointer(b)}, {pointer(c)}, {bias});"]
 
 
 def _reduction(start: str, step: str, combined: str, end: str = "{}") -> Callable[[Statement], list[str]]:
@@ -89,27 +80,19 @@ def _reduction(start: str, step: str, combined: str, end: str = "{}") -> Callabl
 
 
 def _norm(statement: Statement) -> list[str]:
-    if statement.operands["ord"] != 2:
-        raise CannotCompile("there is no code for norms other than Euclid's")
+    require_euclidean(statement)
     return _reduction("0", "{s} + {x} * {x}", "sum", "sqrt({})")(statement)
 
 
 def _softmax(statement: Statement) -> list[str]:
-    x, out = statement.operands["self"], statement.out
-    *rows, n = x.shape
-    if statement.operands["dim"] % len(x.shape) != len(x.shape) - 1 or not x.strides == out.strides == (n, 1):
-        raise CannotCompile("there is no code for a softmax over other dimensions than the last")
-    return [f"softmax<{c_type(out.dtype)}, {rows[0]}, {n}>({pointer(x)}, {pointer(out)});"]
+    x, out, (rows, n) = statement.operands["self"], statement.out, softmax_shape(statement)
+    return [f"softmax<{c_type(out.dtype)}, {rows}, {n}>({pointer(x)}, {pointer(out)});"]
 
 
 def _scatter(statement: Statement) -> list[str]:
-    """out[i, index[i, j]] += value; a thread has a whole row, in which an element can come twice."""
-    o, out = statement.operands, statement.out
-    index = o["index"]
-    if o.get("reduce") != "add" or not isinstance(o.get("value"), int | float) or o["dim"] not in (1, -1):
-        raise CannotCompile("there is no code for this aten::scatter")
-    target = f"b{out.buffer}[{out.offset} + i0 * {out.strides[0]} + {element(index, ['i0', 'j0'], index.strides)}]"
-    return _shared(index.shape[:1], nest(index.shape[1:], [f"{target} += {o['value']!r};"], "", "j"))
+    """A thread has a whole row, in which an element can come twice."""
+    rows, columns = statement.operands["index"].shape
+    return _shared([rows], nest([columns], [scattered(statement, "i0", "j0")], "", "j"))
 
 
 GPU = Target(

@@ -8,18 +8,22 @@ from nettrain.compiler.recording import Access, Statement
 from nettrain.compiler.writing import VECTORS, c_type, element, nest, pointer
 
 
+def factors(statement: Statement) -> tuple[Access, Access, str]:
+    """A and B of a product, and where the bias lies that is added to each row of it."""
+    o = statement.operands
+    if statement.op == "mm":
+        return o["self"], o["mat2"], "nullptr"
+    over_rows, over_columns = o["self"].broadcast(statement.out.shape)
+    if over_rows or over_columns != 1 or o["beta"] != 1 or o["alpha"] != 1:
+        raise CannotCompile("there is no code for aten::addmm but for a bias of each column")
+    return o["mat1"], o["mat2"], pointer(o["self"])
+
+
 def _product(statement: Statement) -> list[str]:
     """C = A B, or C = bias + A B, by the kernel for the way in which A and B lie."""
-    o, c = statement.operands, statement.out
-    bias, a, b = (None, o["self"], o["mat2"]) if statement.op == "mm" else (o["self"], o["mat1"], o["mat2"])
+    (a, b, added), c = factors(statement), statement.out
     (rows, inner), (_, columns) = a.shape, b.shape
     (sa, ka), (kb, jb), (ldc, jc) = a.strides, b.strides, c.strides
-    added = "nullptr"
-    if bias is not None:
-        over_rows, over_columns = bias.broadcast(c.shape)
-        if over_rows or over_columns != 1 or o["beta"] != 1 or o["alpha"] != 1:
-            raise CannotCompile("there is no code for aten::addmm but for a bias of each column")
-        added = pointer(bias)
     kind = c_type(c.dtype)
     sizes = f"{kind}, {rows}, {columns}, {inner}, {sa}"
     arguments = f"({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"
@@ -59,9 +63,14 @@ def _reduction(start: str, step: str, end: str = "{}", vectors: str = "") -> Cal
     return write
 
 
-def _norm(statement: Statement) -> list[str]:
+def require_euclidean(statement: Statement) -> None:
+    """Raise `CannotCompile` for another norm."""
     if statement.operands["ord"] != 2:
         raise CannotCompile("there is no code for norms other than Euclid's")
+
+
+def _norm(statement: Statement) -> list[str]:
+    require_euclidean(statement)
     return _reduction("0", "{s} + {x} * {x}", "sqrt({})", f"{VECTORS} reduction(+ : s)")(statement)
 
 
@@ -73,16 +82,21 @@ def reduced_dimensions(statement: Statement, x: Access) -> tuple[list[int], list
     return reduced, [d for d in range(len(x.shape)) if d not in reduced]
 
 
-def _softmax(statement: Statement) -> list[str]:
+def softmax_shape(statement: Statement) -> tuple[int, int]:
+    """The rows of a softmax, and the numbers of each."""
     x, out = statement.operands["self"], statement.out
     *rows, n = x.shape
-
     if statement.operands["dim"] % len(x.shape) != len(x.shape) - 1 or not x.strides == out.strides == (n, 1):
         raise CannotCompile("there is no code for a softmax over other dimensions than the last")
-    return [f"softmax<{c_type(out.dtype)}>({pointer(x)}, {pointer(out)}, {rows[0]}, {n});"]
+    return rows[0], n
 
 
-def _scatter(statement: Statement) -> list[str]:
+def _softmax(statement: Statement) -> list[str]:
+    x, out, (rows, n) = statement.operands["self"], statement.out, softmax_shape(statement)
+    return [f"softmax<{c_type(out.dtype)}>({pointer(x)}, {pointer(out)}, {rows}, {n});"]
+
+
+def scattered(statement: Statement, i: str, j: str) -> str:
     """out[i, index[i, j]] += value."""
     o, out = statement.operands, statement.out
     index = o["index"]
@@ -93,8 +107,12 @@ def _scatter(statement: Statement) -> list[str]:
         or o["dim"] not in (1, -1)
     ):
         raise CannotCompile("there is no code for this aten::scatter")
-    target = f"b{out.buffer}[{out.offset} + i0 * {out.strides[0]} + {element(index, ['i0', 'i1'], index.strides)}]"
-    return nest(index.shape, [f"{target} += {o['value']!r};"], "")
+    place = f"{out.offset} + {i} * {out.strides[0]} + {element(index, [i, j], index.strides)}"
+    return f"b{out.buffer}[{place}] += {o['value']!r};"
+
+
+def _scatter(statement: Statement) -> list[str]:
+    return nest(statement.operands["index"].shape, [scattered(statement, "i0", "i1")], "")
 
 
 MATRICES: dict[str, Callable[[Statement], list[str]]] = {
