@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmark.loops import Work, _jax, work
+from benchmark.networks import enlarged, module, samples
 from benchmark.sweeps import RATES, SEEDS
 from benchmark.timing import seconds_of
 from hydra import compose, initialize_config_dir
@@ -48,13 +49,7 @@ def mlp() -> PreparedRun:
 
 def lenet() -> PreparedRun:
     """LeNet on digits enlarged to 28x28."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.kron(digits.images, np.ones((1, 4, 4)))[:, 2:30, 2:30]
-    folder = Path(tempfile.mkdtemp())
-    np.savez(folder / "digits.npz", x=(images * 15).astype(np.uint8), y=digits.target)
-    return _run("bs=64", "data=npz", f"data.path={folder}/digits.npz", "model=cnn")
+    return _run("bs=64", "data=npz", f"data.path={enlarged()}", "model=cnn")
 
 
 def nettrain(run: PreparedRun, rows: int, engine: str) -> Measure:
@@ -74,11 +69,8 @@ def nettrain(run: PreparedRun, rows: int, engine: str) -> Measure:
 
 
 def _data(run: PreparedRun) -> tuple[Tensor, Tensor]:
-    rows = run.data.splits["train"]
-    x = torch.as_tensor(np.asarray(run.data.x)[rows], dtype=torch.float32).to(GPU)
-    if x.dim() == 3:
-        x = (x / 255).unsqueeze(1)
-    return x, torch.as_tensor(run.data.y[rows]).to(GPU)
+    x, y = samples(run)
+    return x.to(GPU), y.to(GPU)
 
 
 def plain(run: PreparedRun, compiled: bool = False) -> Measure:
@@ -104,13 +96,7 @@ def plain(run: PreparedRun, compiled: bool = False) -> Measure:
 
 def _module(run: PreparedRun) -> nn.Module:
     if run.config.model.name == "cnn":
-        c1, c2, *_ = run.config.model.channels
-        h = list(run.config.model.hidden)
-        convolutions = [nn.Conv2d(1, c1, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        convolutions += [nn.Conv2d(c1, c2, 3, padding=1), nn.ReLU()]
-        widths = [c2 * 49, *h]
-        dense = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
-        return nn.Sequential(*convolutions, nn.MaxPool2d(2), nn.Flatten(), *dense, nn.Linear(widths[-1], 10))
+        return module(run)
     widths = [np.asarray(run.data.x).shape[1], *run.config.model.hidden]  # type: ignore[union-attr]
     layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 10))

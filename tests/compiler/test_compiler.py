@@ -290,7 +290,7 @@ def test_an_activation_of_anybody_s_own_with_the_backward_pass_that_torch_finds(
 
 @pytest.mark.parametrize(("stride", "padding", "pool"), [(1, 1, 2), (2, 0, 1), (2, 2, 3)])
 def test_convolutions_and_pooling_forwards_and_backwards(stride, padding, pool):
-    """Of images whose sides are no multiples of the windows', with equal numbers in a window, as relu makes them."""
+    """Of images whose sides are no multiples of the windows'."""
 
     def does(x, w, b, z, dx, dw, db):
         leaves = [tensor.detach().requires_grad_() for tensor in (x, w, b)]
@@ -306,6 +306,19 @@ def test_convolutions_and_pooling_forwards_and_backwards(stride, padding, pool):
     out = F.max_pool2d(F.conv2d(inputs["x"], inputs["w"], inputs["b"], stride, padding), pool)
     results = {f"d{name}": torch.zeros_like(tensor) for name, tensor in inputs.items()}
     assert_same([(does, {**inputs, "z": torch.zeros_like(out), **results})])
+
+
+def test_pooling_takes_the_first_of_equal_numbers_and_nan():
+    def does(x, z, dx):
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            out = F.max_pool2d(leaf, 2)
+        z.copy_(out.detach())
+        dx.copy_(torch.autograd.grad(out, leaf, torch.ones_like(out))[0])
+
+    x = random(2, 3, 6, 8).round()
+    x[0, 0, 1, 1] = torch.nan
+    assert_same([(does, {"x": x, "z": torch.zeros(2, 3, 3, 4, dtype=x.dtype), "dx": torch.zeros_like(x)})])
 
 
 @pytest.mark.parametrize("options", [{"groups": 2}, {"dilation": 2}])
