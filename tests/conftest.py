@@ -1,8 +1,10 @@
 """What several tests share: the command line in this process, and a folder to work in."""
 
 import dataclasses
+import gc
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +36,22 @@ if not torch.cuda.is_available():  # two accelerators in one process are too man
 
 # Drawing takes a second a run: only what is about figures asks for them.
 next(field for field in dataclasses.fields(Config) if field.name == "figures").default = "never"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test that is marked `sample(n)` all but every nth are slow."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("sample"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % mark.args[0]:
+                item.add_marker("slow")
+            cases[test] += 1
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # else what has been imported is walked through again and again, a fifth of the time of short commands
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def assert_equal_to_hydras(composer, overrides):
         assert OmegaConf.get_type(ours.task, key) is OmegaConf.get_type(theirs, key), key
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("overrides", JOBS, ids=" ".join)
 def test_a_job_composed_after_others_equals_hydras(loader, master, overrides):
     composer = Composer(loader, master)
@@ -93,7 +94,7 @@ VALUES = [
 ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.one_of(VALUES), max_size=6))
 def test_any_order_of_overrides_gives_hydras_config(loader, master, overrides):
     try:
@@ -117,6 +118,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("choice", OPTIONS)
 def test_hydra_composes_once_whatever_the_values_of_a_part(loader, master, choice):
     """Values of its keys, texts and lists among them, never make another composition."""

@@ -52,6 +52,7 @@ def test_the_root_documents_every_setting():
         assert f"{key} {field.metadata['help']}" in documented(config_folder() / "train.yaml")
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(("group", "name"), PARTS)
 def test_the_help_lists_every_key_of_a_part(group, name):
     text = help_text([f"{group}={name}"])
@@ -59,6 +60,7 @@ def test_the_help_lists_every_key_of_a_part(group, name):
         assert f"  {group}.{key}=" in text
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(("group", "name"), PARTS)
 def test_a_choice_composes_to_the_part_with_its_own_defaults(group, name):
     given = {

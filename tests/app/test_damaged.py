@@ -124,6 +124,7 @@ LAST = [
 ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("key", LAST)
 def test_no_entry_of_a_checkpoint_is_believed(trained, opened, key):
     content = load_checkpoint(trained / "run" / "checkpoints" / "last.pt")
@@ -138,6 +139,7 @@ OF_MEMBER = [
 ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("source", ["members", pytest.param("folds", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", [*((key,) for key in OF_WHOLE), *(("members", 1, key) for key in OF_MEMBER)])
 def test_no_entry_of_a_checkpoint_of_several_members_is_believed(trained, opened, source, place):
@@ -149,6 +151,7 @@ def test_no_entry_of_a_checkpoint_of_several_members_is_believed(trained, opened
     )  # those of each member are gone on with
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "members",
     [
@@ -178,6 +181,7 @@ def test_no_entry_of_a_checkpoint_at_any_depth_is_believed(trained, opened, sour
         opened(checkpoints(replaced(content, place, {**PLAIN, **TENSORS}[value])), source=source)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -219,6 +223,7 @@ def text_places(trained, name):
     return content, list(places(content))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["summary.json", "environment.json", ".hydra/config.yaml"])
 @pytest.mark.parametrize("value", ["huge", "mapping"])
 def test_no_entry_of_a_text_file_is_believed(trained, opened, name, value):
@@ -240,6 +245,7 @@ def test_no_entry_of_a_text_file_at_any_depth_is_believed(trained, opened, name,
 NODE = {"_target_": "theirs.function"}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -277,6 +283,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [".hydra/config.yaml", "summary.json"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_text_that_is_costly_or_strange_is_refused(trained, opened, name, text):
@@ -285,6 +292,7 @@ def test_a_text_that_is_costly_or_strange_is_refused(trained, opened, name, text
         assert set(codes) == {5}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("cell", ["", "x", "nan", "-1", "9" * 400, "1,1", "\x00", "=1+1"])
 def test_no_cell_of_the_metrics_is_believed(trained, opened, cell):
     lines = (trained / "run" / "metrics.csv").read_text().splitlines()

@@ -30,6 +30,7 @@ def failing(number):
     return call
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL])
 def test_without_locks_it_trains_and_says_so_once(command, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", failing(number))
@@ -39,6 +40,7 @@ def test_without_locks_it_trains_and_says_so_once(command, monkeypatch, number):
     assert command(*IRIS, "hydra.run.dir=run").code == 0
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
 @pytest.mark.parametrize("folders_only", [True, False])
 def test_without_fsync_it_trains_and_says_so_once(command, monkeypatch, number, folders_only):
@@ -87,6 +89,7 @@ def test_what_is_no_folder_is_said_to_be_none_and_stays(tmp_path, kind):
     assert list(tmp_path.iterdir()) == [place]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("limit", [24, 64, 256])
 def test_a_sweep_fits_into_the_limit_of_open_files(tmp_path, limit):
     """The hard limit, too: smaller stacks."""

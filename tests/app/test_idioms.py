@@ -66,6 +66,7 @@ FILES = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("name", "text", "sentence"), [(name, *file) for name, files in FILES.items() for file in files]
 )

@@ -48,6 +48,7 @@ def test_modules_in_the_working_directory_are_not_imported(here, canary):
     assert start(received, *saved).returncode == 0
 
 
+@pytest.mark.slow
 def test_nor_by_the_processes_of_a_sweep(here, canary):
     (received := here / "received").mkdir()
     for name in ("joblib", "signal", "threading", "warnings", "multiprocessing", "torch", "nettrain", "hydra_plugins"):
@@ -59,6 +60,7 @@ def test_nor_by_the_processes_of_a_sweep(here, canary):
     assert start(here, *words, "figures=never", "model._target_=mine.Net").returncode == 0
 
 
+@pytest.mark.slow
 def test_modules_of_one_s_own_are_found_in_the_working_directory(here):
     Path("mine.py").write_text("import torch\nclass Net(torch.nn.Linear):\n    pass\n")
     assert start(here, *IRIS, "model._target_=mine.Net", "hydra.run.dir=typed").returncode == 0
@@ -148,6 +150,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", CONFIGS)
 @pytest.mark.parametrize("sweep", [False, True])
 def test_a_folder_of_configs_makes_hydra_run_nothing(command, tmp_path, canary, kind, sweep):
@@ -186,6 +189,7 @@ CHOSEN = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("launcher", ["basic", "stacked"])
 @pytest.mark.parametrize("kind", CHOSEN)
 def test_nor_does_any_file_that_a_sweep_chooses(command, tmp_path, canary, kind, launcher):

@@ -640,6 +640,7 @@ def runs(here):
     return here
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("compared", ["ab", "ac", "acd", "abcde", "de"])
 def test_runs_on_different_problems_are_compared_with_the_same_names_everywhere(runs, monkeypatch, capsys, compared):
     code, out, err = compare(monkeypatch, capsys, *compared)

@@ -17,6 +17,7 @@ def study(folder):
     return optuna.load_study(study_name="nettrain", storage=f"sqlite:///{folder}/study.db")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
 def test_a_search_trains_batches_and_keeps_its_study(command, tmp_path, sampler):
     space = ("optimizer.lr=tag(log,interval(1e-4,1))", "optimizer.beta1=interval(0,0.99)", "bs=choice(8,16)")
@@ -37,6 +38,7 @@ def test_a_search_trains_batches_and_keeps_its_study(command, tmp_path, sampler)
     assert len(pandas.read_csv(tmp_path / "sweep" / "results.csv")) == 10
 
 
+@pytest.mark.slow
 def test_tpe_finds_better_learning_rates_than_chance(command, tmp_path):
     space = ("optimizer=sgd", "optimizer.lr=tag(log,interval(1e-6,10))", "hydra.sweeper.batch=8")
     means = {}
