@@ -41,6 +41,7 @@ def place(tmp_path_factory):
     return written(tmp_path_factory.mktemp("extending"))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page(place, command):
     run(command, place, Path(sys.executable).parent)

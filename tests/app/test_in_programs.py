@@ -59,6 +59,7 @@ def torch_as_it_was():
     torch.set_grad_enabled(True)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("setting", [float64, meta, no_grad])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_what_the_caller_has_set_in_torch_changes_no_bit(here, torch_as_it_was, setting, optimizer):
@@ -169,6 +170,7 @@ def test_a_run_can_be_read_at_any_moment_while_it_trains(here):
     assert errors == []
 
 
+@pytest.mark.sample(2)
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
 def test_a_signal_that_is_ignored_when_the_program_starts_stays_so(here, name):

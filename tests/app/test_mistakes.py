@@ -158,6 +158,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("arguments", MISTAKES)
 def test_a_mistake_on_the_command_line(command, tmp_path, arguments):
     ended = command(*arguments.split(" "))

@@ -15,7 +15,7 @@ TRAIN = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).parents[
 UNREAD = [">&-", "2>&-", ">&- 2>&- <&-", "> /dev/full", "> /dev/full 2>&1", "| true"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("where", UNREAD)
 @pytest.mark.parametrize("mode", ["hydra.run.dir=run", "-m seed=0,1 hydra.sweep.dir=sweep"])
 def test_what_is_printed_may_be_lost(here, where, mode):

@@ -67,6 +67,7 @@ def test_rows_on_what_is_handed_over_are_runs_alone(here, launcher):
             nettrain.sweep({"seed": "0,1", **options}, "sweep", data=(X, Y**2), model=module)
 
 
+@pytest.mark.slow
 def test_processes_that_a_signal_has_reached_are_not_those_of_the_next_sweep(here, monkeypatch):
     """A process of joblib's remembers that its sweep is over, and would do nothing for another one."""
     code = (

@@ -72,6 +72,7 @@ def check(command, killed, name, moments):
     return at
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("name", "at"), [("one row lasts longer", 14), ("successive halving", 17)])
 def test_a_sweep_that_is_killed_ends_like_one_that_was_not(command, killed, name, at):
     check(command, killed, name, [at])
@@ -112,6 +113,7 @@ def table(path, shift=0):
     path.write_text("x,y\n" + "".join(f"{i + shift},{'ab'[i % 2]}\n" for i in range(40)))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("launcher", ["stacked", "basic"])
 @pytest.mark.parametrize("state", ["ended", "interrupted"])
 def test_runs_of_a_sweep_whose_data_have_changed_are_not_mixed_with_others(command, tmp_path, launcher, state):

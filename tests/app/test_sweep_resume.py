@@ -16,6 +16,7 @@ def begun(command, tmp_path):
     return tmp_path
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("launcher", ["stacked", "basic"])
 def test_a_sweep_goes_on_with_several_runs(command, begun, launcher):
     ended = command("-m", "resume=a,b,c", "epochs=4", *QUIET, f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")

@@ -55,6 +55,7 @@ def test_a_signal_ends_the_runs_in_training_with_their_checkpoints_saved(tmp_pat
     assert sorted(path.name for path in tmp_path.glob("sweep/*") if path.is_dir()) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_when_a_sweep_starts_stays_so(tmp_path):
     process = started(tmp_path, "epochs=1000000", ignored=[signal.SIGHUP, signal.SIGINT])
     for number in (signal.SIGHUP, signal.SIGINT):  # nohup, in the background

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.datasets import load_iris
@@ -152,6 +152,7 @@ NUMBERS = st.floats(-1e30, 1e30) | st.just(np.nan) | st.sampled_from([0.0, 1.0, 
     st.integers(2, 20),
     st.sampled_from(["quantile", "tree"]),
 )
+@example([(0.0, 0.0)] * 3 + [(1.0, 0.0), (5e-324, 0.0), (np.nan, 0.0)], "robust", 2, "quantile")
 def test_whatever_numbers_become_finite_features_that_survive_storage_and_keep_their_order(rows, encoding, bins, where):
     x, y = (np.array(values) for values in zip(*rows, strict=True))
     table = Table({"x": x}, np.nan_to_num(y), "y", "regression", [], "made up")
@@ -195,6 +196,7 @@ def test_a_column_is_encoded_in_a_way_of_its_own(tmp_path):
     assert mixed.columns[0] == alone.columns[0]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("numbers", ["piecewise", "quantile", "robust"])
 def test_rows_of_a_stack_are_the_runs_alone_and_predict_exactly(numbers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

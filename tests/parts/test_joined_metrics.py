@@ -47,6 +47,7 @@ def objective_of(head) -> Objective:
     return Objective(torch.nn.Linear(1, 1), head, *scale)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
 @pytest.mark.parametrize("rows", [(), (3,)], ids=["", "stack"])
 @pytest.mark.parametrize("size", [1, 170, N])

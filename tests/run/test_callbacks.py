@@ -155,6 +155,7 @@ def test_with_any_optimizer(command, tmp_path, mine, optimizer):
     assert diary(tmp_path / "run") == [("start", 0), ("epoch", 1), ("epoch", 2), ("save", 2), ("end", 2)]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("hook", "at"), [("start", 0), ("epoch", 2), ("save", 1), ("end", 4), ("state_dict", 0)])
 def test_an_error_ends_its_own_run_alone(command, tmp_path, mine, hook, at):
     """Of three rows the second fails; the others are as without it, to the last digit."""

@@ -199,6 +199,7 @@ def test_rows_share_the_seconds_in_which_they_train(monkeypatch):
     assert (resumed.seconds, resumed.row_seconds) == (16, 8)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("i", range(9))
 def test_every_rule_head_and_activation_compiled(here, i):
     """Each of the nine activations, with the heads and rules in turn: over 100 updates, clipped, decayed and noisy."""
@@ -210,6 +211,7 @@ def test_every_rule_head_and_activation_compiled(here, i):
     assert_engines_agree(here, *common, rows=[""])
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("head", HEADS[3:])
 def test_heads_with_other_likelihoods_compiled(here, head):
     assert_engines_agree(here, *head.split(), "model.hidden=[6]", "epochs=5", rows=["seed=1", "seed=2"])
@@ -226,6 +228,7 @@ def test_rows_with_rules_and_dropout_of_their_own_compiled(here):
     assert_engines_agree(here, "data=wine", "bs=16", "epochs=12", "model.dropout=0.1", rows=rows)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "model",
     [

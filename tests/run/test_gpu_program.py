@@ -68,6 +68,7 @@ def assert_equal_to_eager(here, *common, rows, tolerance=1e-12):
                     torch.testing.assert_close(a[kind][name], tensor, rtol=0, atol=tolerance)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("i", range(9))
 def test_every_rule_head_and_activation(here, i):
     activation, head = list(parts("activation"))[i], list(DATA)[i % 3]
@@ -77,6 +78,7 @@ def test_every_rule_head_and_activation(here, i):
     assert_equal_to_eager(here, *common, rows=["seed=1", "seed=2"])
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("head", HEADS[3:])
 def test_heads_with_other_likelihoods(here, head):
     assert_equal_to_eager(here, *head.split(), "model.hidden=[6]", "epochs=3", rows=["seed=1"])

@@ -63,6 +63,7 @@ def _without(value, names):
     return {k: v for k, v in value.items() if k.partition("/")[0] not in names} if isinstance(value, dict) else value
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("after", [8, 11], ids=["between epochs", "within an epoch"])
 @pytest.mark.parametrize(
     "setting",

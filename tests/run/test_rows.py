@@ -212,6 +212,7 @@ FOLDS = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize("common", FOLDS)
 def test_folds_of_unequal_sizes_are_rows_of_one_stack(here, common, engine):

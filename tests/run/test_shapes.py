@@ -102,6 +102,7 @@ def weights(run):
     return torch.cat([parameter.detach().flatten() for parameter in run.model.state_dict().values()])
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("split_seed", ["null", "0"])
 def test_rows_of_a_stack_are_what_each_is_alone(command, kind, split_seed):

@@ -226,6 +226,7 @@ def test_the_weights_of_evaluation_are_measured_and_kept(here, mine):
     assert after is not None
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", ["NAdam", "Adafactor", "LBFGS", "mine.Averaged", "mine.Noisy", "mine.Sharp"])
 @pytest.mark.parametrize("stop", ["epochs=4", "budget.updates=23"])
 def test_a_resumed_run_has_the_bits_of_one_in_one_go(here, mine, name, stop):

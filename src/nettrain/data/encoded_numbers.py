@@ -13,6 +13,7 @@ MOST_BINS = 2048  # of all columns together
 MOST_QUANTILES, LEAST_QUANTILES, ROWS_PER_QUANTILE = 1000, 10, 30
 NEAREST_TO_0 = 1e-7  # of the share of rows below a number, so that its normal quantile is finite
 CLIP = 3.0
+FAR = 1e100  # from where on a clipped number is the clip
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Robust(Numeric):
     clip: float = CLIP
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        t = super().scaled(values)
+        with np.errstate(over="ignore"):  # quartiles may be next to each other
+            t = np.clip(super().scaled(values), -FAR, FAR)
         return t / np.sqrt(1 + np.square(t / self.clip))
 
 
