@@ -243,6 +243,22 @@ def test_convolutional_networks_compiled(here, model):
     assert_engines_agree(here, *common, rows=["seed=1", "seed=2 optimizer.lr=0.003"])
 
 
+@pytest.mark.parametrize("model", ["gru", "gru model.bidirectional=true model.layers=2 model.dropout=0.2", "lstm"])
+def test_recurrent_networks_compiled(here, model):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 3, 4))
+    np.savez("x.npz", x=x, y=x[:, 0, 0] > x[:, 2, 1])
+    common = ["data=npz", "data.path=x.npz", f"model={model}".split()[0], *model.split()[1:], "model.hidden=5"]
+    assert_engines_agree(here, *common, "bs=16", "epochs=5", rows=["seed=1", "seed=2 optimizer.lr=0.01"])
+
+
+def test_auto_compiles_a_recurrent_network_where_that_saves_more_than_it_takes(here):
+    (run,) = setups(here, "data=digits_rows", "model=gru", "model.hidden=4", "precision=float32", rows=[""])
+    stack = Trainer([run], CPU).stack
+    for updates, chosen in ((10_000, "eager"), (20_000, "compiled")):
+        assert choose_engine(stack, "auto", updates, 1, lambda: False, print).name == chosen
+
+
 @pytest.mark.parametrize("rows", [[""], ["seed=1", "seed=2"]])
 def test_the_whole_training_split_in_one_batch_compiled(here, rows):
     assert_engines_agree(here, "data=quadratic", "model=polynomial", "bs=full", "epochs=100", rows=rows)

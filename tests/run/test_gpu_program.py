@@ -3,6 +3,7 @@
 import ctypes
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from beside import CPU, setups
@@ -100,6 +101,13 @@ def test_four_numbers_at_a_time_in_float32(here):
 def test_a_convolutional_network(here):
     common = ["data=digits_images", "model=cnn", "model.channels=[3,4]", "model.hidden=[5]", "bs=60", "epochs=1"]
     assert_equal_to_eager(here, *common, rows=["seed=1", "seed=2"])
+
+
+def test_a_recurrent_network(here):
+    x = np.random.default_rng(0).normal(size=(60, 3, 4))
+    np.savez("x.npz", x=x, y=x[:, 0, 0] > x[:, 2, 1])
+    common = ["data=npz", "data.path=x.npz", "model=gru", "model.bidirectional=true", "model.hidden=5", "bs=16"]
+    assert_equal_to_eager(here, *common, "epochs=2", rows=["seed=1", "seed=2"])
 
 
 def test_what_does_not_fit_into_a_block_s_memory_lies_in_that_of_the_device(here, monkeypatch):

@@ -17,7 +17,7 @@ from nettrain.compiler.decompositions import decomposition
 from nettrain.compiler.errors import CannotCompile
 
 CONSTANT = 2**16  # bytes of a tensor from outside that may be written into the program
-MOST = 400  # operations; many more take a compiler minutes
+MOST = 700  # operations; each takes a compiler some ten milliseconds
 
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _OVERWRITING = {"copy", "fill", "zero"}  # in place, without a look at what was there
@@ -40,8 +40,8 @@ class Access:
     @property
     def span(self) -> tuple[int, int]:
         """The first and the last element of the buffer that it can touch."""
-        reach = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        return self.offset, self.offset + reach
+        reach = [(size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True)]
+        return self.offset + sum(min(far, 0) for far in reach), self.offset + sum(max(far, 0) for far in reach)
 
     def broadcast(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The strides with which it is read over a larger shape."""
@@ -133,10 +133,12 @@ class _Recorder(TorchDispatchMode):
             if argument.name != "out" and not (argument.name == "self" and name in _OVERWRITING)
         }
         if len(self.recording.statements) > MOST:
-            raise CannotCompile(f"it has more than {MOST} operations, and would take minutes to build")
+            raise CannotCompile(f"it has more than {MOST} operations, which take long to build")
         out = self._access(result)
         if name == "cat":
             self.recording.statements += _copies(out, **operands)
+        elif name == "flip":
+            self.recording.statements.append(Statement("copy", out, {"src": _backwards(**operands)}))
         else:
             self.recording.statements.append(Statement(name, out, operands))
         return result
@@ -190,3 +192,12 @@ def _copies(out: Access, tensors: list[Access], dim: int) -> list[Statement]:
         copies.append(Statement("copy", part, {"src": tensor}))
         start += tensor.shape[dim] * out.strides[dim]
     return copies
+
+
+def _backwards(self: Access, dims: list[int]) -> Access:
+    """A tensor from the last to the first of some dimensions."""
+    offset, strides = self.offset, list(self.strides)
+    for dim in dims:
+        offset += (self.shape[dim] - 1) * strides[dim]
+        strides[dim] = -strides[dim]
+    return replace(self, offset=offset, strides=tuple(strides))

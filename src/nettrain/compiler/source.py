@@ -30,7 +30,7 @@ def function(
     tensor that is `optional` is only written, and may be a null pointer. Raises `CannotCompile` for what there is no
     code for.
     """
-    recording = record(does, tensors, {*EXPRESSIONS, *target.matrices, "cat"})
+    recording = record(does, tensors, {*EXPRESSIONS, *target.matrices, "cat", "flip"})
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
     stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
     needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}

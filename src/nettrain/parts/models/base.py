@@ -90,11 +90,12 @@ class RowModule(nn.Module, ABC):
 
     Its forward pass is a pure function of them and of the noise, but for the running statistics of batch norms, which
     are among the `parameters`, too, and are changed in place in training. `compilable` says whether a program can
-    compute it.
+    compute it, and `steps` how often its layers are computed for a sample, one time step after another.
     """
 
     dropout: float = 0.0
     compilable: bool = False
+    steps: int = 1
 
     def __init__(self) -> None:
         super().__init__()

@@ -150,9 +150,11 @@ def gru(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_h
     steps = affine_steps(x, weight_ih, bias_ih).movedim(-2, 0)
     h = steps.new_zeros(*steps.shape[1:-1], size)
     for of_x in steps.unbind():
-        of_h = affine(h, weight_hh, bias_hh)
-        r, z = torch.sigmoid(of_x[..., : 2 * size] + of_h[..., : 2 * size]).chunk(2, -1)
-        c = torch.tanh(torch.addcmul(of_x[..., 2 * size :], r, of_h[..., 2 * size :]))
+        (gates_x, c_x), (gates_h, c_h) = (
+            of_either.split((2 * size, size), -1) for of_either in (of_x, affine(h, weight_hh, bias_hh))
+        )
+        r, z = torch.sigmoid(gates_x + gates_h).chunk(2, -1)
+        c = torch.tanh(torch.addcmul(c_x, r, c_h))
         h = torch.lerp(c, h, z)
         outputs.append(h)
     return torch.stack(outputs, -2)

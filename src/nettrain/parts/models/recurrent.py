@@ -65,6 +65,7 @@ class RecurrentNetwork(RowModule):
         kind = nn.GRU if config.name == "gru" else nn.LSTM
         self.recurrent = kind(width, config.hidden, config.layers, batch_first=True, bidirectional=config.bidirectional)
         self.linear = affine_layer(config.hidden * self.directions, outputs, 0.1)
+        self.compilable, self.steps = input.kind != "ids", input.shape[0]
 
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         x = cast(Tensor, x)

@@ -10,6 +10,7 @@ from nettrain.compiler.library import BuildError, compiler
 from nettrain.errors import ConfigError
 from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
+from nettrain.parts.models.base import RowModule
 from nettrain.training.engines.compiled import Compiled
 from nettrain.training.engines.eager import Eager
 from nettrain.training.engines.fused import Fused
@@ -20,7 +21,7 @@ from nettrain.training.engines.solver import SolverEngine
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
-BUILD_SECONDS = 0.9  # that it takes to compile a program
+BUILD_SECONDS = 0.9  # that it takes to compile a program; for a recurrent network, half of it more for each time step
 OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
@@ -101,10 +102,12 @@ def _compiling_pays_on_gpu(stack: Stack, updates_left: int, say: Say) -> bool:
 
 def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
     """Whether the run will end sooner if it is compiled; says so, if it is."""
-    layout, runs = stack.objective.layout, len(stack.runs)
+    layout, runs, model = stack.objective.layout, len(stack.runs), stack.objective.model
+    steps = model.steps if isinstance(model, RowModule) else 1
     numbers = layout.size * runs if stack.stacked else 0
-    saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) + NUMBER_SECONDS * numbers)
-    pays = layout.size * stack.batches.bs <= LARGEST and saved > 2 * BUILD_SECONDS * len(stack.rule_groups)
+    saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
+    build = BUILD_SECONDS * (1 + (steps - 1) / 2) * len(stack.rule_groups)
+    pays = layout.size * steps * stack.batches.bs <= LARGEST and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
             "engine     eager: the same digits in float64 as without compiling; engine=compiled would save about "
