@@ -235,6 +235,8 @@ def test_rows_with_rules_and_dropout_of_their_own_compiled(here):
         "model.channels=[3,5] model.hidden=[6] model.dropout=0.2",
         "model.channels=[4,6] model.blocks=1 model.flatten=false activation=tanh",
         "model.channels=[4] model.kernel=5 model.pool=3 optimizer=sgd",
+        "model.channels=[4] model.norm=group model.groups=2 model.hidden=[6]",
+        "model.channels=[3,4] model.norm=layer model.blocks=1 model.hidden=[5]",
     ],
 )
 def test_convolutional_networks_compiled(here, model):

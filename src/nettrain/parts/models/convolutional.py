@@ -66,7 +66,7 @@ class ConvolutionalNetwork(RowModule):
         super().__init__()
         self.activation, self.dropout, self.sample_dims = activation, config.dropout, len(shape)
         self.pool, self.flatten = 1 if config.blocks else config.pool, config.flatten
-        self.compilable = config.norm == "none"
+        self.compilable = config.norm != "batch"
         width, *size = (1, *shape) if len(shape) == 2 else shape
         scale, softening = gain(activation), (len(config.channels) * max(1, config.blocks)) ** -0.5
         self.stem = nn.ModuleList()

@@ -21,7 +21,8 @@ from nettrain.training.engines.solver import SolverEngine
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
 
-BUILD_SECONDS = 0.9  # that it takes to compile a program; for a recurrent network, half of it more for each time step
+BUILD_SECONDS = 0.15  # that it takes to compile a program for every parameter tensor, and half of that for a time step
+FUSED_BUILD_SECONDS = 0.9  # that it takes for a fused rule
 OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
@@ -106,7 +107,7 @@ def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
     steps = model.steps if isinstance(model, RowModule) else 1
     numbers = layout.size * runs if stack.stacked else 0
     saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
-    build = BUILD_SECONDS * (1 + (steps - 1) / 2) * len(stack.rule_groups)
+    build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * len(stack.rule_groups)
     pays = layout.size * steps * stack.batches.bs <= LARGEST and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
@@ -123,7 +124,7 @@ def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
 def _fusing_pays(stack: Stack, updates_left: int, say: Say) -> bool:
     """The same for a fused rule."""
     saved = updates_left * FUSED_SECONDS * stack.objective.layout.size
-    pays = saved > 2 * BUILD_SECONDS
+    pays = saved > 2 * FUSED_BUILD_SECONDS
     if pays:
         say(f"engine     fused: it saves about {saved:.0f} s of {updates_left} updates")
     return pays
