@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PARTS = ("startup", "busy", "update_rules", "drop_in", "network", "networks", "samples", "grid")
+PARTS = ("startup", "busy", "update_rules", "drop_in", "network", "networks", "single", "samples", "grid")
 
 
 def measure(part: str, threads: int, seconds: float) -> Any:
     """One part's numbers, measured in this process."""
     import torch
-    from benchmark import busy, large, networks, startup, steps
+    from benchmark import busy, large, networks, single, startup, steps
 
     torch.set_num_threads(threads)
     functions = [
@@ -31,6 +31,7 @@ def measure(part: str, threads: int, seconds: float) -> Any:
         large.drop_in,
         large.network,
         networks.networks,
+        single.single,
         steps.samples,
         steps.grid,
     ]

@@ -65,7 +65,7 @@ def nettrain(run: PreparedRun, rows: int = 1) -> Measure:
     trainer.choose_engine(signals)
 
     def epoch() -> None:
-        with threads_for(run.parameters * BS * rows):
+        with threads_for(run.multiplications * BS * rows):
             trainer.train_epoch(trainer.learning_rates(), signals)
         trainer.epoch += 1
 

@@ -1,5 +1,6 @@
 """The tables and the plot of a benchmark's results."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def _network(cells: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _networks(cells: list[dict[str, Any]]) -> list[str]:
-    lines = ["### Microseconds per step of a run, networks beyond the MLP", "", "Digits, bs=32, Adam.", ""]
+def _networks(cells: list[dict[str, Any]], title: str = "networks beyond the MLP, on digits") -> list[str]:
+    lines = [f"### Microseconds per step of a run, {title}", "", "bs=32, Adam.", ""]
     lines += [_row("", *(cell["name"] for cell in cells)), _rule(1 + len(cells))]
     for name in cells[0]["seconds"]:
         lines += [_row(name, *(f"{cell['seconds'][name]['median'] * 1e6:.0f}" for cell in cells))]
@@ -112,6 +113,7 @@ _TABLES = {
     "drop_in": _drop_in,
     "network": _network,
     "networks": _networks,
+    "single": partial(_networks, title="networks alone, on noise"),
     "startup": _startup,
     "busy": _busy,
 }

@@ -366,3 +366,18 @@ def test_what_a_fused_rule_is_not_for_is_said(here, command):
     ended = command("-m", "data=wine", "engine=fused", "seed=1,2", "epochs=1")
     assert ended.code == 0
     assert "2 runs -> 2 alone\n  2 alone: engine=fused is for one large network\n" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "multiplications"),
+    [
+        # 3 x 3 kernels at 8 x 8 and 4 x 4 places, and two affine maps
+        (["data=digits_images", "model=cnn", "model.channels=[4,6]", "model.hidden=[5]"], 2304 + 3456 + 120 + 50),
+        # 8 steps of 3 gates of 5 units, of 8 inputs and 5 units
+        (["data=digits_rows", "model=gru", "model.hidden=5"], 8 * 15 * (8 + 5) + 50),
+        (["data=digits", "model.hidden=[7]"], 64 * 7 + 7 + 7 * 10 + 10),
+    ],
+)
+def test_threads_are_chosen_by_what_a_forward_pass_multiplies(here, words, multiplications):
+    (run,) = setups(here, *words, rows=[""])
+    assert run.multiplications == multiplications

@@ -7,13 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
 from nettrain.data import Data
 from nettrain.errors import ConfigError
-from nettrain.inputs import one_of
+from nettrain.inputs import is_vector, one_of
 from nettrain.optimizers.parameter_groups import Factors, factors
 from nettrain.optimizers.rules import Rule
 from nettrain.optimizers.solvers import Solver
@@ -25,7 +27,9 @@ from nettrain.parts.models import can_be_compiled
 from nettrain.parts.named_metrics import NamedMetric, more_is_better, named_metric
 from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
+from nettrain.random import seeded
 from nettrain.registry import is_ours
+from nettrain.samples import example
 from nettrain.storage.yaml_text import yaml_text
 from nettrain.vector import Layout
 
@@ -189,3 +193,12 @@ class PreparedRun:
     def parameters(self) -> int:
         """The number of trainable parameters, P, of all members."""
         return Layout.of(self.model).size * max(1, len(self.members))
+
+    @cached_property
+    def multiplications(self) -> int:
+        """Those of a forward pass for one sample, in convolutions and matrix products; P where a sample is a vector."""
+        if is_vector(self.data.inputs):
+            return self.parameters
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), seeded(0):
+            self.model.eval()(example(self.data.inputs, 2, self.config.dtype))
+        return int(counter.get_total_flops()) // 4 * max(1, len(self.members))  # a product and a sum, of two samples

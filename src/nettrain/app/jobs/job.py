@@ -242,7 +242,7 @@ def train(
     """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
     runs = [start.run for start in starts]
     first = runs[0]
-    work = sum(run.parameters for run in runs) * first.batch_size
+    work = sum(run.multiplications for run in runs) * first.batch_size
     # The last rows of a stack that go on compute as all of them did: they are rows, with its threads.
     if recorded_environment(first.folder).get("threads") not in (None, 1):
         work = max(work, SMALL)

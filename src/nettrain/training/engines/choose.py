@@ -108,7 +108,7 @@ def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
     numbers = layout.size * runs if stack.stacked else 0
     saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
     build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * len(stack.rule_groups)
-    pays = layout.size * steps * stack.batches.bs <= LARGEST and saved > 2 * build
+    pays = stack.runs[0].multiplications * stack.batches.bs <= LARGEST and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
             "engine     eager: the same digits in float64 as without compiling; engine=compiled would save about "
