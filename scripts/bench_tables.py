@@ -63,7 +63,10 @@ def main() -> None:
                 if table.name not in options.tables or key in results.get(name, {}):
                     continue
                 result = measure(table, METHODS[name], seed)
-                print(f"{name:34} {key:18} {result['loss']:.5g} {result['error']:.4g} {result['seconds']:.2f} s", flush=True)
+                print(
+                    f"{name:34} {key:18} {result['loss']:.5g} {result['error']:.4g} {result['seconds']:.2f} s",
+                    flush=True,
+                )
                 results = json.loads(path.read_text()) if path.exists() else {}
                 results.setdefault(name, {})[key] = result
                 scratch = path.with_suffix(".tmp")

@@ -21,8 +21,8 @@ from nettrain.app.sweep.beside import sweep_beside
 from nettrain.config.compose import compose_beside, composing_sweeps
 from nettrain.config.explain import explain
 from nettrain.config.overrides import overrides_of, with_module
-from nettrain.config.recipes import with_recipe
 from nettrain.config.received import require_harmless
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import register
 from nettrain.errors import CheckpointError, ConfigError, Mistake
 from nettrain.parts.callbacks import Callback

@@ -67,9 +67,12 @@ class Objective:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
         return self._forward(self.layout.views(w), w.dim() > 1, x, noise)
 
-    def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
+    def _forward(
+        self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None, training: bool = False
+    ) -> Tensor:
         if isinstance(self.model, RowModule):
-            return self.model.logits(self._complete(parameters, stacked), x, noise)
+            forward = self.model.trained_logits if training else self.model.logits
+            return forward(self._complete(parameters, stacked), x, noise)
         self.model.train(noise is not None)
         if stacked:
             dims = 0, 0, 0 if sample_dim(x, self.inputs) else None
@@ -172,19 +175,21 @@ class Objective:
                 return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:
-            z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
+            z = self._forward(views.parameters, views.w.dim() > 1, x, noise, training=True).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
             samples = z.flatten(0, -2), self._of_rows(y, z).flatten(0, z.dim() - 2)
             if weights is None:
                 total = self.head.loss(*samples, reduction="sum")
             else:
                 total = self._weighted(*samples, self._of_rows(weights, z).flatten(0, z.dim() - 2)).sum()
-            loss = total / z.shape[-2]
+            copies = self.model.copies if isinstance(self.model, RowModule) else 1
+            loss = total / (z.shape[-2] * copies)
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
                 view.copy_(gradient)
-        return z.detach()
+        z = z.detach()
+        return self.model.together(z) if isinstance(self.model, RowModule) else z
 
     def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""

@@ -27,8 +27,8 @@ from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
 from nettrain.config.overrides import SWEEP_FLAGS, config_options, for_hydra, is_of_run, with_module, with_own_parts
-from nettrain.config.recipes import with_recipe
 from nettrain.config.received import require_harmless
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.hydra_versions import main_options, trusted

@@ -44,7 +44,8 @@ def help_text(arguments: list[str]) -> str:
         sections.append(
             "\n".join([*lines, *(_layers(parts(group)[values["name"]], values) if group == "model" else [])])
         )
-    sections.append("recipe=NAME, settings that go together: " + ", ".join(_options("recipe", folders)))
+    recipes = [name for name in _options("recipe", folders) if "/" not in name]  # below lies what they say of parts
+    sections.append("recipe=NAME, settings that go together: " + ", ".join(recipes))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
         known = ", ".join(_options(group, folders))
