@@ -67,9 +67,7 @@ class Objective:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
         return self._forward(self.layout.views(w), w.dim() > 1, x, noise)
 
-    def _forward(
-        self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None, training: bool = False
-    ) -> Tensor:
+    def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None, training: bool = False) -> Tensor:
         if isinstance(self.model, RowModule):
             forward = self.model.trained_logits if training else self.model.logits
             return forward(self._complete(parameters, stacked), x, noise)

@@ -46,6 +46,7 @@ def help_text(arguments: list[str]) -> str:
         )
     recipes = [name for name in _options("recipe", folders) if "/" not in name]  # below lies what they say of parts
     sections.append("recipe=NAME, settings that go together: " + ", ".join(recipes))
+    sections.append("search=NAME, what -m searches among: " + ", ".join(_options("search", folders)))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
         known = ", ".join(_options(group, folders))
