@@ -1,5 +1,6 @@
 """TabM: a multilayer perceptron that is many, which share all weights but for some vectors of each one's own."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -49,7 +50,7 @@ class SharedEnsemble(RowModule):
         widths = [inputs, *config.hidden]
         self.layers = nn.ModuleList(
             _Adapted(config.k, a, b, gain(activation) if i else None)
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         scale = 0.1 * (gain(activation) if config.hidden else 1.0) / widths[-1] ** 0.5
         self.weight = nn.Parameter(torch.randn(config.k, outputs, widths[-1]) * scale)
@@ -71,7 +72,7 @@ class SharedEnsemble(RowModule):
         return z.mean(0)
 
     def _each(self, parameters: Tensors, x: X, noise: Noise | None) -> Iterator[tuple[str, Tensor]]:
-        """What each layer gives, (..., n, k, width), and at last the logits of each perceptron, (k, ..., n, outputs)."""
+        """What each layer gives, (..., n, k, width), and at last the logits of each, (k, ..., n, outputs)."""
         assert isinstance(x, Tensor)
         h = (x if self.sample_dims == 1 else x.flatten(-self.sample_dims)).unsqueeze(-2)
         for i in range(len(self.layers)):
