@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from nettrain.data.target_scale import TargetScale
 from nettrain.inputs import Input, Inputs, each, is_vector, one_of, total_size
 from nettrain.parts.heads import Head
 from nettrain.parts.joined_metrics import JoinedMetrics
@@ -38,8 +39,7 @@ EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors:
 class Objective:
     """The mean negative log-likelihood of a head over a batch, as a function of `w`.
 
-    `target_mean` and `target_scale`, (..., 1) in float64, (..., 1, m) for several targets, undo a regression target's
-    standardisation before it is measured.
+    `target` undoes a regression target's standardisation before it is measured.
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
@@ -49,8 +49,7 @@ class Objective:
 
     model: nn.Module
     head: Head
-    target_mean: Tensor | None = None
-    target_scale: Tensor | None = None
+    target: TargetScale | None = None
     buffers: Tensors = field(default_factory=dict)
     accumulate: int = 1
     autocast: torch.dtype | None = None
@@ -201,10 +200,7 @@ class Objective:
 
     def of_rows(self, rows: Sequence[int]) -> "Objective":
         """What measures these rows alone."""
-        if self.target_mean is None or self.target_scale is None:
-            return self
-        index = torch.tensor(rows).to(self.target_mean.device)
-        return replace(self, target_mean=self.target_mean[index], target_scale=self.target_scale[index])
+        return self if self.target is None else replace(self, target=self.target.of_rows(rows))
 
     def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
@@ -256,9 +252,7 @@ class Objective:
 
     def _in_units(self, values: Tensor) -> Tensor:
         """Numbers (..., n), or (..., n, m), in the target's own units."""
-        if self.target_mean is None or self.target_scale is None:
-            return values
-        return values.double() * self.target_scale + self.target_mean
+        return values if self.target is None else self.target.in_units(values)
 
     @torch.no_grad()
     def evaluate(self, w: Tensor, x: X, y: Tensor) -> Tensors:

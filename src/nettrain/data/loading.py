@@ -221,7 +221,7 @@ def encode(
         assert table.target is not None
         if table.weights is not None:
             require_weight(table.weights, splits, table.source)
-        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset)
+        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset, dataset.target_transform)
         x, y = encoder.features(table), encoder.encode_target(table.target)
         return Data(x, y, splits, encoder, table, partition.samples_per_epoch, given=partition.given)
 

@@ -157,6 +157,11 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
             "target out of the files, or use data.stream=false."
         )
 
+    if dataset.target_transform != "none":
+        raise ConfigError(
+            f"data.target_transform={dataset.target_transform}: the target of a table that is read in parts is not "
+            "transformed; use data.stream=false."
+        )
     if dataset.binning != "quantile":
         raise ConfigError(
             f"data.binning={dataset.binning}: a table that is read in parts has bins at quantiles; use "
