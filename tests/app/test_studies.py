@@ -154,7 +154,7 @@ def test_a_ready_space_for_tables_is_searched(command, tmp_path):
         (("-m", "search=tabel"), "search=tabel: there is no such search; choose from table; did you mean table?"),
         (
             ("-m", "search=table", "hydra/sweeper=grid"),
-            "search/table.yaml: hydra.sweeper.trials: there is no such key.",
+            "hydra.sweeper.trials: there is no such key.",
         ),
     ],
 )

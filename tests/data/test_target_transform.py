@@ -76,8 +76,8 @@ def test_what_is_predicted_and_measured_is_in_the_targets_units(folder, members,
     assert run.evaluate(table.iloc[test])["rmse"] == pytest.approx(rmse, rel=1e-4)
     if members > 1:
         each = [np.expm1(z) for z in _in_logs(run, table)]
-        np.testing.assert_allclose(predicted, np.expm1(np.mean(_in_logs(run, table), axis=0)), rtol=1e-4)
-        np.testing.assert_allclose(run.predict(table)["spread"], np.std(each, axis=0, ddof=1), rtol=1e-3)
+        np.testing.assert_allclose(predicted, np.expm1(np.mean(_in_logs(run, table), axis=0)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(run.predict(table)["spread"], np.std(each, axis=0, ddof=1), rtol=1e-3, atol=1e-4)
 
 
 def _in_logs(run, table):
@@ -126,8 +126,8 @@ def test_intervals_several_targets_and_rows_of_a_stack(folder, tmp_path, monkeyp
         ),
         (
             ["data.target=y", "data.target_transform=yeo_johnson", "head=quantile", "data.stream=true"],
-            3,
-            "t.csv: data.stream=true reads",
+            2,
+            "data.target_transform=yeo_johnson: the target of a table that is read in parts is not transformed; use",
         ),
         (
             ["data.target=other", "data.target_transform=log"],

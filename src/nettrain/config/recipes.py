@@ -19,7 +19,8 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
     Of tables all rows train or validate. The recipe for tables is that of networks for tables which a gradient trains;
     a module of one's own, which may count its features, a solver and other models keep their settings.
     """
-    chosen = dict(match.groups() for override in overrides if (match := _NAME.fullmatch(override)))
+    matches = filter(None, map(_NAME.fullmatch, overrides))
+    chosen: dict[str, str] = {match[1]: match[2] for match in matches}
     chosen |= {group: part.name for group, part in OF_ANY_CLASS.items() if _names_class(overrides, group)}
     wanted = chosen.get("recipe", AUTO if chosen.get("data") in _TABLES else None)
     if wanted != AUTO or any(override.startswith("resume=") for override in overrides):

@@ -86,8 +86,10 @@ class Encoder:
 
     def with_scale(self, means: Sequence[float], scales: Sequence[float], powers: Sequence[float]) -> "Encoder":
         """The same with the target's mean, scale and power, or those of each of several targets."""
-        parts = {"target_mean": means, "target_scale": scales, "target_power": powers}
-        return replace(self, **{name: list(of) if self.targets else float(of[0]) for name, of in parts.items()})
+        if self.targets:
+            return replace(self, target_mean=list(means), target_scale=list(scales), target_power=list(powers))
+        mean, scale, power = (float(values[0]) for values in (means, scales, powers))
+        return replace(self, target_mean=mean, target_scale=scale, target_power=power)
 
     @property
     def unscaled(self) -> "Encoder":

@@ -27,8 +27,8 @@ class TargetScale:
         if encoders[0].task != "regression":
             return None
         of_each = [[[getattr(e, f"target_{name}")] for e in encoders] for name in ("mean", "scale", "power")]
-        tensors = [torch.tensor(values if stacked else values[0], dtype=torch.float64) for values in of_each]
-        return cls(*(tensor.to(device) for tensor in tensors), plain=bool((tensors[-1] == 1).all()))
+        mean, scale, power = (torch.tensor(v if stacked else v[0], dtype=torch.float64) for v in of_each)
+        return cls(mean.to(device), scale.to(device), power.to(device), plain=bool((power == 1).all()))
 
     def in_units(self, values: Tensor) -> Tensor:
         """Numbers (..., n), or (..., n, m), in the target's own units."""
