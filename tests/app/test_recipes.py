@@ -147,6 +147,18 @@ def test_each_run_of_a_sweep_has_its_own_recipe(here, table):
     assert {len(run.data.splits["test"]) for run in sweep.runs} == {0}
 
 
+def test_python_and_a_query_have_it_as_the_command_line_does(here, table, command):
+    of_mapping = nettrain.train({"data": "csv", "data.path": "t.csv", "data.target": "target", **QUIET})
+    assert values(of_mapping) == RECIPE
+    words = ["data=sql", "data.query=select * from 't.csv'", "data.target=target", "epochs=1"]
+    assert command(*words).out.startswith("recipe     table: ")
+    assert values(nettrain.train({"data": "wine", "recipe": "auto", **QUIET})) == RECIPE
+    assert (
+        values(nettrain.train({"data": "wine", "recipe": "auto", "model": "linear", **QUIET}))["data.test_fraction"]
+        == 0
+    )
+
+
 def test_the_recipe_is_said_at_the_start(here, table, command):
     words = ["data=csv", "data.path=t.csv", "data.target=target", "epochs=1"]
     first = command(*words).out.splitlines()[0]

@@ -10,7 +10,7 @@ AUTO = "auto"  # the word for what `with_recipe` chooses
 TABLE, ALL_ROWS = "table", "all_rows"
 _TABLES = ("csv", "sql")  # data sets whose rows are somebody's own
 _MODELS = ("mlp", "tabm")  # that the recipe for tables was made for
-_NAME = re.compile(r"\+*([\w/]+)=([\w.]+)")
+_NAME = re.compile(r"\+*([\w/]+)=(['\"]?)([\w.]+)\2")
 
 
 def with_recipe(overrides: Sequence[str]) -> list[str]:
@@ -20,7 +20,7 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
     a module of one's own, which may count its features, a solver and other models keep their settings.
     """
     matches = filter(None, map(_NAME.fullmatch, overrides))
-    chosen: dict[str, str] = {match[1]: match[2] for match in matches}
+    chosen: dict[str, str] = {match[1]: match[3] for match in matches}
     chosen |= {group: part.name for group, part in OF_ANY_CLASS.items() if _names_class(overrides, group)}
     wanted = chosen.get("recipe", AUTO if chosen.get("data") in _TABLES else None)
     if wanted != AUTO or any(override.startswith("resume=") for override in overrides):
