@@ -259,11 +259,11 @@ def test_a_resumed_run_refuses_other_rows(flowers):
     nettrain.train([*RUN, *QUICK], folder="run")
     with duckdb.connect("flowers.duckdb") as database:
         database.execute("create table other as select 1")  # which is none of the run's business
-    nettrain.train(["resume=run", RUN[1], "epochs=2", "quiet=true"])
+    nettrain.train(["resume=run", RUN[2], "epochs=2", "quiet=true"])
     with duckdb.connect("flowers.duckdb") as database:
         database.execute("update flowers set sepal_width = 3.25 where sepal_width = 3.2")
     with pytest.raises(DataError, match="the data have changed since the run in run was trained"):
-        nettrain.train(["resume=run", RUN[1], "epochs=3", "quiet=true"])
+        nettrain.train(["resume=run", RUN[2], "epochs=3", "quiet=true"])
 
 
 def test_files_of_a_query_are_found_from_another_folder(flowers, monkeypatch):
