@@ -22,7 +22,7 @@ from nettrain.data.read_options import ReadOptions
 from nettrain.data.several_targets import label_sets, new_targets
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
-from nettrain.data.target_power import fit_target, powered, unpowered_numbers
+from nettrain.data.target_power import fit_target, powered, unpowered
 from nettrain.data.tensor_columns import TensorColumn
 from nettrain.data.values import normalized
 from nettrain.data.weights import rates, read_exposure, read_weights
@@ -198,7 +198,8 @@ class Encoder:
     def in_units(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers (n,) or (n, m) as the network sees them, in the units of a regression target."""
         numbers = numbers * np.asarray(self.target_scale) + np.asarray(self.target_mean)
-        return unpowered_numbers(numbers, np.asarray(self.target_power))
+        power = np.asarray(self.target_power)
+        return numbers if (power == 1).all() else np.asarray(unpowered(numbers, power))
 
     def weights(self, table: Table) -> np.ndarray | None:
         """How much each row of a table counts, (n,), or each target of it, (n, m); None where all count alike."""

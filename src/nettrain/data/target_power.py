@@ -6,9 +6,9 @@
 A power p of 1 changes nothing. For 0 <= p <= 2 it maps all numbers onto all numbers, and is undone for any of them.
 """
 
+from typing import Any
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from nettrain.data.encoded_columns import means_and_scales
 
@@ -26,19 +26,13 @@ def powered(y: np.ndarray, power: np.ndarray) -> np.ndarray:
     return np.where(power == 1, y, bent)
 
 
-def unpowered(t: Tensor, power: Tensor) -> Tensor:
-    """The y with t(y) = t, of numbers t in float64 for powers that broadcast with them."""
-    exponent = torch.where(t >= 0, power, 2 - power).expand(t.shape)
+def unpowered(t: Any, power: Any, library: Any = np) -> Any:
+    """The y with t(y) = t, of numbers in float64 for powers that broadcast with them: arrays, or torch's tensors."""
+    exponent = library.where(t >= 0, power, 2 - power)
     flat = exponent == 0
-    size = torch.where(flat, t.abs(), torch.log1p(exponent * t.abs()) / torch.where(flat, 1.0, exponent))
-    return torch.where(power == 1, t, t.sign() * torch.expm1(size))
-
-
-def unpowered_numbers(t: np.ndarray, power: np.ndarray) -> np.ndarray:
-    """The same of numbers (..., m)."""
-    if np.all(power == 1):
-        return t
-    return unpowered(torch.as_tensor(t, dtype=torch.float64), torch.as_tensor(power)).numpy()
+    size = library.log1p(exponent * abs(t)) / library.where(flat, 1.0, exponent)
+    bent = library.sign(t) * library.expm1(library.where(flat, abs(t), size))
+    return library.where(power == 1, t, bent)
 
 
 def fit_target(y: np.ndarray, transform: str, standardize: bool) -> tuple[list[float], list[float], list[float]]:

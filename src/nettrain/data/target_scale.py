@@ -33,7 +33,7 @@ class TargetScale:
     def in_units(self, values: Tensor) -> Tensor:
         """Numbers (..., n), or (..., n, m), in the target's own units."""
         values = values.double() * self.scale + self.mean
-        return values if self.plain else unpowered(values, self.power)
+        return values if self.plain else unpowered(values, self.power, torch)
 
     def of_rows(self, rows: Sequence[int]) -> "TargetScale":
         """Those of these runs alone."""
