@@ -43,7 +43,9 @@ def page(results: Results, ours: Sequence[str], peers: Sequence[str], recipe: st
         "",
         *_comparison(results, methods, [table.name for table in TABLES]),
     ]
-    if ablated:
+    if missing := [name for name in peers if name not in results]:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
+    if any(name in results for name in ablated):
         lines += ["", "## The recipe without each of its choices", "", *_ablation(results, recipe, ablated)]
     lines += ["", "## Each table", "", *_each(results, methods)]
     return "\n".join([*lines, ""])
@@ -51,14 +53,17 @@ def page(results: Results, ours: Sequence[str], peers: Sequence[str], recipe: st
 
 def _comparison(results: Results, methods: Sequence[str], tables: Sequence[str]) -> list[str]:
     """A row for each method; ratios are to the reference, geometric means over what both have been measured on."""
-    ranks = mean_ranks(results, methods, tables)
-    common = len(_common(results, methods, tables))
+    everywhere = complete(results, methods, tables)
+    ranks = mean_ranks(results, everywhere, tables)
+    common = len(_common(results, everywhere, tables))
     lines = [
-        _row("method", "mean rank", f"loss / {REFERENCE}", "error", "lower loss on", "p", "CPU", "measured"),
+        _row("method", "mean rank", f"loss / {REFERENCE}", "error", "lower loss on", "p", "CPU", "measured on"),
         _rule(8),
     ]
-    for name in sorted(methods, key=lambda method: ranks[method]):
+    for name in sorted(methods, key=lambda method: ranks.get(method, math.inf)):
         keys = [key for key in _keys(results, tables) if key in results[name] and key in results[REFERENCE]]
+        if not keys:
+            continue
         losses = by_table(results, name, REFERENCE, keys, "loss")
         errors, seconds = (by_table(results, name, REFERENCE, keys, what) for what in ("error", "seconds"))
         lower = sum(value < 0 for value in losses)
@@ -66,22 +71,22 @@ def _comparison(results: Results, methods: Sequence[str], tables: Sequence[str])
         lines.append(
             _row(
                 name,
-                f"{ranks[name]:.2f}",
+                f"{ranks[name]:.2f}" if name in ranks else "",
                 f"{math.exp(np.mean(losses)):.3f}",
                 f"{math.exp(np.mean(errors)):.3f}",
                 "" if other else f"{lower} of {len(losses)}",
                 "" if other or len(losses) < 6 else f"{wilcoxon(losses).pvalue:.2g}",
                 f"{math.exp(np.mean(seconds)):.2f}",
-                f"{len(keys)} runs",
+                f"{len(losses)} tables, {len(keys)} runs",
             )
         )
     return [
         *lines,
         "",
         f"Ratios are geometric means over the tables of means over the seeds, to {REFERENCE}'s; p is that of "
-        f"Wilcoxon's signed-rank test of the logarithms of the ratios of losses. Ranks are those by loss among "
-        f"the {len(methods)} methods on the {common} runs that all of them have made. CPU is the ratio of CPU seconds "
-        "of learning and predicting, without the import of libraries.",
+        "Wilcoxon's signed-rank test of the logarithms of the ratios of losses. Ranks are those by loss among the "
+        f"{len(everywhere)} methods that have been measured on all of these tables, on the {common} runs that all of "
+        "them have made. CPU is the ratio of CPU seconds of learning and predicting, without the import of libraries.",
     ]
 
 
@@ -109,6 +114,12 @@ def _each(results: Results, methods: Sequence[str]) -> list[str]:
             cells.append(f"{np.mean(losses):.4g}" if losses else "")
         lines.append(_row(table.name, table.half, *cells))
     return lines
+
+
+def complete(results: Results, methods: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """The methods that have been measured on all of these tables."""
+    of_each = {name: {key.split("/")[0] for key in results[name]} for name in methods}
+    return [name for name in methods if of_each[name] >= set(tables)]
 
 
 def by_table(results: Results, name: str, other: str, keys: Sequence[str], what: str) -> list[float]:
@@ -149,6 +160,9 @@ def picture(results: Results, methods: Sequence[str], path: Path) -> None:
     from matplotlib import pyplot
 
     tables = [table.name for table in TABLES if table.half == "reported"]
+    methods = complete(results, methods, tables)
+    if len(methods) < 2:  # there is nothing to compare yet
+        return
     per_table = [mean_ranks(results, methods, [name]) for name in tables]
     per_table = [ranks for ranks in per_table if not math.isnan(ranks[methods[0]])]
     k, n = len(methods), len(per_table)
