@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 BENCH := .venv/bench
+BENCH_TABLES := .venv/bench-tables
 LOGGERS := .venv/loggers
 
-.PHONY: train test test-all bench bench-gpu bench-sweep course kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-gpu bench-sweep bench-tables course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -24,6 +25,9 @@ bench-gpu: $(BENCH)
 
 bench-sweep: $(BENCH)
 	$(BIN)/python scripts/bench_sweep.py $(ARGS)
+
+bench-tables: $(BENCH_TABLES)
+	$(BIN)/python scripts/bench_tables.py $(ARGS)
 
 kill-harness: $(READY)
 	$(BIN)/python scripts/kill_harness.py --kills 200 --mutations --output docs/reliability.md $(ARGS)
@@ -55,6 +59,11 @@ $(LOGGERS): $(READY)
 $(BENCH): $(READY)
 	@echo "Installing the libraries that nettrain is compared with: some minutes, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	touch $@
+
+$(BENCH_TABLES): $(READY)
+	@echo "Installing the methods for tables that nettrain is compared with: some minutes, once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench-tables]"
 	touch $@
 
 clean:

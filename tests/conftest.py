@@ -89,7 +89,14 @@ def iris_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     iris = load_iris(as_frame=True)
     iris.data.assign(target=iris.target_names[iris.target]).to_csv(folder / "iris.csv", index=False)
-    words = ["data=csv", f"data.path={folder / 'iris.csv'}", "data.target=target", "epochs=1", "quiet=true"]
+    words = [
+        "data=csv",
+        "recipe=plain",
+        f"data.path={folder / 'iris.csv'}",
+        "data.target=target",
+        "epochs=1",
+        "quiet=true",
+    ]
     nettrain.train(words, folder=folder / "trained")
     return folder
 

@@ -74,9 +74,9 @@ class GridSweeper(BasicSweeper):
         self.zip = list(zip or [])
 
     def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
-        from nettrain.app.sweep.grid import jobs
+        from nettrain.app.sweep.grid import jobs, with_recipes
 
-        made = jobs(overrides, self.zip)
+        made = with_recipes(self.launcher, jobs(overrides, self.zip))
         return list(self.split_overrides_to_chunks(made, max_batch_size))
 
     def sweep(self, arguments: list[str]) -> Any:

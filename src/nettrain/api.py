@@ -22,6 +22,7 @@ from nettrain.config.compose import compose_beside, composing_sweeps
 from nettrain.config.explain import explain
 from nettrain.config.overrides import overrides_of, with_module
 from nettrain.config.received import require_harmless
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import register
 from nettrain.errors import CheckpointError, ConfigError, Mistake
 from nettrain.parts.callbacks import Callback
@@ -165,7 +166,7 @@ def train(
     refuse("nettrain.train", others)
     overrides, handed = read_arguments(config, data, model, head, config_dir, callbacks)
     try:
-        composed = compose_beside("train", with_module(with_resumed_parts(overrides)))
+        composed = compose_beside("train", with_module(with_resumed_parts(with_recipe(overrides))))
         hydra = composed.hydra
         hydra.overrides.task = overrides
         target = Path(folder if folder is not None else hydra.run.dir)

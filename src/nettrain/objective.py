@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from nettrain.data.target_scale import TargetScale
 from nettrain.inputs import Input, Inputs, each, is_vector, one_of, total_size
 from nettrain.parts.heads import Head
 from nettrain.parts.joined_metrics import JoinedMetrics
@@ -38,8 +39,7 @@ EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors:
 class Objective:
     """The mean negative log-likelihood of a head over a batch, as a function of `w`.
 
-    `target_mean` and `target_scale`, (..., 1) in float64, (..., 1, m) for several targets, undo a regression target's
-    standardisation before it is measured.
+    `target` undoes a regression target's standardisation before it is measured.
     `accumulate` is the number of parts in which the gradient of a batch is computed; with `autocast`, a type, the
     forward and backward passes of training compute in it.
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
@@ -49,8 +49,7 @@ class Objective:
 
     model: nn.Module
     head: Head
-    target_mean: Tensor | None = None
-    target_scale: Tensor | None = None
+    target: TargetScale | None = None
     buffers: Tensors = field(default_factory=dict)
     accumulate: int = 1
     autocast: torch.dtype | None = None
@@ -67,9 +66,10 @@ class Objective:
         """z (..., n, outputs); as in training with `noise`, as in evaluation without."""
         return self._forward(self.layout.views(w), w.dim() > 1, x, noise)
 
-    def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None) -> Tensor:
+    def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None, training: bool = False) -> Tensor:
         if isinstance(self.model, RowModule):
-            return self.model.logits(self._complete(parameters, stacked), x, noise)
+            forward = self.model.trained_logits if training else self.model.logits
+            return forward(self._complete(parameters, stacked), x, noise)
         self.model.train(noise is not None)
         if stacked:
             dims = 0, 0, 0 if sample_dim(x, self.inputs) else None
@@ -172,19 +172,21 @@ class Objective:
                 return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
         with stage("forward"), torch.enable_grad(), cast:
-            z = self._forward(views.parameters, views.w.dim() > 1, x, noise).to(views.w.dtype)
+            z = self._forward(views.parameters, views.w.dim() > 1, x, noise, training=True).to(views.w.dtype)
             # The samples of all rows in one list: the gradient of their sum is, for each row, its own.
             samples = z.flatten(0, -2), self._of_rows(y, z).flatten(0, z.dim() - 2)
             if weights is None:
                 total = self.head.loss(*samples, reduction="sum")
             else:
                 total = self._weighted(*samples, self._of_rows(weights, z).flatten(0, z.dim() - 2)).sum()
-            loss = total / z.shape[-2]
+            copies = self.model.copies if isinstance(self.model, RowModule) else 1
+            loss = total / (z.shape[-2] * copies)
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
                 view.copy_(gradient)
-        return z.detach()
+        z = z.detach()
+        return self.model.together(z) if isinstance(self.model, RowModule) else z
 
     def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
         """The derivative of the mean loss of the batch by z."""
@@ -198,10 +200,7 @@ class Objective:
 
     def of_rows(self, rows: Sequence[int]) -> "Objective":
         """What measures these rows alone."""
-        if self.target_mean is None or self.target_scale is None:
-            return self
-        index = torch.tensor(rows).to(self.target_mean.device)
-        return replace(self, target_mean=self.target_mean[index], target_scale=self.target_scale[index])
+        return self if self.target is None else replace(self, target=self.target.of_rows(rows))
 
     def measure(self, z: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensors:
         """The mean loss and the head's metrics of given logits, each (...); numbers in the target's own units.
@@ -253,9 +252,7 @@ class Objective:
 
     def _in_units(self, values: Tensor) -> Tensor:
         """Numbers (..., n), or (..., n, m), in the target's own units."""
-        if self.target_mean is None or self.target_scale is None:
-            return values
-        return values.double() * self.target_scale + self.target_mean
+        return values if self.target is None else self.target.in_units(values)
 
     @torch.no_grad()
     def evaluate(self, w: Tensor, x: X, y: Tensor) -> Tensors:

@@ -96,7 +96,7 @@ def any_config(command, config):
 
 def any_table(command, content):
     Path("t.csv").write_bytes(content)
-    check(command, "data=csv", "data.path=t.csv", "data.target=y", "epochs=1", "model.hidden=[3]")
+    check(command, "data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "epochs=1", "model.hidden=[3]")
 
 
 @few(12)

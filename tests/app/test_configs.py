@@ -139,7 +139,9 @@ def test_a_root_config_of_one_s_own_is_left_to_hydra(command, tmp_path):
 @pytest.mark.parametrize("name", ["täble.csv", "a=b.csv", "with space.csv", "~x.csv"])
 def test_any_path_can_be_typed(command, tmp_path, name):
     (tmp_path / name).write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
-    ended = command("data=csv", f"data.path={tmp_path / name}", "data.target=y", "epochs=1", "quiet=true")
+    ended = command(
+        "data=csv", "recipe=plain", f"data.path={tmp_path / name}", "data.target=y", "epochs=1", "quiet=true"
+    )
     assert (ended.code, ended.err) == (0, "")
 
 

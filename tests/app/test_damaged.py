@@ -45,7 +45,15 @@ TENSORS = {
     "expanded": torch.zeros(1).expand(10**6),
     "complex": torch.zeros(2, dtype=torch.complex64),
 }
-TRAINED = ["data=csv", "data.target=target", "epochs=2", "quiet=true", "tensorboard=false", "engine=eager"]
+TRAINED = [
+    "data=csv",
+    "recipe=plain",
+    "data.target=target",
+    "epochs=2",
+    "quiet=true",
+    "tensorboard=false",
+    "engine=eager",
+]
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_a_part_s_file_needs_no_schema(command, tmp_path, mine):
 
 def test_paths_are_those_of_where_they_were_typed(command, tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
-    csv = ["data=csv", "data.path=t.csv", "data.target=y", "quiet=true", "hydra.job.chdir=true"]
+    csv = ["data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "quiet=true", "hydra.job.chdir=true"]
     assert command(*csv, "epochs=1", "hydra.run.dir=run").code == 0
     ended = command("resume=run", "epochs=2", "hydra.job.chdir=true")
     assert ended.code == 0, ended.err
@@ -100,7 +100,7 @@ def test_paths_are_those_of_where_they_were_typed(command, tmp_path):
 
 def test_a_relative_path_in_a_run_s_config_is_that_of_where_it_was_typed(command, tmp_path, monkeypatch):
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
-    csv = ["data=csv", "data.path=t.csv", "data.target=y", "quiet=true", "epochs=1", "figures=never"]
+    csv = ["data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "quiet=true", "epochs=1", "figures=never"]
     assert command(*csv, "hydra.run.dir=run").code == 0
     config = tmp_path / "run" / ".hydra" / "config.yaml"
     earlier = config.read_text().replace(f"{tmp_path}/t.csv", "t.csv")  # as earlier versions have written it

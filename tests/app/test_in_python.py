@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
 
 def test_a_dataframe_is_learnt_as_its_file_would_be(here):
     TABLE.to_parquet("t.parquet", index=False)
-    of_file = nettrain.train(["data=csv", "data.path=t.parquet", "data.target=y", "epochs=5", *QUIET])
+    of_file = nettrain.train(["data=csv", "recipe=plain", "data.path=t.parquet", "data.target=y", "epochs=5", *QUIET])
     run = nettrain.train(["data.target=y", "epochs=5", *QUIET], data=TABLE)
     assert np.array_equal(run.metrics["train_loss"], of_file.metrics["train_loss"])
     assert run.evaluate(TABLE) == of_file.evaluate("t.parquet")

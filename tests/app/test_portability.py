@@ -40,7 +40,7 @@ def call(program, *arguments):
         assert not end.code, (arguments, end.code)
 """
 USE = """
-table = "data=csv", "data.path=iris.csv", "data.target=species"
+table = "data=csv", "recipe=plain", "data.path=iris.csv", "data.target=species"
 call(cli.main, *table, "epochs=2", "hydra.run.dir=run")
 call(cli.main, "resume=run", "epochs=4")
 call(tools.predict, "run=run", "data.path=iris.csv")

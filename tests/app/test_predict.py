@@ -32,7 +32,15 @@ NEW_KEYS = ["header", "separator", "decimal", "encoding", "missing", "drop_missi
 
 def train(table, *options, folder="run", **written):
     table.to_csv("t.csv", index=False, **written)
-    settings = ["data=csv", "data.path=t.csv", "data.target=y", "quiet=true", "tensorboard=false", "optimizer.lr=0.01"]
+    settings = [
+        "data=csv",
+        "recipe=plain",
+        "data.path=t.csv",
+        "data.target=y",
+        "quiet=true",
+        "tensorboard=false",
+        "optimizer.lr=0.01",
+    ]
     return nettrain.train([*settings, *options], folder=folder)
 
 
@@ -144,7 +152,7 @@ def test_the_positive_class_can_be_chosen(command, here, head):
     label = np.where(X + RANDOM.normal(size=N) > 1, "fraud", "ok")
     table = pd.DataFrame({"x": X, "z": RANDOM.normal(size=N), "y": label})
     train(table, "epochs=5", folder="ok")
-    arguments = "data=csv", "data.path=t.csv", "data.target=y", "epochs=5", "optimizer.lr=0.01"
+    arguments = "data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "epochs=5", "optimizer.lr=0.01"
     ended = command(*arguments, "data.positive=fraud", f"head={head}", "hydra.run.dir=fraud")
     assert "y (2 classes, fraud is positive)" in ended.out
     plain, chosen = nettrain.Run("ok"), nettrain.Run("fraud")

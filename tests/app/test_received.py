@@ -292,8 +292,8 @@ def test_a_query_of_theirs_is_run_only_if_it_is_typed_or_trusted(here, command, 
     query = "data.query=select * from 't.csv'"
     words = ["data.target=y", "epochs=1", "quiet=true", "tensorboard=false"]
     url = f"data.path={(here / 't.csv').as_uri()}"
-    nettrain.train(["data=sql", query, *words], folder="query")
-    nettrain.train(["data=csv", url, *words], folder="url")
+    nettrain.train(["data=sql", "recipe=plain", query, *words], folder="query")
+    nettrain.train(["data=csv", "recipe=plain", url, *words], folder="url")
     asked = []
     for name in ("nettrain.data.queries.Query.read", "nettrain.data.files.downloaded"):
         monkeypatch.setattr(name, lambda *arguments: asked.append(arguments) or pytest.fail("asked"))

@@ -1,4 +1,4 @@
-"""`recipe=table`: settings that go together, each of which a word on the command line changes."""
+"""Recipes: settings that go together, each of which a word on the command line changes, and which tables have."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ RECIPE = {
     "data.test_fraction": 0,
     "activation.name": "silu",
     "schedule.name": "one_cycle",
-    "optimizer.lr": 0.003,
+    "optimizer.lr": 0.006,
     "model.dropout": 0.1,
     "calibrate": "auto",
 }
@@ -36,7 +36,7 @@ def test_a_recipe_sets_what_it_says_and_nothing_else(here):
     )
     assert plain.config == named.config
     assert values(table) == RECIPE
-    for key in ("data.name", "bs", "model.hidden", "optimizer.name", "head.name", "data.val_fraction"):
+    for key in ("data.name", "model.hidden", "optimizer.name", "head.name", "data.val_fraction"):
         assert OmegaConf.select(table.config, key) == OmegaConf.select(plain.config, key)
 
 
@@ -82,11 +82,10 @@ def test_all_rows_of_a_table_train_or_validate_and_that_is_said(here, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["recipe=tabel"], 2, "recipe=tabel: there is no such recipe; choose from plain, table; did you mean table?"),
         (
-            ["recipe=table", "model=linear"],
+            ["recipe=tabel"],
             2,
-            "recipe/table.yaml: model.dropout exists only for model=cnn, mlp, gru, lstm, resmlp and transformer.",
+            "recipe=tabel: there is no such recipe; choose from all_rows, plain, table; did you mean table?",
         ),
         (
             ["recipe=table", "resume=first"],
@@ -104,4 +103,80 @@ def test_mistakes_are_told_in_a_sentence(words, code, said, command):
 def test_recipes_are_rows_of_a_sweep_and_in_the_help(here, command):
     sweep = nettrain.sweep({"data": "iris", "recipe": "plain,table", **QUIET})
     assert [run.config.schedule.name for run in sweep.runs] == ["constant", "one_cycle"]
-    assert "recipe=NAME, settings that go together: plain, table" in command("--help").out
+    assert "recipe=NAME, settings that go together: all_rows, plain, table\n" in command("--help").out
+
+
+def chosen_for(here, *words):
+    """What a run on a table has of the recipe."""
+    run = nettrain.train(["data=csv", "data.path=t.csv", "data.target=target", "epochs=1", "quiet=true", *words])
+    return values(run, (*RECIPE, "optimizer.name", "model.name")), {k: len(v) for k, v in run.data.splits.items()}
+
+
+@pytest.fixture
+def table(here):
+    load_breast_cancer(as_frame=True).frame.iloc[::3].to_csv("t.csv", index=False)
+
+
+def test_a_table_has_the_recipe_unless_another_is_named(here, table):
+    settings, sizes = chosen_for(here)
+    assert settings == {**RECIPE, "optimizer.name": "adam", "model.name": "mlp"}
+    assert sizes["test"] == 0
+    plain, sizes = chosen_for(here, "recipe=plain")
+    assert (plain["data.numbers"], plain["activation.name"], plain["optimizer.lr"]) == ("standard", "relu", 0.001)
+    assert sizes["test"] > 20
+    assert chosen_for(here, "data.test_fraction=0.2")[1]["test"] == 38
+
+
+def test_what_the_recipe_says_of_a_part_is_said_of_no_other(here, table):
+    settings, sizes = chosen_for(here, "optimizer=sgd")
+    alone, _ = chosen_for(here, "optimizer=sgd", "recipe=plain")
+    assert (settings["optimizer.lr"], settings["schedule.name"]) == (alone["optimizer.lr"], "one_cycle")
+    for words in (["model=linear"], ["optimizer=lbfgs"], ["model._target_=torch.nn.Linear"], ["model=resmlp"]):
+        settings, sizes = chosen_for(here, *words)
+        assert (settings["data.numbers"], settings["schedule.name"], sizes["test"]) == ("standard", "constant", 0), (
+            words
+        )
+    settings, _ = chosen_for(here, "model=linear", "recipe=table")
+    assert (settings["data.numbers"], settings["model.dropout"]) == ("piecewise", None)
+
+
+def test_each_run_of_a_sweep_has_its_own_recipe(here, table):
+    words = ["data=csv", "data.path=t.csv", "data.target=target", "epochs=1", "quiet=true"]
+    sweep = nettrain.sweep([*words, "model=mlp,linear", "optimizer=adam,lbfgs"])
+    assert [run.config.data.numbers for run in sweep.runs] == ["piecewise", "standard", "standard", "standard"]
+    assert {len(run.data.splits["test"]) for run in sweep.runs} == {0}
+
+
+def test_python_and_a_query_have_it_as_the_command_line_does(here, table, command):
+    of_mapping = nettrain.train({"data": "csv", "data.path": "t.csv", "data.target": "target", **QUIET})
+    assert values(of_mapping) == RECIPE
+    words = ["data=sql", "data.query=select * from 't.csv'", "data.target=target", "epochs=1"]
+    assert command(*words).out.startswith("recipe     table: ")
+    assert values(nettrain.train({"data": "wine", "recipe": "auto", **QUIET})) == RECIPE
+    assert (
+        values(nettrain.train({"data": "wine", "recipe": "auto", "model": "linear", **QUIET}))["data.test_fraction"]
+        == 0
+    )
+
+
+def test_the_recipe_is_said_at_the_start(here, table, command):
+    words = ["data=csv", "data.path=t.csv", "data.target=target", "epochs=1"]
+    first = command(*words).out.splitlines()[0]
+    assert first.startswith("recipe     table: numbers in bins, ")
+    assert first.endswith("no rows set aside for a test (recipe=plain leaves that out)")
+    assert command(*words, "model=linear").out.startswith(
+        "recipe     all_rows: no rows set aside for a test: all of them"
+    )
+    assert command(*words, "recipe=plain").out.startswith("data       t.csv")
+    assert "  optimizer.lr=0.006 " in command("--help", "data=csv").out
+    assert "  optimizer.lr=0.001 " in command("--help", "data=csv", "recipe=plain").out
+
+
+def test_a_run_goes_on_with_its_own_settings(here, table, command):
+    words = ["data=csv", "data.path=t.csv", "data.target=target", "quiet=true"]
+    assert command(*words, "recipe=plain", "epochs=1", "hydra.run.dir=run").code == 0
+    assert command("resume=run", "epochs=2").code == 0
+    assert OmegaConf.select(nettrain.Run("run").config, "activation.name") == "relu"
+    saved = command("--config-dir", "run/.hydra", "--config-name", "config", "hydra.run.dir=again", "quiet=true")
+    assert saved.code == 0, saved.err
+    assert values(nettrain.Run("again")) == values(nettrain.Run("run"))

@@ -37,7 +37,9 @@ def trained(request, here):
     frame = table(request.param)
     frame[:180].to_csv(here / "train.csv", index=False)
     frame[180:].to_csv(here / "new.csv", index=False)
-    run = nettrain.train(["data=csv", "data.path=train.csv", "data.target=y", "epochs=40", "bs=16", "quiet=true"])
+    run = nettrain.train(
+        ["data=csv", "recipe=plain", "data.path=train.csv", "data.target=y", "epochs=40", "bs=16", "quiet=true"]
+    )
     return request.param, frame, nettrain.Run(run.folder)
 
 

@@ -137,3 +137,29 @@ def test_pruned_trials_are_told_as_pruned(command, tmp_path):
     assert command("-m", *search, *halving, "optimizer.lr=tag(log,interval(1e-5,0.1))", *HERE).code == 0
     states = [trial.state.name for trial in study(tmp_path / "sweep").get_trials()]
     assert (states.count("PRUNED"), states.count("COMPLETE")) == (6, 2)
+
+
+def test_a_ready_space_for_tables_is_searched(command, tmp_path):
+    ended = command("-m", "search=table", "hydra.sweeper.trials=6", "hydra.sweeper.batch=3", *HERE)
+    assert ended.code == 0, ended.err
+    trials = study(tmp_path / "sweep").get_trials()
+    assert set(trials[0].params) == {"optimizer.lr", "optimizer.weight_decay", "model.dropout"}
+    configs = [nettrain.Run(tmp_path / "sweep" / str(number)).config for number in range(6)]
+    assert [config.model.dropout for config in configs] == [trial.params["model.dropout"] for trial in trials]
+    assert {config.optimizer.name for config in configs} == {"adamw"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("search=table",), "search=table: this is for sweeps; add -m."),
+        (("-m", "search=tabel"), "search=tabel: there is no such search; choose from table; did you mean table?"),
+        (
+            ("-m", "search=table", "hydra/sweeper=grid"),
+            "hydra.sweeper.trials: there is no such key.",
+        ),
+    ],
+)
+def test_mistakes_in_a_ready_search_are_told(command, words, said):
+    ended = command(*words, *HERE[:-1])
+    assert (ended.code, ended.err) == (2, f"nettrain: {said}\n")

@@ -117,7 +117,15 @@ def table(path, shift=0):
 @pytest.mark.parametrize("launcher", ["stacked", "basic"])
 @pytest.mark.parametrize("state", ["ended", "interrupted"])
 def test_runs_of_a_sweep_whose_data_have_changed_are_not_mixed_with_others(command, tmp_path, launcher, state):
-    csv = ("data=csv", "data.path=t.csv", "data.target=y", "epochs=2", "quiet=true", f"hydra/launcher={launcher}")
+    csv = (
+        "data=csv",
+        "recipe=plain",
+        "data.path=t.csv",
+        "data.target=y",
+        "epochs=2",
+        "quiet=true",
+        f"hydra/launcher={launcher}",
+    )
     table(tmp_path / "t.csv")
     assert command("-m", "seed=1,2", *csv, "hydra.sweep.dir=sweep").code == 0
     if state == "interrupted":

@@ -138,7 +138,7 @@ def test_nothing_else_in_a_config_is_executed(run, tool, command, line):
 
 def test_a_layer_of_torch_needs_no_trust(here, tool, command):
     save_table(here)
-    arguments = "data=csv", "data.path=iris.csv", "data.target=target"
+    arguments = "data=csv", "recipe=plain", "data.path=iris.csv", "data.target=target"
     assert command(*arguments, "model._target_=torch.nn.Linear", "epochs=2", "hydra.run.dir=run").code == 0
     assert opened(here / "run", tool, command) == [(0, "")] * 4
 

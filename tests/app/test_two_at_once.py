@@ -68,7 +68,7 @@ def test_of_two_equal_runs_one_completes(tmp_path, later):
     ["bs=-1", *(pytest.param(other, marks=pytest.mark.slow) for other in ("nope=1", "data.path=missing.csv"))],
 )
 def test_one_with_a_mistake_does_not_keep_the_other_from_completing(tmp_path, mistake):
-    wrong = [*IRIS, *(["data=csv", "data.target=y"] if "path" in mistake else []), mistake]
+    wrong = [*IRIS, *(["data=csv", "recipe=plain", "data.target=y"] if "path" in mistake else []), mistake]
     for first, other in [(wrong, IRIS), (IRIS, wrong)]:
         folder = f"hydra.run.dir=new/{len(first)}/run"
         codes, said = two_at_once(tmp_path, [*first, folder], [*other, folder])

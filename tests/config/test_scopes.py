@@ -134,7 +134,10 @@ def test_a_saved_config_without_keys_that_came_later_is_the_same_run(command, tm
 
 def test_a_relative_path_is_at_home_in_any_folder(command, here, monkeypatch):
     (here / "t.csv").write_text(TABLE)
-    assert command("data=csv", "data.path=t.csv", "data.target=y", *IRIS[1:], "hydra.run.dir=run").code == 0
+    assert (
+        command("data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", *IRIS[1:], "hydra.run.dir=run").code
+        == 0
+    )
     elsewhere = here / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -147,7 +150,10 @@ def test_a_relative_path_is_at_home_in_any_folder(command, here, monkeypatch):
 
 def test_a_table_that_was_moved_is_found_by_its_new_path_if_it_is_the_same(command, here):
     (here / "t.csv").write_text(TABLE)
-    assert command("data=csv", "data.path=t.csv", "data.target=y", *IRIS[1:], "hydra.run.dir=run").code == 0
+    assert (
+        command("data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", *IRIS[1:], "hydra.run.dir=run").code
+        == 0
+    )
     shutil.move(here / "t.csv", here / "moved.csv")
     run = nettrain.train([f"resume={here / 'run'}", "data.path=moved.csv", "epochs=3"])
     assert run.summary["epochs"] == 3

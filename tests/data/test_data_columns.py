@@ -219,7 +219,7 @@ def test_a_run_prints_what_its_columns_were_taken_for(command, tmp_path):
     table = pd.DataFrame({"d": dates(), "x": range(60), "note": [f"n {i}" for i in range(60)], "y": TARGET * 10})
     table["city"] = ["a", "b", None] * 20
     table.to_csv(tmp_path / "t.csv", index=False)
-    run = ("data=csv", "data.path=t.csv", "data.target=y", "epochs=1")
+    run = ("data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "epochs=1")
     ended = command(*run, "hydra.run.dir=one")
     printed = ended.out.partition("columns    ")[2].partition("splits")[0].split("\n")
     assert [line.split() for line in printed[:4]] == [
@@ -239,7 +239,7 @@ def test_kinds_are_named_on_the_command_line_and_kept_by_the_run(command, tmp_pa
     table = pd.DataFrame({"zip code": range(60), "note": [f"n {i}" for i in range(60)], "y": TARGET * 10})
     table["größe"] = [20240101 + i % 28 for i in range(60)]
     table.to_csv(tmp_path / "t.csv", index=False)
-    run = ("data=csv", "data.path=t.csv", "data.target=y", "epochs=1")
+    run = ("data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "epochs=1")
     kinds = ("data.columns.note=hash", "data.columns={'zip code': category, größe: date}", "data.hash_features=4")
     assert command(*run, *kinds, "hydra.run.dir=one").code == 0
     assert (

@@ -269,9 +269,8 @@ def test_labels_in_the_cells_of_one_column(films):
 def test_a_run_of_labels_in_one_column_predicts_a_column_for_each(films):
     table, _ = films
     table.assign(genres=table["genres"].str.replace("; ", "|")).to_csv("t.csv", index=False)
-    words = (
-        "data=csv data.path=t.csv data.target=genres data.task=multilabel data.label_separator=| epochs=1 quiet=true"
-    )
+    words = "data=csv recipe=plain data.path=t.csv data.target=genres epochs=1 quiet=true"
+    words += " data.task=multilabel data.label_separator=|"
     run = nettrain.train([*words.split(), "figures=never"], "run")
     assert [name for name in run.predict("t.csv") if name.startswith("prediction")] == [
         *("prediction_comedy", "prediction_crime", "prediction_drama"),

@@ -213,7 +213,13 @@ def test_what_is_not_installed_is_named(here, monkeypatch):
         Query("select 1", "postgresql:///x").read()
 
 
-RUN = ["data=sql", "data.query=select * from flowers", "data.database=flowers.duckdb", "data.target=species"]
+RUN = [
+    "data=sql",
+    "recipe=plain",
+    "data.query=select * from flowers",
+    "data.database=flowers.duckdb",
+    "data.target=species",
+]
 QUICK = ["epochs=1", "quiet=true", "tensorboard=false"]
 
 
@@ -238,7 +244,9 @@ def test_the_commands_of_the_page_on_queries(flowers):
     with duckdb.connect("my.duckdb") as database:
         database.execute("create table flowers as select *, row_number() over () as id from 'flowers.csv'")
     Path("flowers.sqlite").rename("my.sqlite")
-    nettrain.train(["data=csv", "data.path=flowers.csv", "data.target=species", *QUICK], folder="outputs/flowers")
+    nettrain.train(
+        ["data=csv", "recipe=plain", "data.path=flowers.csv", "data.target=species", *QUICK], folder="outputs/flowers"
+    )
     for line in block.splitlines():
         name, *words = shlex.split(line.removeprefix("python "))
         module = {"train.py": "nettrain.app.main:main", "nettrain-predict": "nettrain.app.tools:predict"}[name]
@@ -251,16 +259,16 @@ def test_a_resumed_run_refuses_other_rows(flowers):
     nettrain.train([*RUN, *QUICK], folder="run")
     with duckdb.connect("flowers.duckdb") as database:
         database.execute("create table other as select 1")  # which is none of the run's business
-    nettrain.train(["resume=run", RUN[1], "epochs=2", "quiet=true"])
+    nettrain.train(["resume=run", RUN[2], "epochs=2", "quiet=true"])
     with duckdb.connect("flowers.duckdb") as database:
         database.execute("update flowers set sepal_width = 3.25 where sepal_width = 3.2")
     with pytest.raises(DataError, match="the data have changed since the run in run was trained"):
-        nettrain.train(["resume=run", RUN[1], "epochs=3", "quiet=true"])
+        nettrain.train(["resume=run", RUN[2], "epochs=3", "quiet=true"])
 
 
 def test_files_of_a_query_are_found_from_another_folder(flowers, monkeypatch):
     query = "data.query=from 'part*.parquet'"
-    nettrain.train(["data=sql", query, "data.target=species", *QUICK], folder="run")
+    nettrain.train(["data=sql", "recipe=plain", query, "data.target=species", *QUICK], folder="run")
     (flowers / "elsewhere").mkdir()
     monkeypatch.chdir(flowers / "elsewhere")
     assert nettrain.train(["resume=../run", query, "epochs=2", "quiet=true"]).summary["epochs"] == 2

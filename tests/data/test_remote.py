@@ -47,14 +47,21 @@ def test_a_url_gives_the_bits_of_the_file(flowers, url):
 
 
 def test_a_run_on_a_url_is_saved_resumed_and_asked(flowers):
-    words = ["data=csv", "data.path=memory://flowers.csv", "data.target=species", "quiet=true", "tensorboard=false"]
+    words = [
+        "data=csv",
+        "recipe=plain",
+        "data.path=memory://flowers.csv",
+        "data.target=species",
+        "quiet=true",
+        "tensorboard=false",
+    ]
     run = nettrain.train([*words, "epochs=1"], folder="run")
     assert run.config.data.path == "memory://flowers.csv"
     pd.testing.assert_frame_equal(run.predict("memory://flowers.parquet"), run.predict("flowers.csv"))
-    nettrain.train(["resume=run", words[1], "epochs=2", "quiet=true"])
+    nettrain.train(["resume=run", words[2], "epochs=2", "quiet=true"])
     fsspec.filesystem("memory").pipe_file("/flowers.csv", Path("flowers.csv").read_bytes().replace(b"5.1", b"5.2"))
     with pytest.raises(DataError, match="the data have changed since the run in run was trained"):
-        nettrain.train(["resume=run", words[1], "epochs=3", "quiet=true"])
+        nettrain.train(["resume=run", words[2], "epochs=3", "quiet=true"])
 
 
 MISTAKES = {

@@ -190,7 +190,7 @@ def test_what_is_finite_costs_no_time_in_the_loop_and_changes_no_bits(here):
 
 def test_a_solver_s_run_that_diverges_says_so_too(here, command):
     (here / "t.csv").write_text("x,y\n" + "".join(f"{(-1) ** i * 1e30},{i}.5\n" for i in range(40)))
-    table = "data=csv", "data.path=t.csv", "data.target=y", "data.standardize=false"
+    table = "data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "data.standardize=false"
     ended = command(*table, "optimizer=hill_climb", "epochs=2")
     assert ended.code == 4
     assert "because the loss of update 1 is not finite; another optimizer or seed may help\n" in ended.out

@@ -26,7 +26,14 @@ def claims(tmp_path, monkeypatch):
 
 
 EXACT = [
-    *("data=csv", "data.path=t.csv", "data.target=claims", "data.exposure=years", "data.standardize=false"),
+    *(
+        "data=csv",
+        "recipe=plain",
+        "data.path=t.csv",
+        "data.target=claims",
+        "data.exposure=years",
+        "data.standardize=false",
+    ),
     *("head=poisson", "model=linear", "optimizer=newton", "bs=full", "epochs=30", "precision=float64", "quiet=true"),
     *("data.val_fraction=0", "data.test_fraction=0.2", "figures=never"),
 ]

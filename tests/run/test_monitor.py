@@ -37,7 +37,9 @@ def broken(y, predicted):
 
 def train(table, *options, folder="run"):
     table.to_csv("t.csv", index=False)
-    return nettrain.train(["data=csv", "data.path=t.csv", "data.target=y", *FAST, *options], folder=folder)
+    return nettrain.train(
+        ["data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", *FAST, *options], folder=folder
+    )
 
 
 @pytest.fixture

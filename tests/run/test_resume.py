@@ -284,7 +284,9 @@ def test_a_change_that_would_make_it_another_run_is_refused(here, change):
 def test_changed_data_are_refused(here):
     table = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40))
     (here / "t.csv").write_text(table)
-    nettrain.train(["data=csv", "data.path=t.csv", "data.target=y", "epochs=1", "quiet=true"], folder=here / "run")
+    nettrain.train(
+        ["data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "epochs=1", "quiet=true"], folder=here / "run"
+    )
     (here / "t.csv").write_text(table.replace("a", "c").replace("b", "a").replace("c", "b"))
     with pytest.raises(DataError, match="have changed"):
         nettrain.train(["resume=run", "epochs=2"])

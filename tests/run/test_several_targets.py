@@ -114,7 +114,7 @@ def test_engines_and_parts_of_batches_agree(table, tmp_path, of):
 
 def test_a_run_that_goes_on_ends_like_one_in_one_go(table, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
-    overrides = [*of_numbers("engine=eager"), "data=csv", f"data.path={tmp_path / 't.csv'}"]
+    overrides = [*of_numbers("engine=eager"), "data=csv", "recipe=plain", f"data.path={tmp_path / 't.csv'}"]
     whole = nettrain.train([*overrides, "epochs=4"], tmp_path / "whole")
     nettrain.train([*overrides, "epochs=2"], tmp_path / "parts")
     on = nettrain.train([f"resume={tmp_path / 'parts'}", "epochs=4"])

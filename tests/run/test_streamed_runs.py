@@ -34,7 +34,15 @@ def keys(tmp_path, monkeypatch) -> list[str]:
     )
     for i in range(3):
         table[200 * i : 200 * (i + 1)].to_parquet(folder / f"{i}.parquet", index=False, row_group_size=70)
-    words = ["data=csv", f"data.path={folder}", "data.target=label", "data.stream=true", "quiet=true", "figures=never"]
+    words = [
+        "data=csv",
+        "recipe=plain",
+        f"data.path={folder}",
+        "data.target=label",
+        "data.stream=true",
+        "quiet=true",
+        "figures=never",
+    ]
     return [*words, "epochs=3", "bs=32", "model.hidden=[8]"]
 
 
@@ -98,7 +106,15 @@ def test_a_table_larger_than_the_memory_that_it_takes(tmp_path):
         x = draw.normal(size=(rows, features))
         table = pd.DataFrame({f"x{j}": x[:, j] for j in range(features)})
         table.assign(y=x.sum(1)).to_parquet(folder / f"{i}.parquet", index=False)
-    words = ["data=csv", f"data.path={folder}", "data.target=y", "data.stream=true", "quiet=true", "figures=never"]
+    words = [
+        "data=csv",
+        "recipe=plain",
+        f"data.path={folder}",
+        "data.target=y",
+        "data.stream=true",
+        "quiet=true",
+        "figures=never",
+    ]
     arguments = [str(tmp_path / "run"), *words, "epochs=1", "bs=8192", "model.hidden=[8]"]
     ended = subprocess.run(
         [sys.executable, "-c", _MEASURED, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path

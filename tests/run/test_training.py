@@ -301,7 +301,7 @@ def test_large_targets_with_a_small_spread_are_measured_in_their_own_units(here)
     x = rng.normal(size=400)
     table = pandas.DataFrame({"x": x, "y": 1e8 + 3 * x + rng.normal(size=400)})
     table.to_csv(here / "t.csv", index=False)
-    run = train("data=csv", "data.path=t.csv", "data.target=y", "model=linear", "optimizer.lr=0.05")
+    run = train("data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "model=linear", "optimizer.lr=0.05")
     assert run.summary["test_mse"] == pytest.approx(1, rel=0.5)
     assert run.predict(table)["prediction"].nunique() > 390
 

@@ -25,7 +25,7 @@ FIT = [*WHOLE, "model=linear", "optimizer=lbfgs", "epochs=100"]
 
 def train(table, *options, folder="run"):
     table.to_csv("t.csv", index=False)
-    settings = ["data=csv", "data.path=t.csv", "data.target=y", "quiet=true", "tensorboard=false"]
+    settings = ["data=csv", "recipe=plain", "data.path=t.csv", "data.target=y", "quiet=true", "tensorboard=false"]
     return nettrain.train([*settings, *options], folder=folder)
 
 
@@ -103,7 +103,14 @@ def test_batches_in_parts_have_the_gradient_of_the_whole(here, model):
 @pytest.fixture
 def weighted(here):
     TABLE.to_csv("t.csv", index=False)
-    return ["data=csv", f"data.path={here / 't.csv'}", "data.target=y", "data.weight=w", "class_weight=balanced"]
+    return [
+        "data=csv",
+        "recipe=plain",
+        f"data.path={here / 't.csv'}",
+        "data.target=y",
+        "data.weight=w",
+        "class_weight=balanced",
+    ]
 
 
 def test_rows_of_a_stack_are_weighted_as_alone(here, weighted):

@@ -26,8 +26,9 @@ from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
 from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
-from nettrain.config.overrides import config_options, for_hydra, is_of_run, with_module, with_own_parts
+from nettrain.config.overrides import SWEEP_FLAGS, config_options, for_hydra, is_of_run, with_module, with_own_parts
 from nettrain.config.received import require_harmless
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.hydra_versions import main_options, trusted
@@ -54,7 +55,10 @@ def main() -> None:
             if {"--help", "-h"} & set(arguments):
                 print(help_text(arguments))
             else:
-                sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(for_hydra(arguments))))
+                typed = for_hydra(arguments)
+                if not any(argument in SWEEP_FLAGS for argument in typed) and config_options(typed)[1] is None:
+                    typed = with_recipe(typed)  # those of a sweep have theirs one by one
+                sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(typed)))
                 with hydra_defaults(), trusted():
                     require_harmless(sys.argv[1:])
                     _run_hydra()

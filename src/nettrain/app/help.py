@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from nettrain.config.compose import compose_beside
 from nettrain.config.overrides import config_options, with_module
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import GROUPS, LISTS, config_folder, parts, register
 from nettrain.config.settings import Settings
 from nettrain.errors import ConfigError
@@ -34,7 +35,7 @@ def help_text(arguments: list[str]) -> str:
     user_folder, _, rest = config_options(arguments)
     overrides = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
     folders = [config_folder(), *([Path(user_folder).absolute()] if user_folder else [])]
-    choices, config = _composed(with_module(overrides), folders)
+    choices, config = _composed(with_module(with_recipe(overrides)), folders)
     sections = [_USAGE, "keys of every run:\n" + "\n".join(_lines(Settings, config, ""))]
     for group in GROUPS:
         name, values = choices[group], config[group]
@@ -43,7 +44,9 @@ def help_text(arguments: list[str]) -> str:
         sections.append(
             "\n".join([*lines, *(_layers(parts(group)[values["name"]], values) if group == "model" else [])])
         )
-    sections.append("recipe=NAME, settings that go together: " + ", ".join(_options("recipe", folders)))
+    recipes = [name for name in _options("recipe", folders) if "/" not in name]  # below lies what they say of parts
+    sections.append("recipe=NAME, settings that go together: " + ", ".join(recipes))
+    sections.append("search=NAME, what -m searches among: " + ", ".join(_options("search", folders)))
     sections.append("debug=NAME, a short run that says whether one works: " + ", ".join(_options("debug", folders)))
     for group in LISTS:
         known = ", ".join(_options(group, folders))

@@ -26,7 +26,7 @@ from nettrain.wording import did_you_mean
 _HYDRAS_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"}
 _SWEEP_FUNCTIONS = re.compile(r"(choice|glob|sort|shuffle|range|interval|tag)\(.*\)")
 _MAPPING = re.compile(r"\{\s*[\w.*%-]+\s*:.*\}", re.DOTALL)
-_OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.")
+_OF_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.", "hydra.sweep.", "search=")
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 _OPTIONS = (  # Hydra's, and ours
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun"),

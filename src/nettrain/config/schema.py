@@ -45,7 +45,7 @@ OF_ANY_CLASS: dict[str, Any] = {"model": Module, "head": Loss, "optimizer": Torc
 BEFORE = {"split": "stratified"}  # what configs stand for that do not name a part of a group that is newer than they
 
 
-PRESETS = ("recipe", "experiment", "debug")  # groups of settings that are no parts
+PRESETS = ("recipe", "search", "experiment", "debug")  # groups of settings that are no parts
 LISTS = ("callbacks", "logger")  # groups of which a run has any number of parts, each a node by its name
 
 

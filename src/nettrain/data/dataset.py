@@ -11,6 +11,7 @@ from nettrain.data.drawing import Fractions
 from nettrain.data.number_options import NumberOptions
 from nettrain.data.splitting import Split
 from nettrain.data.table import Table
+from nettrain.data.target_power import TRANSFORMS
 from nettrain.registry import option
 
 
@@ -26,6 +27,12 @@ class Dataset(NumberOptions, ABC):
     )
     standardize: bool = option(
         True, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
+    )
+    target_transform: str = option(
+        "none",
+        "transform of a target of numbers before it is scaled, which predictions undo: log: log(1 + y), for numbers of "
+        "at least 0; yeo_johnson: the power transform that makes the training rows most like a normal sample",
+        choices=TRANSFORMS,
     )
     positive: Optional[str] = option(  # noqa: UP045
         None, "of two classes the positive one, for f1 and auroc; null: the last by name"

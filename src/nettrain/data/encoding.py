@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nettrain.data.columns import Column
-from nettrain.data.encoded_columns import Numeric, means_and_scales
+from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoded_ids import Embedded
 from nettrain.data.encoded_numbers import Piecewise
 from nettrain.data.fitting import EncodedColumn, Scalars, column_of, fit_columns
@@ -22,6 +22,7 @@ from nettrain.data.read_options import ReadOptions
 from nettrain.data.several_targets import label_sets, new_targets
 from nettrain.data.table import Table
 from nettrain.data.target import class_indices, rows_with_target, target_numbers
+from nettrain.data.target_power import fit_target, powered, unpowered
 from nettrain.data.tensor_columns import TensorColumn
 from nettrain.data.values import normalized
 from nettrain.data.weights import rates, read_exposure, read_weights
@@ -36,10 +37,11 @@ class Encoder:
     """Features and target of a table, as `fit` learnt them from its training rows.
 
     `task`, `target_name`, `targets` and `classes` are the table's. A regression target is `(y - target_mean) /
-    target_scale` (0 and 1 for the other tasks); `target_unit` stood beside its numbers. Of several targets these three
-    are lists; with a `label_separator` they are labels in the cells of the one column `target_name`. A row counts as
-    much as the column `weight_name` says, times the weight of its class, where there are such; with a column
-    `exposure_name` the target is that per unit of exposure. New tables are read with the `options` of the table.
+    target_scale` (0 and 1 for the other tasks), where `target_power` is not 1 behind the transform of Yeo and Johnson;
+    `target_unit` stood beside its numbers. Of several targets these four are lists; with a `label_separator` they are
+    labels in the cells of the one column `target_name`. A row counts as much as the column `weight_name` says, times
+    the weight of its class, where there are such; with a column `exposure_name` the target is that per unit of
+    exposure. New tables are read with the `options` of the table.
     """
 
     columns: list[EncodedColumn]
@@ -55,38 +57,45 @@ class Encoder:
     class_weights: list[Any] = field(default_factory=list)  # of each class; of labels a pair each, without and with it
     targets: list[str] = field(default_factory=list)
     label_separator: str = ""
+    target_power: float | list[float] = 1.0
 
     @classmethod
-    def fit(cls, table: Table, rows: np.ndarray, standardize: bool, numbers: NumberOptions | None = None) -> "Encoder":
+    def fit(
+        cls,
+        table: Table,
+        rows: np.ndarray,
+        standardize: bool,
+        numbers: NumberOptions | None = None,
+        transform: str = "none",
+    ) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale.
 
         `numbers` say how columns of numbers are encoded, by default as standardised numbers; a column's own kind counts
-        more.
+        more. `transform`, one of `TRANSFORMS`, is that of a target of numbers.
         """
         columns = fit_columns(table, rows, standardize, numbers or NumberOptions())
         encoder = cls(columns, table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
-        if table.task == "regression" and standardize and table.target is not None:
-            means, scales = means_and_scales(np.ascontiguousarray(np.atleast_2d(table.target[rows].T)))
-            encoder = encoder.with_scale(means.tolist(), scales.tolist())
-        else:
-            encoder = encoder.unscaled
+        encoder = encoder.unscaled
+        if table.task == "regression" and table.target is not None:
+            encoder = encoder.with_scale(*fit_target(np.atleast_2d(table.target[rows].T).T, transform, standardize))
         encoder.label_separator = table.label_separator
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
             encoder.learn_from_file(table, table.options)
         return encoder
 
-    def with_scale(self, means: Sequence[float], scales: Sequence[float]) -> "Encoder":
-        """The same with the target's mean and scale, or those of each of several targets."""
+    def with_scale(self, means: Sequence[float], scales: Sequence[float], powers: Sequence[float]) -> "Encoder":
+        """The same with the target's mean, scale and power, or those of each of several targets."""
         if self.targets:
-            return replace(self, target_mean=list(means), target_scale=list(scales))
-        return replace(self, target_mean=float(means[0]), target_scale=float(scales[0]))
+            return replace(self, target_mean=list(means), target_scale=list(scales), target_power=list(powers))
+        mean, scale, power = (float(values[0]) for values in (means, scales, powers))
+        return replace(self, target_mean=mean, target_scale=scale, target_power=power)
 
     @property
     def unscaled(self) -> "Encoder":
         """The same with targets in their own units."""
         count = max(1, len(self.targets))
-        return self.with_scale([0.0] * count, [1.0] * count)
+        return self.with_scale([0.0] * count, [1.0] * count, [1.0] * count)
 
     def learn_from_file(self, table: Table, options: ReadOptions) -> None:
         """How the file was read; and that no column of somebody's own that was constant in training rules later."""
@@ -183,11 +192,14 @@ class Encoder:
         """A `Table.target`, (n,) or (n, m), as the network sees it: class indices, or standardised numbers."""
         if self.task != "regression":
             return target
-        return (target - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
+        numbers = powered(target, np.asarray(self.target_power))
+        return (numbers - np.asarray(self.target_mean)) / np.asarray(self.target_scale)
 
     def in_units(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers (n,) or (n, m) as the network sees them, in the units of a regression target."""
-        return numbers * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+        numbers = numbers * np.asarray(self.target_scale) + np.asarray(self.target_mean)
+        power = np.asarray(self.target_power)
+        return numbers if (power == 1).all() else np.asarray(unpowered(numbers, power))
 
     def weights(self, table: Table) -> np.ndarray | None:
         """How much each row of a table counts, (n,), or each target of it, (n, m); None where all count alike."""
@@ -285,6 +297,8 @@ class Encoder:
         values = {
             k: v for k, v in vars(self).items() if k != "inputs" and (v or k not in ("targets", "label_separator"))
         }
+        if self.target_power == 1:
+            del values["target_power"]
         return json.dumps({**values, "columns": columns, "options": vars(self.options)}, default=vars)
 
     @classmethod

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nettrain.data.dataset import Dataset
-from nettrain.data.encoded_columns import Numeric
 from nettrain.data.encoding import Encoder
 from nettrain.data.memory import enough_memory
 from nettrain.data.splits import monitored_split
@@ -222,19 +221,9 @@ def encode(
         assert table.target is not None
         if table.weights is not None:
             require_weight(table.weights, splits, table.source)
-        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset)
-        require_numbers(dataset, encoder)
+        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset, dataset.target_transform)
         x, y = encoder.features(table), encoder.encode_target(table.target)
         return Data(x, y, splits, encoder, table, partition.samples_per_epoch, given=partition.given)
-
-
-def require_numbers(dataset: Dataset, encoder: Encoder) -> None:
-    """Raise `ConfigError` for an encoding of numbers where no column holds any."""
-    if dataset.numbers != "standard" and not any(isinstance(column, Numeric) for column in encoder.columns):
-        raise ConfigError(
-            f"data.numbers={dataset.numbers}: no column of {dataset.source} holds one number in each row; leave "
-            "data.numbers out."
-        )
 
 
 def _check_table(dataset: Dataset, table: Any) -> None:

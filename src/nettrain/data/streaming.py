@@ -15,7 +15,6 @@ from nettrain.data.encoded_numbers import encoded
 from nettrain.data.encoding import Encoder
 from nettrain.data.fitting import EncodedColumn, ids_last
 from nettrain.data.inference import FEW_CATEGORIES, MANY_CATEGORIES
-from nettrain.data.loading import require_numbers
 from nettrain.data.memory import release
 from nettrain.data.parquet_files import ParquetFiles
 from nettrain.data.raw_table import RawTable
@@ -120,7 +119,6 @@ def load_stream(dataset: "Tabular", path: str, seed: int, split: Split) -> Strea
     scale = (of_target.center, of_target.scale) if scaled else (0.0, 1.0)
     encoder = Encoder(columns, task, plan.target, table.classes, *scale, weight_name=table.weight_name)
     encoder.learn_from_file(table, files.options)
-    require_numbers(dataset, encoder)
     where = f"{counted(len(files.groups), 'row group')} of {counted(len(files.paths), 'file')}"
     notes.insert(0, f"the table stays on disk and is read in parts, {where}; each row is in a split by chance")
     x = StreamedRows(files, encoder, names)
@@ -159,6 +157,11 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
             "target out of the files, or use data.stream=false."
         )
 
+    if dataset.target_transform != "none":
+        raise ConfigError(
+            f"data.target_transform={dataset.target_transform}: the target of a table that is read in parts is not "
+            "transformed; use data.stream=false."
+        )
     if dataset.binning != "quantile":
         raise ConfigError(
             f"data.binning={dataset.binning}: a table that is read in parts has bins at quantiles; use "

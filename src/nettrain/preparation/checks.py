@@ -96,6 +96,11 @@ def check_solver(run: PreparedRun) -> None:
             "knows freeze only."
         )
     name = config.optimizer.name
+    if isinstance(run.model, RowModule) and run.model.copies > 1:
+        raise ConfigError(
+            f"optimizer={name}: it compares values of one loss, and each of the {run.model.copies} predictions of "
+            f"model={config.model.name} is trained by its own; use a gradient optimizer, such as optimizer=adam."
+        )
     if getattr(config.model, "dropout", 0.0):
         raise ConfigError(
             f"model.dropout={config.model.dropout}: optimizer={name} compares the loss at several points, which "

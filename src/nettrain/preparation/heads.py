@@ -57,3 +57,23 @@ def check_support(head: Head, table: Table) -> None:
             where = place(table.source, table.row_number(first + int(row)), name)
             takes = _IN_WORDS.get(support, f"numbers in {support}")
             raise DataError(f"{where}: found {some[row, *column]:.10g}; head={head.name} takes {takes}.")
+
+
+def check_transform(transform: str, head: Head, table: Table) -> None:
+    """Raise a `Mistake` for a transform of the target where it is none of numbers that may be transformed."""
+    if transform == "none" or table.target is None:
+        return
+    key = f"data.target_transform={transform}"
+    if head.for_classes:
+        raise ConfigError(f"{key}: the target {table.target_name!r} holds classes; a transform is for numbers.")
+    if not head.standardizes:
+        raise ConfigError(
+            f"{key}: head={head.name} takes the target in its own units; use a head for any real number, such as "
+            "head=identity_mse."
+        )
+    if transform == "log" and (table.target < 0).any():
+        row, *column = np.argwhere(table.target < 0)[0]
+        name = table.targets[column[0]] if table.targets else table.target_name
+        where = place(table.source, table.row_number(int(row)), name)
+        found = f"{table.target[row, *column]:.10g}"
+        raise DataError(f"{where}: found {found}; {key} takes numbers of at least 0; use yeo_johnson.")

@@ -7,6 +7,7 @@ from torch import nn
 from nettrain.config.build import build_activation
 from nettrain.config.schema import Config
 from nettrain.data import Data
+from nettrain.data.encoded_columns import Numeric
 from nettrain.optimizers.curvature import LBFGS, Newton
 from nettrain.optimizers.solvers import Solver
 from nettrain.parts.models import DenseNetwork, Module, RowModule
@@ -25,6 +26,16 @@ def notes_on_splits(config: Config, loaded: Data) -> list[str]:
     return [
         "no rows are set aside for a test: the validation rows, which choose the best epoch, flatter it a little "
         "(data.test_fraction=0.15 sets some aside)"
+    ]
+
+
+def notes_on_numbers(config: Config, loaded: Data) -> list[str]:
+    """That an encoding of numbers changes nothing, where no column holds any."""
+    if config.data.numbers == "standard" or any(isinstance(column, Numeric) for column in loaded.encoder.columns):
+        return []
+    return [
+        f"data.numbers={config.data.numbers}: no column of {config.data.source} holds one number in each row, so that "
+        "it changes nothing"
     ]
 
 

@@ -23,8 +23,8 @@ from nettrain.parts.models import RowModule
 from nettrain.parts.torch_scheduler import TorchScheduler
 from nettrain.preparation import checks
 from nettrain.preparation.callbacks import build_callbacks
-from nettrain.preparation.heads import check_shapes, check_support
-from nettrain.preparation.notes import notes_on_activation, notes_on_solver, notes_on_splits
+from nettrain.preparation.heads import check_shapes, check_support, check_transform
+from nettrain.preparation.notes import notes_on_activation, notes_on_numbers, notes_on_solver, notes_on_splits
 from nettrain.preparation.own_parts import calling, try_activation, try_own_parts
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.rows import require_members
@@ -82,6 +82,7 @@ def _tried(config: Config, folder: Path, loaded: Data, device: torch.device, han
     if not is_ours(type(head)):
         check_shapes(head, len(loaded.encoder.classes), config.dtype)
     check_support(head, loaded.table)
+    check_transform(config.data.target_transform, head, loaded.table)
     if loaded.streamed:
         checks.check_streamed(config)
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)
@@ -94,6 +95,7 @@ def _tried(config: Config, folder: Path, loaded: Data, device: torch.device, han
         *notes_on_splits(config, loaded),
         *loaded.notes,
         *getattr(config.model, "notes", []),
+        *notes_on_numbers(config, loaded),
         *notes_on_activation(config, model),
     ]
     run = PreparedRun(folder, config, loaded, model, notes)

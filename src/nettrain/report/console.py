@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from nettrain.config.recipes import recipe_of
 from nettrain.data.encoding import Encoder
 from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import brief
@@ -35,7 +36,9 @@ def plan(run: PreparedRun, device: torch.device) -> str:
     options = ", ".join(k if v is True else f"{k} {v}" for k, v in chosen.items())
     per_epoch = f"{run.samples_per_epoch} / {run.batch_size} -> {run.updates_per_epoch} updates per epoch"
     drop = " (a smaller last batch is skipped)" if config.drop_last else ""
+    recipe = recipe_of(run.overrides)
     lines = [
+        *([("recipe", recipe)] if recipe else []),
         ("data", f"{run.data.table.source}: {rows}, {inputs}, {target}"),
         *zip(["columns", *[""] * MOST_COLUMNS], _columns(run.data.table.overview), strict=False),
         ("splits", _splits(run)),

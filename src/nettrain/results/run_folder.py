@@ -102,9 +102,10 @@ class RunFolder(SavedRun):
 
     def _spread(self, members: Tensor, finite: Tensor) -> dict[str, Any]:
         """How far the members differ with their logits (K, n, outputs), in the units of the target."""
-        spread = self.head.spread(members).double().numpy()
-        if not self.encoder.classes:
-            spread = spread * np.asarray(self.encoder.target_scale)
+        if self.encoder.classes:
+            spread = self.head.spread(members).double().numpy()
+        else:
+            spread = self.encoder.in_units(self.head.predict(members).double().numpy()).std(0, ddof=1)
         return self._of_each_target({"spread": np.where(finite, spread.T, np.nan).T})
 
     def _predictions(self, z: Tensor, finite: Tensor, interval: float | None) -> dict[str, Any]:

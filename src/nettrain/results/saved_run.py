@@ -20,6 +20,7 @@ from nettrain.config.run_data import load_data
 from nettrain.config.schema import Config
 from nettrain.data import Data, Encoder
 from nettrain.data.members import validates
+from nettrain.data.target_scale import TargetScale
 from nettrain.errors import CheckpointError, ConfigError, DataError
 from nettrain.objective import Objective
 from nettrain.parts.callbacks import Logger
@@ -200,9 +201,7 @@ class SavedRun:
     def objective(self) -> Objective:
         """The head's loss of the model, as a function of its weights."""
         objective = Objective(self.model, self.head, buffers=constants(self.model), inputs=self.encoder.inputs)
-        if not self.encoder.classes:
-            objective.target_mean = torch.tensor([self.encoder.target_mean], dtype=torch.float64)  # (1,) or (1, m)
-            objective.target_scale = torch.tensor([self.encoder.target_scale], dtype=torch.float64)
+        objective.target = TargetScale.of([self.encoder])
         return objective
 
     def logits(self, features: Any, w: Tensor | None = None) -> Tensor:

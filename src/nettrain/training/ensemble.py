@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nettrain.data.members import validates
+from nettrain.data.target_scale import TargetScale
 from nettrain.objective import Objective, Tensors
 from nettrain.parts.heads.base import equal_shares
 from nettrain.parts.mixture import members_state, out_of_bag
@@ -136,9 +137,7 @@ class Ensemble(RunState):
         """The numbers of all members together: those of the best epochs, and those of the test rows."""
         run, good = self.run, self._good
         together = Objective(run.members[0].model, run.head, inputs=run.data.inputs, named_metrics=run.named_metrics)
-        if run.data.encoder.task == "regression":
-            together.target_mean = torch.tensor([run.data.encoder.target_mean], dtype=torch.float64)
-            together.target_scale = torch.tensor([run.data.encoder.target_scale], dtype=torch.float64)
+        together.target = TargetScale.of([run.data.encoder])
         calibrated: Numbers = {}
         best = self._best_of_each
         for name in best:

@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
+from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import OF_ANY_CLASS
 from nettrain.errors import ConfigError
 
@@ -30,6 +32,13 @@ def jobs(overrides: Sequence[Override], zipped: Sequence[str]) -> list[list[str]
         elif key == next(k for k in choices if k in zipped):
             axes.append(list(zip(*(choices[k] for k in choices if k in zipped), strict=True)))
     return [list(itertools.chain(*combination)) for combination in itertools.product(*axes)]
+
+
+def with_recipes(launcher: Any, jobs: list[list[str]]) -> list[list[str]]:
+    """The jobs with the recipes that their data have; those of other programs as they are."""
+    nettrains = getattr(launcher.task_function, "__module__", None) == "nettrain.app.cli"
+    knows_recipes = nettrains and "recipe" in launcher.config.hydra.runtime.choices
+    return [with_recipe(job) for job in jobs] if knows_recipes else jobs
 
 
 def _values(override: Override) -> list[str]:

@@ -15,6 +15,7 @@ import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 
+from nettrain.app.sweep.grid import with_recipes
 from nettrain.app.sweep.study import record, recorded_trials
 from nettrain.app.sweep.sweep import add_failures
 from nettrain.errors import ConfigError
@@ -61,7 +62,7 @@ def search(
             _tell(study, trial, before.state, before.value)
         if len(known) < len(asked):
             jobs = [[*fixed, *(f"{key}={_text(value)}" for key, value in trial.params.items())] for trial in asked]
-            done = launcher.launch(jobs, initial_job_idx=first)
+            done = launcher.launch(with_recipes(launcher, jobs), initial_job_idx=first)
             returns.append(done)
             add_failures(done)
             for trial, job in list(zip(asked, done, strict=True))[len(known) :]:

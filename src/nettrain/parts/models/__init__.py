@@ -10,6 +10,7 @@ from nettrain.parts.models.dense import MLP, DenseNetwork, Linear, Polynomial, P
 from nettrain.parts.models.module import Module
 from nettrain.parts.models.recurrent import GRU, LSTM
 from nettrain.parts.models.residual import ResMLP
+from nettrain.parts.models.tabm import TabM
 from nettrain.parts.models.transformer import Transformer
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PolynomialModel",
     "ResMLP",
     "RowModule",
+    "TabM",
     "Transformer",
     "can_be_compiled",
 ]

@@ -96,6 +96,7 @@ class RowModule(nn.Module, ABC):
     dropout: float = 0.0
     compilable: bool = False
     steps: int = 1
+    copies: int = 1  # predictions that are trained each by its own loss
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +116,17 @@ class RowModule(nn.Module, ABC):
             pass
         return z
 
+    def trained_logits(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Tensor:
+        """The logits whose loss is trained: z, or of a module with several `copies` those of each, (copies, ..., n, o).
+
+        The loss is then the mean of theirs.
+        """
+        return self.logits(parameters, x, noise)
+
+    def together(self, z: Tensor) -> Tensor:
+        """z (..., n, outputs) of these logits."""
+        return z
+
     def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
         """Layer by layer what the `activation` is applied to, (..., n, units); nothing where it plays no part."""
         return iter(())
@@ -130,12 +142,16 @@ class RowModule(nn.Module, ABC):
         """
         leaves = {name: parameters[name].detach().requires_grad_() for name in gradients}
         with stage("forward"), torch.enable_grad():
-            z = self.logits({**parameters, **leaves}, x, noise)
+            z = self.trained_logits({**parameters, **leaves}, x, noise)
         with stage("backward"):
-            found = torch.autograd.grad(z, list(leaves.values()), derivative(z.detach()), materialize_grads=True)
+            if self.copies == 1:
+                by_z = derivative(z.detach())
+            else:
+                by_z = torch.stack([derivative(copy) for copy in z.detach()]) / self.copies
+            found = torch.autograd.grad(z, list(leaves.values()), by_z, materialize_grads=True)
             for gradient, value in zip(gradients.values(), found, strict=True):
                 gradient.copy_(value)
-        return z.detach()
+        return self.together(z.detach())
 
     def forward(self, x: X) -> Tensor:
         """The logits (n, outputs) of x (n, *shape), as in evaluation."""

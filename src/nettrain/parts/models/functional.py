@@ -30,6 +30,11 @@ def affine_steps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return affine(x.flatten(-3, -2), weight, bias).unflatten(-2, x.shape[-3:-1])
 
 
+def linear_steps(x: Tensor, weight: Tensor) -> Tensor:
+    """x W^T of each vector of x (..., n, T, i), for one run, weight (o, i), or for K runs, weight (K, o, i)."""
+    return torch.matmul(x.flatten(-3, -2), weight.mT).unflatten(-2, x.shape[-3:-1])
+
+
 def images(x: Tensor, sample_dims: int) -> Tensor:
     """Images as they are computed, (n, C, H, W) or (n, K C, H, W), of x (n, *shape) or (K, n, *shape).
 

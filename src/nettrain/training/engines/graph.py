@@ -38,7 +38,7 @@ class Tables:
     def __init__(self, stack: Stack, epoch: int, rates: np.ndarray) -> None:
         assert isinstance(stack.batches, Batches)
         t, device = update_numbers(stack, epoch), stack.device
-        self.order = stack.batches.order("train", epoch)
+        self.order = stack.batches.order("train", epoch).clone()  # that of later epochs is copied into it
         self.scalars = []
         for group in stack.rule_groups:
             assert isinstance(group, RuleGroup)

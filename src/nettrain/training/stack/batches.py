@@ -43,6 +43,7 @@ class Batches:
         arrays, inputs = (each(_listed, *values) for values in ([d.x for d in data], [d.inputs for d in data]))
         self.resident = each(partial(_resident, device, dtype), arrays, inputs)
         self.splits: dict[str, tuple[Any, Tensor]] = {}  # x and y
+        self.kept: dict[str, tuple[int | None, Tensor]] = {}  # of each split the order that was asked for last
         self.weights: dict[str, Tensor] = {}  # of the samples of each split, where they have some
         for name in first.data.splits:
             x = each(partial(_joined, [d.splits[name] for d in data], dtype), arrays, inputs, self.resident)
@@ -67,8 +68,14 @@ class Batches:
     def order(self, split: str, epoch: int | None = None) -> Tensor:
         """The samples of a split, numbers (..., n) of those in `splits`; those of training in the order of an epoch.
 
-        Without an epoch the last sample of a row that has fewer than others is repeated.
+        Without an epoch the last sample of a row that has fewer than others is repeated. The tensor is kept for who
+        asks again, and must not be changed.
         """
+        if split not in self.kept or self.kept[split][0] != epoch:
+            self.kept[split] = epoch, self._order_of_rows(split, epoch)
+        return self.kept[split][1]
+
+    def _order_of_rows(self, split: str, epoch: int | None) -> Tensor:
         keys = list(zip(self.seeds, self.sizes[split][self.copies].tolist(), strict=True))
         different = list(dict.fromkeys(keys))
         orders = [self._order(*key, self.size[split], epoch) for key in different]
@@ -162,6 +169,7 @@ class Batches:
 
     def select(self, rows: list[int]) -> None:
         """Go on with these rows alone; data that none of them uses are dropped."""
+        self.kept = {}
         self.seeds = [self.seeds[row] for row in rows]
         used, self.copies = np.unique(self.copies[rows], return_inverse=True)
         self.copies_there = to_device(self.copies, self.device)

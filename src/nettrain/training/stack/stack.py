@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nettrain.data.target_scale import TargetScale
 from nettrain.inputs import each
 from nettrain.objective import Objective
 from nettrain.optimizers.rules import Rule
@@ -109,10 +110,7 @@ class Stack:
         objective.named_metrics = first.named_metrics
         objective.accumulate, objective.autocast = first.config.accumulate, first.config.autocast
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}
-        if first.data.encoder.task == "regression":
-            scales = [[[e.target_mean], [e.target_scale]] for e in (run.data.encoder for run in self.runs)]  # (K, 2, 1)
-            both = torch.tensor(scales if self.stacked else scales[0], dtype=torch.float64).to(self.device)
-            objective.target_mean, objective.target_scale = both.unbind(both.dim() - 2 - len(first.head.event_shape))
+        objective.target = TargetScale.of([run.data.encoder for run in self.runs], self.device, self.stacked)
         return objective
 
     def select(self, numbers: list[int]) -> None:
@@ -124,8 +122,7 @@ class Stack:
         self.rule_groups = select(self.rule_groups, self._rules(), numbers)
         objective = self.objective
         objective.buffers = {name: rows.take(tensor, numbers) for name, tensor in objective.buffers.items()}
-        scaled = objective.of_rows(numbers)
-        objective.target_mean, objective.target_scale = scaled.target_mean, scaled.target_scale
+        objective.target = objective.of_rows(numbers).target
         self._look_at_runs()
 
 
