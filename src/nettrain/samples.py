@@ -14,6 +14,7 @@ from torch import Tensor
 from nettrain.inputs import Input, Inputs, each, one_of
 
 X: TypeAlias = Tensor | dict[str, Tensor]
+Sizes: TypeAlias = int | list[int]
 
 AT_ONCE = 2**24  # numbers that are standardised at a time, in float64
 
@@ -61,8 +62,8 @@ def sample_dim(x: X, inputs: Inputs) -> int:
     return one_of(x).dim() - len(one_of(inputs).shape) - 1
 
 
-def split(x: X, size: int, dim: int) -> list[Any]:
-    """x in parts of `size` samples."""
+def split(x: X, size: Sizes, dim: int) -> list[Any]:
+    """x in parts of `size` samples, or of so many each."""
     if not isinstance(x, dict):
         return list(x.split(size, dim))
     parts = zip(*(value.split(size, dim) for value in x.values()), strict=True)

@@ -142,6 +142,12 @@ class Settings:
         "speed",
         choices=("auto", "eager", "graph", "fused", "compiled"),
     )
+    sharded: bool = option(
+        False,
+        "under torchrun, keep the optimizer's state and the update of each part of the weights on one rank (ZeRO-1), to "
+        "save memory",
+        "speed",
+    )
     accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)
     drop_last: bool = option(False, "skip the last batch of an epoch if it is smaller than bs")
     on_divergence: str = option(
