@@ -32,4 +32,9 @@ def main() -> None:
 
 def _draws(arguments: list[str]) -> bool:
     """Whether figures can be expected of a command line; what its config files say is not known yet."""
-    return "figures=never" not in arguments and not _ONLY_TELLS & {text.partition("=")[0] for text in arguments}
+    follows = os.environ.get("RANK", "0") != "0"  # one of the processes that torchrun has started
+    return (
+        not follows
+        and "figures=never" not in arguments
+        and not _ONLY_TELLS & {text.partition("=")[0] for text in arguments}
+    )

@@ -144,8 +144,8 @@ class Settings:
     )
     sharded: bool = option(
         False,
-        "under torchrun, keep the optimizer's state and the update of each part of the weights on one rank (ZeRO-1), to "
-        "save memory",
+        "under torchrun, have each rank keep the optimizer's state, and make the update, of its part of the weights "
+        "(ZeRO-1), to save memory",
         "speed",
     )
     accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)

@@ -40,9 +40,14 @@ class Group(Ranks):
                 world_size=self.size,
                 timeout=timedelta(seconds=SILENCE),
             )
+        self.folder = self.meeting.folder
         self._tensors: Any = None  # the group that exchanges tensors; None: that of all processors
         self._words, self._time = 0, time.monotonic()
         self._met, self._steps, self._next = (0, time.monotonic()), 1, -1  # updates and time at the last meeting
+
+    def begin(self, folder: str) -> None:
+        self.meeting.folder = folder
+        self.first(folder)
 
     def device(self, name: str) -> torch.device | None:
         if self.size == 1 or name == "cpu" or (name == "auto" and not torch.cuda.is_available()):

@@ -41,7 +41,7 @@ class Meeting:
         self.rank, self.size = rank, size
         agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         try:
-            self.root: Any = TCPStore(
+            store: Any = TCPStore(
                 os.environ["MASTER_ADDR"],
                 int(os.environ["MASTER_PORT"]),
                 is_master=not agent and rank == 0,
@@ -53,11 +53,20 @@ class Meeting:
             raise RanksError(
                 f"MASTER_ADDR, MASTER_PORT: rank {rank} of {size} finds nobody at {place}; start with torchrun."
             ) from error
-        self.began = time.monotonic()
+        self.root, self.began = store, time.monotonic()
         self.store: Any = PrefixStore(self._attempt(), self.root)
         self.heart = PrefixStore(self._name, self.root.clone())  # of the thread: one that waits would hold it up
         self.beats = dict.fromkeys(range(size), (b"", time.monotonic()))  # what each one showed last, and since when
         threading.Thread(target=self._beat, daemon=True, name="nettrain-rank").start()
+
+    @property
+    def folder(self) -> str | None:
+        """That of the run, which those know, too, that torchrun starts again."""
+        return self.root.get("folder").decode() if self.root.check(["folder"]) else None
+
+    @folder.setter
+    def folder(self, folder: str) -> None:
+        self.root.set("folder", folder)
 
     def _attempt(self) -> str:
         """The name of this attempt, which the leader gives; what is left of earlier ones may be in the store, too."""

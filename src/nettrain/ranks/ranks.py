@@ -12,11 +12,16 @@ from torch import Tensor
 class Ranks:
     """This process alone: what ranks exchange is what it has.
 
-    `rank` is its number of `size`. The first one leads: it alone writes, and what depends on time, on files or on code
-    that is called there alone, all do as it does.
+    `rank` is its number of `size`; `folder` is that of the run if it was begun by ranks that have been started again.
+    The first one leads: it alone writes, and what depends on time, on files or on code that is called there alone, all
+    do as it does.
     """
 
     rank, size = 0, 1
+    folder: str | None = None
+
+    def begin(self, folder: str) -> None:
+        """The leader says into which folder the run is trained; what is started again will know it."""
 
     @property
     def leads(self) -> bool:

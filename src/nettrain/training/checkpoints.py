@@ -25,9 +25,7 @@ ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes abou
 class SaveTimes:
     """When checkpoints are due, and when what is recorded is to be written."""
 
-    def __init__(
-        self, asked: Sequence[Checkpoint], alone: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, asked: Sequence[Checkpoint], alone: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)

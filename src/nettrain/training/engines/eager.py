@@ -1,7 +1,7 @@
 """Updates one by one, as torch computes their operations."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,7 @@ class Eager:
         stack = self.stack
         for group in stack.rule_groups:
             group.switch(stack.w[group.rows], training=True)
-        self.left = zip(
+        self.left: Iterator[Any] = zip(
             stack.batches.of_epoch(epoch, first),
             stack.batches.weights_of_epoch(epoch, first),
             itertools.islice(coefficients(stack, epoch, rates), first, None),

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class Batches:
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[X, Tensor]]:
         """x and y of every batch from the batch `first` on, the training split in the order of this epoch."""
-        index, sizes = self.order("train", epoch)[..., first * self.bs :], self.bs
+        index, sizes = self.order("train", epoch)[..., first * self.bs :], cast(Sizes, self.bs)
         if self.ranks.size > 1:
             samples = list(self.samples_of_epoch(epoch, first))
             starts = range(0, self.bs * len(samples), self.bs)

@@ -59,7 +59,9 @@ class Stack:
         seeds = [run.config.seed for run in runs]
         self.rule_groups = group_rules(self._rules(), seeds, self.w, self.objective.layout, first.factors)
         if sharded:
-            self.rule_groups = [ShardedGroup.of(group, self.w, ranks) for group in self.rule_groups if isinstance(group, RuleGroup)]
+            self.rule_groups = [
+                ShardedGroup.of(group, self.w, ranks) for group in self.rule_groups if isinstance(group, RuleGroup)
+            ]
         self.solver_state: Tensors = {}
         self.skipped = torch.zeros(self.w.shape[:-1], dtype=torch.int64, device=device)  # updates that were left out
         self._look_at_runs()
