@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,14 +41,16 @@ class Group(Ranks):
                 world_size=self.size,
                 timeout=timedelta(seconds=SILENCE),
             )
-        self.folder = self.meeting.folder
+        self.folder = self._begun = self.meeting.folder
         self._tensors: Any = None  # the group that exchanges tensors; None: that of all processors
         self._words, self._time = 0, time.monotonic()
         self._met, self._steps, self._next = (0, time.monotonic()), 1, -1  # updates and time at the last meeting
 
-    def begin(self, folder: str) -> None:
-        self.meeting.folder = folder
-        self.first(folder)
+    def begin(self, folder: str | None) -> str | None:
+        self._begun = self.first(folder)
+        if self.leads:
+            self.meeting.folder = folder
+        return self._begun
 
     def device(self, name: str) -> torch.device | None:
         if self.size == 1 or name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
@@ -153,8 +156,10 @@ class Group(Ranks):
         try:
             yield
         except RanksError as error:
-            if not self.meeting.tells():
-                error.told = True
+            error.told = error.told or not self.meeting.tells()
+            folder = self._begun
+            if folder and any((Path(folder) / "checkpoints").glob("*.pt")):
+                error.args = (f"{str(error).rstrip('.')}; go on from the last checkpoint with resume={folder}.",)
             raise
         except Mistake as mistake:
             if not self.leads and self._leader_failed():

@@ -4,6 +4,8 @@ Each rank shows twice a second that it is there. Whoever waits for another one w
 what is waited for in the middle of an exchange of tensors has a time limit of torch's own.
 """
 
+import atexit
+import contextlib
 import os
 import threading
 import time
@@ -57,16 +59,19 @@ class Meeting:
         self.store: Any = PrefixStore(self._attempt(), self.root)
         self.heart = PrefixStore(self._name, self.root.clone())  # of the thread: one that waits would hold it up
         self.beats = dict.fromkeys(range(size), (b"", time.monotonic()))  # what each one showed last, and since when
-        threading.Thread(target=self._beat, daemon=True, name="nettrain-rank").start()
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True, name="nettrain-rank")
+        self._heart.start()
+        atexit.register(self.close)  # the interpreter must not end it in the middle of a word
 
     @property
     def folder(self) -> str | None:
         """That of the run, which those know, too, that torchrun starts again."""
-        return self.root.get("folder").decode() if self.root.check(["folder"]) else None
+        return (self.root.get("folder").decode() or None) if self.root.check(["folder"]) else None
 
     @folder.setter
-    def folder(self, folder: str) -> None:
-        self.root.set("folder", folder)
+    def folder(self, folder: str | None) -> None:
+        self.root.set("folder", folder or "")
 
     def _attempt(self) -> str:
         """The name of this attempt, which the leader gives; what is left of earlier ones may be in the store, too."""
@@ -102,12 +107,16 @@ class Meeting:
         return True
 
     def _beat(self) -> None:
-        try:
-            for number in range(1 << 62):
+        number = 0
+        with contextlib.suppress(RuntimeError):  # the store is gone, and with it the run
+            while not self._over.wait(BEAT):
+                number += 1
                 self.heart.set(f"beat/{self.rank}", str(number))
-                time.sleep(BEAT)
-        except RuntimeError:  # the store is gone, and with it the run
-            return
+
+    def close(self) -> None:
+        """Show no longer that this rank is there."""
+        self._over.set()
+        self._heart.join(2 * BEAT)
 
     def word(self, key: str, rank: int, limit: float | None = None) -> bytes:
         """What rank `rank` says under this key, once it does, within `limit` seconds if there is a limit.

@@ -20,8 +20,9 @@ class Ranks:
     rank, size = 0, 1
     folder: str | None = None
 
-    def begin(self, folder: str) -> None:
-        """The leader says into which folder the run is trained; what is started again will know it."""
+    def begin(self, folder: str | None) -> str | None:
+        """The folder into which the leader trains the run, which it gives; what is started again will know it."""
+        return folder
 
     @property
     def leads(self) -> bool:

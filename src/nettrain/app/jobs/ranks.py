@@ -40,7 +40,7 @@ def taking_part(arguments: Sequence[str]) -> Iterator[tuple[Ranks, list[str]]]:
                 "without torchrun."
             )
         if not ranks.leads:
-            yield ranks, [*arguments, f"hydra.run.dir={ranks.first(None)}", *FOLLOWER]
+            yield ranks, [*arguments, f"hydra.run.dir={ranks.begin(None)}", *FOLLOWER]
         elif ranks.folder:
             yield ranks, [*arguments, f"hydra.run.dir={ranks.folder}"]
         else:
