@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-SECONDS = 240  # that all of it may take
+SECONDS = 600  # that all of it may take, on a busy machine
 MODULE = """
 from torch import nn
 

@@ -125,7 +125,9 @@ class Settings:
         "true}}: factors of the optimizer's lr and weight_decay, multiplied where several patterns match, and freeze",
     )
     device: str = option(
-        "auto", "where to compute; auto: cuda if there is one, else cpu", "speed", choices=("auto", "cpu", "cuda")
+        "auto",
+        "where to compute: cpu, cuda, cuda:1 (one of several by its number), mps; auto: cuda if there is one, else cpu",
+        "speed",
     )
     precision: str = option(
         "float32",

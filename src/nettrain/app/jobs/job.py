@@ -43,7 +43,7 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
-from nettrain.training.device import SMALL, choose_device, deterministic, products_in, threads_for
+from nettrain.training.device import SMALL, choose_device, deterministic, on_device, products_in, threads_for
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.run_state import RunState
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
@@ -295,7 +295,7 @@ def train(
     stack = stack_of(first.folder) or (first.folder.name if len(runs) > 1 else None)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     exact = deterministic(first.config.deterministic), products_in(first.config.precision)
-    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed):
+    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed), on_device(device):
         present = environment(device)
 
         def record(start: Start) -> None:
