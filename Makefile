@@ -5,7 +5,7 @@ READY := .venv/ready
 BENCH := .venv/bench
 LOGGERS := .venv/loggers
 
-.PHONY: train test test-all bench bench-gpu bench-sweep course kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -21,6 +21,9 @@ bench: $(BENCH)
 
 bench-gpu: $(BENCH)
 	$(BIN)/python scripts/bench_gpu.py $(ARGS)
+
+bench-cluster: $(BENCH)
+	$(BIN)/python scripts/bench_cluster.py $(ARGS)
 
 bench-sweep: $(BENCH)
 	$(BIN)/python scripts/bench_sweep.py $(ARGS)

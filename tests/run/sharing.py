@@ -22,7 +22,8 @@ from torch import nn
 
 
 def noisy(in_features, out_features):
-    return nn.Sequential(nn.Dropout(0.2), nn.Linear(in_features, 8), nn.GELU(), nn.Dropout(0.3), nn.Linear(8, out_features))
+    layers = nn.Linear(in_features, 8), nn.GELU(), nn.Dropout(0.3), nn.Linear(8, out_features)
+    return nn.Sequential(nn.Dropout(0.2), *layers)
 """
 
 

@@ -63,7 +63,7 @@ CASES = {
         "bs=35",
     ],
     "one batch": [*IRIS, "bs=full"],
-    "single samples": ["data=diabetes", "bs=1", "drop_last=true", "epochs=1"],
+    "single samples": ["data=diabetes", "bs=1", "debug.samples=30", "epochs=1"],
     "convolutional": ["data=digits_images", "model=cnn", "model.dropout=0.2", "debug.samples=53", "bs=26", "epochs=1"],
     "transformer": [
         *("data=digits_rows", "model=transformer", "model.width=8", "model.dropout=0.2", "debug.samples=53", "bs=26"),

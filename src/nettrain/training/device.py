@@ -26,7 +26,8 @@ def choose_device(name: str) -> torch.device:
     kind, _, number = name.partition(":")
     if kind != "cuda" or (":" in name and not number.isdecimal()):
         raise ConfigError(
-            f"device={name}: device must be one of auto, cpu, cuda, mps, or a CUDA device by its number, such as cuda:1."
+            f"device={name}: device must be one of auto, cpu, cuda, mps, or a CUDA device by its number, such as "
+            "cuda:1."
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
