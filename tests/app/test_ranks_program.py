@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(here):
             "optimizer.lr=0.02 on rank 1, 0.001 on rank 0; start all 2 ranks with the same command.",
             2,
         ),
-        (["data=csv", "data.path=other.csv"], "rank 1 of 2 has read other data than rank 0", 3),
+        (["data=csv", "data.path=other.csv", "data.target=kind"], "rank 1 of 2 has read other data than rank 0", 3),
     ],
     ids=["config", "data"],
 )
@@ -101,7 +101,7 @@ def test_ranks_that_disagree_are_refused(here, second, sentence, code):
     table = "x,y,kind\n" + "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60))
     (here / "one.csv").write_text(table)
     (here / "other.csv").write_text(table.replace("1,1,b", "1,2,b"))
-    first = RUN if code == 2 else ["data=csv", "data.path=one.csv"]
+    first = RUN if code == 2 else ["data=csv", "data.path=one.csv", "data.target=kind"]
     codes, _, told = Ranks(here, *first, second=second).ended()
     assert codes[0] == code, told
     assert codes[1] != 0
@@ -114,7 +114,7 @@ def test_ranks_that_disagree_are_refused(here, second, sentence, code):
 @pytest.mark.parametrize(
     ("arguments", "sentence", "code"),
     [
-        (["data=csv", "data.path=none.csv"], "data.path=none.csv", 3),
+        (["data=csv", "data.path=none.csv", "data.target=kind"], "none.csv", 3),
         (["-m", "data=iris", "seed=1,2"], "-m: torchrun has started 2 ranks, which share one run", 2),
     ],
     ids=["every rank's", "a sweep"],

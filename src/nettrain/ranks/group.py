@@ -172,7 +172,7 @@ class Group(Ranks):
 
     def _leader_failed(self) -> bool:
         """Whether the leader fails, too, within the next seconds."""
-        return self.meeting._waited(self.meeting.store, "failed", 5.0)
+        return self.meeting.there("failed", 5.0)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from typing import Any
 from nettrain.errors import Mistake
 
 BEAT = 0.5  # seconds
+POLL = 0.02  # seconds, at most, between two looks at the store
 SILENCE = 20.0  # seconds after which a rank counts as gone: torchrun takes 30 more to end one that does not answer
 JOINING = 50.0  # seconds within which all have to be there
 
@@ -41,12 +42,12 @@ class Meeting:
         from torch.distributed import PrefixStore, TCPStore
 
         self.rank, self.size = rank, size
-        agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        self.hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and rank == 0
         try:
             store: Any = TCPStore(
                 os.environ["MASTER_ADDR"],
                 int(os.environ["MASTER_PORT"]),
-                is_master=not agent and rank == 0,
+                is_master=self.hosts,
                 timeout=timedelta(seconds=JOINING),
                 wait_for_workers=False,
             )
@@ -81,7 +82,7 @@ class Meeting:
             self.root.set("attempt", self._name)
             for rank in range(1, self.size):
                 here = f"{self._name}/here/{rank}"
-                if not self._waited(self.root, here, deadline - time.monotonic()):
+                if not self.there(here, deadline - time.monotonic(), self.root):
                     raise RanksError(
                         f"rank {rank} of {self.size} has not come within {JOINING:.0f} s; is nettrain started in the "
                         "same way on every node?"
@@ -90,21 +91,25 @@ class Meeting:
                 self.root.set(f"{self._name}/go/{self.root.get(f'{self._name}/here/{rank}').decode()}", "")
             return self._name
         while time.monotonic() < deadline:
-            if self._waited(self.root, "attempt", 1.0):
+            if self.there("attempt", 1.0, self.root):
                 self._name = self.root.get("attempt").decode()
                 self.root.set(f"{self._name}/here/{self.rank}", token)
-                if self._waited(self.root, f"{self._name}/go/{token}", 1.0):
+                if self.there(f"{self._name}/go/{token}", 1.0, self.root):
                     return self._name
         raise RanksError(f"rank 0 of {self.size} has not come within {JOINING:.0f} s.")
 
-    @staticmethod
-    def _waited(store: Any, key: str, seconds: float) -> bool:
-        """Whether the key is there, within so many seconds."""
+    def there(self, key: str, seconds: float, store: Any = None) -> bool:
+        """Whether somebody has said something under this key, within so many seconds."""
+        store, deadline, pause = store or self.store, time.monotonic() + seconds, 1e-4
         try:
-            store.wait([key], timedelta(seconds=max(0.01, seconds)))
-        except RuntimeError:
-            return False
-        return True
+            while not store.check([key]):  # the store's own way to wait prints warnings
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(pause)
+                pause = min(2 * pause, POLL)
+            return True
+        except RuntimeError as error:
+            raise RanksError(f"rank {self.rank} of {self.size}: the others are gone, and torchrun, too.") from error
 
     def _beat(self) -> None:
         number = 0
@@ -124,7 +129,7 @@ class Meeting:
         Raises `RanksError` if it does not, or fails, or is gone.
         """
         began = time.monotonic()
-        while not self._waited(self.store, key, 1.0):
+        while not self.there(key, 1.0):
             self.require(rank)
             if limit is not None and time.monotonic() - began > limit:
                 raise RanksError(f"{self.called([rank])} is not ready {limit:.0f} s after rank {self.rank} was.")
@@ -161,4 +166,10 @@ class Meeting:
 
     def tells(self) -> bool:
         """Whether this rank is the first to fail, and so the one that says why."""
-        return bool(self.store.add("failed", 1) == 1)
+        try:
+            return bool(self.store.add("failed", 1) == 1)
+        except RuntimeError:
+            return True
+        finally:
+            if self.hosts:
+                time.sleep(1)  # so that the others learn of it
