@@ -1,5 +1,6 @@
 """One large run shared by two ranks, beside one: a step of the large MLP, and the bytes that it moves."""
 
+import itertools
 import json
 import os
 import socket
@@ -58,12 +59,13 @@ def run(seconds: float) -> dict[str, Any]:
 def page(numbers: dict[str, Any]) -> list[str]:
     """The tables as lines of Markdown."""
     p, of_one = numbers["parameters"], numbers["modes"]["one rank"]["seconds"]["median"]
+    least = "2 (R - 1) numbers of 4 bytes for each parameter"
     lines = [
         f"### One run on {RANKS} ranks",
         "",
         f"MLP {'-'.join(map(str, WIDTHS))}, {p:,} parameters, bs={BS}, Adam, float32, a thread for each rank, gloo "
-        "over the loopback device: seconds per update, medians of rounds in turn. The least possible bytes are those that "
-        "the interfaces of all ranks have to send for one all-reduce, 2 (R - 1) numbers of 4 bytes for each parameter.",
+        "over the loopback device: seconds per update, medians of rounds in turn. The least possible bytes are those "
+        f"that the interfaces of all ranks have to send for one all-reduce, {least}.",
         "",
         "| | update | gradient | exchange | rule | speed-up per rank | bytes, times the least |",
         "|" + " --- |" * 7,
@@ -110,7 +112,7 @@ def worker(seconds: float, output: Path) -> None:
         times.append(time.perf_counter())
         rule.step(w, g, c)
         times.append(time.perf_counter())
-        return {name: b - a for name, a, b in zip(STAGES, times, times[1:], strict=True)}
+        return {name: b - a for name, (a, b) in zip(STAGES, itertools.pairwise(times), strict=True)}
 
     modes: dict[str, Callable[[], dict[str, float]]] = {
         "one rank": lambda: step(slice(BS), lambda g: None, whole) if group.leads else {},

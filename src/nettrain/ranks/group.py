@@ -3,12 +3,16 @@
 import math
 import os
 import pickle
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from signal import SIGTERM
+from types import FrameType
 from typing import Any
 
 import torch
@@ -43,6 +47,8 @@ class Group(Ranks):
             )
         self.folder = self._begun = self.meeting.folder
         self._tensors: Any = None  # the group that exchanges tensors; None: that of all processors
+        self._parts: Tensor | None = None  # of all ranks, kept from update to update
+        self._trained, self._updates = False, 0
         self._words, self._time = 0, time.monotonic()
         self._met, self._steps, self._next = (0, time.monotonic()), 1, -1  # updates and time at the last meeting
 
@@ -77,18 +83,19 @@ class Group(Ranks):
         self._updates = updates
         return updates >= self._next
 
-    def meet(self, signal: int | None) -> int | None:
+    def meet(self, received: int | None) -> int | None:
+        self._trained = True
         now, (updates, then) = time.monotonic(), self._met
-        there = getattr(self, "_updates", 0)
+        there = self._updates
         wished = (there - updates) * BETWEEN / max(1e-9, now - then)
         steps = min(max(1.0, wished), 2.0 * self._steps)
         mine = torch.tensor([now, steps] if self.leads else [-math.inf, 0.0], dtype=torch.float64)
-        mine = torch.cat([mine, torch.tensor([float(signal or 0)], dtype=torch.float64)])
+        mine = torch.cat([mine, torch.tensor([float(received or 0)], dtype=torch.float64)])
         with self._answering():
             dist.all_reduce(mine, dist.ReduceOp.MAX)
-        self._time, self._steps, received = mine[0].item(), int(mine[1]), int(mine[2])
+        self._time, self._steps, latest = mine[0].item(), int(mine[1]), int(mine[2])
         self._met, self._next = (there, now), there + self._steps
-        return received or None
+        return latest or None
 
     def first(self, value: Any) -> Any:
         self._words += 1
@@ -127,9 +134,10 @@ class Group(Ranks):
             if self._tensors is not None:
                 dist.reduce_scatter_tensor(own, padded, group=self._tensors)
                 return
-            parts = torch.empty_like(padded)  # gloo would send each number twice
-            dist.all_to_all_single(parts, padded)
-        torch.sum(parts.view(self.size, -1), 0, out=own)
+            if self._parts is None or self._parts.shape != padded.shape or self._parts.dtype != padded.dtype:
+                self._parts = torch.empty_like(padded)
+            dist.all_to_all_single(self._parts, padded)  # of reduce_scatter gloo would send each number twice
+        torch.sum(self._parts.view(self.size, -1), 0, out=own)
 
     def gather_parts_(self, padded: Tensor) -> None:
         with self._answering(), warnings.catch_warnings():
@@ -153,6 +161,9 @@ class Group(Ranks):
 
     @contextmanager
     def underway(self) -> Iterator[None]:
+        taken = threading.current_thread() is threading.main_thread() and signal.getsignal(SIGTERM) is signal.SIG_DFL
+        if taken:
+            signal.signal(SIGTERM, self._terminated)
         try:
             yield
         except RanksError as error:
@@ -169,6 +180,15 @@ class Group(Ranks):
         except Exception:
             self.meeting.tells()
             raise
+        finally:
+            if taken:
+                signal.signal(SIGTERM, signal.SIG_DFL)
+
+    def _terminated(self, number: int, frame: FrameType | None) -> None:
+        """End before the training or after it: torchrun ends all ranks where one of them is lost."""
+        if not self._trained and (gone := self.meeting.gone()):
+            raise RanksError(f"{self.meeting.called(gone)} has ended before the training began.")
+        raise KeyboardInterrupt
 
     def _leader_failed(self) -> bool:
         """Whether the leader fails, too, within the next seconds."""

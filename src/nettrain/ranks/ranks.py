@@ -48,9 +48,9 @@ class Ranks:
         """Seconds, as the leader's clock had them when all met last."""
         return time.monotonic()
 
-    def meet(self, signal: int | None) -> int | None:
-        """Bring the clock up to date; the signal that one of the ranks has received."""
-        return signal
+    def meet(self, received: int | None) -> int | None:
+        """Bring the clock up to date; the signal that this rank, or another one, has received."""
+        return received
 
     def meeting_due(self, updates: int) -> bool:
         """Whether it is time to meet, after so many updates."""

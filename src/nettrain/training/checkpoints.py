@@ -25,8 +25,9 @@ ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes abou
 class SaveTimes:
     """When checkpoints are due, and when what is recorded is to be written."""
 
-    def __init__(self, asked: Sequence[Checkpoint], alone: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(self, asked: Sequence[Checkpoint], alone: bool, clock: Callable[[], float] | None = None) -> None:
+        """`clock` gives the seconds, by default those of this process."""
+        self.clock = clock = clock or time.monotonic
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
         self.alone = alone
