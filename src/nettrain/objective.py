@@ -25,7 +25,7 @@ from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.row_streams import generator_as_it_was, generator_state, part_streams, row_streams
-from nettrain.samples import X, ready, sample_dim, split
+from nettrain.samples import X, ready, sample_dim, split, with_doubles
 from nettrain.vector import Layout, constants
 
 Tensors = dict[str, Tensor]
@@ -229,6 +229,7 @@ class Objective:
         Rows may share y (n,), and weights of any scale, of the shape of y. Of several targets the loss is the sum of
         their means.
         """
+        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
         y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
         losses = self.head.loss_of_each(z, y)
@@ -243,6 +244,7 @@ class Objective:
 
     def joined(self, before: JoinedMetrics, z: Tensor, y: Tensor, weights: Tensor | None = None) -> JoinedMetrics:
         """The metrics of some samples, and those of others, with logits z, targets y and weights as for `measure`."""
+        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
         measured, y, predicted = self.measure(z, y, weights), self._of_rows(y, z), self.head.predict(z)
         if not self.head.for_classes:
             return before.added(measured, self._in_units(predicted), self._in_units(y), 0, weights=weights)

@@ -93,7 +93,8 @@ class Noise:
             index = self.samples[self.first : self.first + n, None] * d + torch.arange(d, device=x.device)
         number = _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32))
         if isinstance(self.rate, Tensor):
-            return x * (number >= (self.rate * 2.0**32).long()) / (1 - self.rate).to(x.dtype)
+            least, kept = (self.rate * 2.0**32).long(), (1 - self.rate).to(x.dtype)
+            return x * (number >= least.to(x.device)) / kept.to(x.device)
         return x * (number >= int(self.rate * 2.0**32)) / (1 - self.rate)
 
 

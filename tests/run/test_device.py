@@ -5,7 +5,9 @@ import simgpu
 import torch
 from test_rows import CPU, RULES, setups
 
+from nettrain import samples
 from nettrain.errors import ConfigError
+from nettrain.preparation.checks import check_device
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.device import choose_device
 from nettrain.training.signals import Signals
@@ -104,3 +106,30 @@ def test_a_device_by_its_number(monkeypatch):
     assert choose_device("cuda:3") == torch.device("cuda", 3)
     assert choose_device("auto") == torch.device("cuda")
     assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data=wine model.dropout=0.2 class_weight=balanced calibrate=auto",
+        "data=breast_cancer model=resmlp model.dropout=0.1 on_divergence=skip_step",
+        "data=diabetes watch.histograms_every=1",
+        "data=digits_images model=cnn debug.samples=40",
+    ],
+)
+@pytest.mark.parametrize("rows", [[""], ["seed=1", "seed=2 optimizer.lr=0.01"]], ids=["alone", "stack"])
+def test_a_device_without_float64_trains_as_the_cpu_does(here, words, rows):
+    samples.WITHOUT_DOUBLES.add(simgpu.NAME)
+    try:
+        common = [*words.split(), "precision=float32", "engine=eager", "epochs=2"]
+        device = on_device(setups(here / "device", *common, rows=rows))
+        host = Trainer(setups(here / "host", *common, rows=rows), CPU).run()
+        assert [timeless(row) for row in device] == [timeless(row) for row in host]
+    finally:
+        samples.WITHOUT_DOUBLES.discard(simgpu.NAME)
+
+
+def test_float64_is_refused_on_a_device_that_has_none(here):
+    (run,) = setups(here, "data=iris", rows=[""])
+    with pytest.raises(ConfigError, match="precision=float64: device=mps has no such numbers"):
+        check_device(run.config, torch.device("mps"))

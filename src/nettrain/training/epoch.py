@@ -117,7 +117,7 @@ def _length(part: slice) -> int:
 
 def scaled(z: Tensor, temperature: Tensor) -> Tensor:
     """Logits z (..., n, outputs) divided by a temperature (...)."""
-    return z / temperature.to(z.dtype)[..., None, None]
+    return z / temperature.to(z.device, z.dtype)[..., None, None]
 
 
 def of_split(stack: Stack, split: str, z: Tensor) -> Tensors:

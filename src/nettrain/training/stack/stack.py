@@ -20,6 +20,7 @@ from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import RowModule
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.ranks.ranks import ALONE, Ranks
+from nettrain.samples import device_with_doubles
 from nettrain.training.stack import rows
 from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.best_weights import BestWeights
@@ -124,7 +125,8 @@ class Stack:
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}
         if first.data.encoder.task == "regression":
             scales = [[[e.target_mean], [e.target_scale]] for e in (run.data.encoder for run in self.runs)]  # (K, 2, 1)
-            both = torch.tensor(scales if self.stacked else scales[0], dtype=torch.float64).to(self.device)
+            both = torch.tensor(scales if self.stacked else scales[0], dtype=torch.float64)
+            both = both.to(device_with_doubles(self.device))
             objective.target_mean, objective.target_scale = both.unbind(both.dim() - 2 - len(first.head.event_shape))
         return objective
 
