@@ -191,8 +191,12 @@ class Group(Ranks):
         raise KeyboardInterrupt
 
     def _leader_failed(self) -> bool:
-        """Whether the leader fails, too, within the next seconds."""
-        return self.meeting.there("failed", 5.0)
+        """Whether the leader fails, too, instead of having something to say to the others."""
+        began = time.monotonic()
+        while not self.meeting.there("failed", 0.1):
+            if self.meeting.there(f"word/{self._words + 1}", 0) or time.monotonic() - began > SILENCE:
+                return False
+        return True
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
