@@ -183,6 +183,7 @@ class Group(Ranks):
         finally:
             if taken:
                 signal.signal(SIGTERM, signal.SIG_DFL)
+                self.meeting.leave()
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         """End before the training or after it: torchrun ends all ranks where one of them is lost."""

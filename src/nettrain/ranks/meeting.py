@@ -170,6 +170,15 @@ class Meeting:
             return bool(self.store.add("failed", 1) == 1)
         except RuntimeError:
             return True
-        finally:
-            if self.hosts:
-                time.sleep(1)  # so that the others learn of it
+
+    def leave(self) -> None:
+        """Say that this rank has no more to say or to hear; the one that has the store waits for the others."""
+        with contextlib.suppress(RuntimeError):
+            self.store.set(f"left/{self.rank}", "")
+            deadline = time.monotonic() + SILENCE
+            while self.hosts and time.monotonic() < deadline:
+                silent = self.silent(4 * BEAT)
+                others = [rank for rank in range(self.size) if rank != self.rank and rank not in silent]
+                if all(self.store.check([f"left/{rank}"]) for rank in others):
+                    return
+                time.sleep(POLL)
