@@ -17,7 +17,7 @@ import nettrain
 from nettrain.storage.checkpoint_files import load_checkpoint
 
 TRAIN = str(Path(__file__).parents[2] / "train.py")
-SECONDS = 120  # that a start may take on a busy machine
+SECONDS = 240  # that a start may take on a busy machine
 RUN = ["data=iris", "bs=5", "model.hidden=[7]", "model.dropout=0.2", "precision=float64", "figures=never"]
 
 

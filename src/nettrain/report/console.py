@@ -149,7 +149,7 @@ def result(row: RunState) -> str:
     if len(targets) > MOST_TARGETS:
         of_each = {f"{name}_{target}" for name in measured for target in metric_suffixes(targets)}
         measured = [name for name in measured if name not in of_each]
-    width = max(18, *(len(name) + 1 for name in measured))
+    width = max([18, *(len(name) + 1 for name in measured)])
     if columns:
         lines.append(f"{'':{width}}" + "".join(f"{title:>15}" for title, _ in columns))
     for name in measured:
