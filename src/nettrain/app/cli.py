@@ -21,9 +21,10 @@ from nettrain.app.help import help_text
 from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
 from nettrain.app.jobs.folder_match import match_folder
-from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
+from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone
 from nettrain.app.jobs.ranks import taking_part
 from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
+from nettrain.app.jobs.run import train_run
 from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from nettrain.app.jobs.draw import draw, draw_ended, lacks_figures
 from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
-from nettrain.app.jobs.folder_match import FolderMatch, match_folder
+from nettrain.app.jobs.folder_match import FolderMatch
 from nettrain.app.jobs.ranks import require_alike
 from nettrain.app.jobs.resume import (
     checkpoint_before,
@@ -21,10 +20,8 @@ from nettrain.app.jobs.resume import (
     last_checkpoint,
     nothing_left,
     require_same_data,
-    resumed_config,
     warn_of_schedule,
 )
-from nettrain.config.build import to_config
 from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
@@ -111,34 +108,6 @@ class Start:
         return (self.checkpoint["epoch"], self.checkpoint["batch"]) if self.checkpoint else None
 
 
-def train_run(
-    composed: DictConfig,
-    folder: Path,
-    hydra: dict[str, Any],
-    handed: HandedOver = NOTHING,
-    ranks: Ranks = ALONE,
-) -> Outcome:
-    """Train one run into `folder`, or go on with the one that `resume` names; `hydra` are Hydra's settings.
-
-    Ranks that torchrun has started again go on with the run that they had begun there. Raises a `Mistake`, and writes
-    nothing, when the run cannot start.
-    """
-    job: Job | Outcome
-    if composed.resume is None:
-        config = to_config(composed, hydra["overrides"]["task"])
-        job = begun = Job(config, folder, hydra, handed=handed, ranks=ranks)
-        if ranks.folder and ranks.leads:
-            job = take_up(begun, match_folder(config, folder, 0))
-    else:
-        config, folder = resumed_config(composed, hydra["overrides"]["task"])
-        job = Job(config, folder, hydra, resumed=True, handed=handed, ranks=ranks)
-    ended = ranks.first(job if isinstance(job, Outcome) else None)
-    if ended is not None:
-        return ended
-    assert isinstance(job, Job)
-    return train_alone(job) if ranks.leads else follow(job)
-
-
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     """The job as one that goes on with the run that was begun in its folder, if there was one; its outcome if it ended.
 
@@ -202,18 +171,6 @@ def train_alone(job: Job) -> Outcome:
                 draw(row, job.handed)
     if row.error:
         raise row.error
-    return Outcome.of(row)
-
-
-def follow(job: Job) -> Outcome:
-    """Train one run as a rank that does not lead: the one that does writes all there is to write."""
-    ranks, device, config = job.ranks, device_of(job), job.config
-    quiet = replace(config, callbacks={}, logger={}, tensorboard=False, profile=False, quiet=True, figures="never")
-    run = prepared(replace(job, config=quiet, handed=replace(job.handed, callbacks={})), device)
-    if ranks.first(None):  # there was nothing left to do
-        return Outcome(job.folder, "completed")
-    require_alike(replace(run, config=replace(run.config, callbacks=config.callbacks)), ranks)
-    (row,) = train([Start(run, ranks.first(None))], device, ranks=ranks)
     return Outcome.of(row)
 
 
