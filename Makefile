@@ -6,7 +6,7 @@ BENCH := .venv/bench
 BENCH_TABLES := .venv/bench-tables
 LOGGERS := .venv/loggers
 
-.PHONY: train test test-all bench bench-gpu bench-sweep bench-tables course kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -22,6 +22,9 @@ bench: $(BENCH)
 
 bench-gpu: $(BENCH)
 	$(BIN)/python scripts/bench_gpu.py $(ARGS)
+
+bench-cluster: $(BENCH)
+	$(BIN)/python scripts/bench_cluster.py $(ARGS)
 
 bench-sweep: $(BENCH)
 	$(BIN)/python scripts/bench_sweep.py $(ARGS)

@@ -31,6 +31,7 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
         "nettrain.targets",
         "nettrain.vector",
         "nettrain.samples",
+        "nettrain.ranks",
         "nettrain.compiler",
     ],
     ["nettrain.inputs"],

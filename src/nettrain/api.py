@@ -15,8 +15,8 @@ from nettrain import figures
 from nettrain.app.arguments import read_arguments, refuse
 from nettrain.app.cli import Task
 from nettrain.app.jobs.folder import discard, hydra_settings, missing
-from nettrain.app.jobs.job import train_run
 from nettrain.app.jobs.resume import with_resumed_parts
+from nettrain.app.jobs.run import train_run
 from nettrain.app.sweep.beside import sweep_beside
 from nettrain.config.compose import compose_beside, composing_sweeps
 from nettrain.config.explain import explain

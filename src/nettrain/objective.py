@@ -25,8 +25,8 @@ from nettrain.parts.models import RowModule
 from nettrain.parts.named_metrics import NamedMetric
 from nettrain.profile import stage
 from nettrain.random import Noise
-from nettrain.row_streams import generator_as_it_was, generator_state, row_streams
-from nettrain.samples import X, ready, sample_dim, split
+from nettrain.row_streams import generator_as_it_was, generator_state, part_streams, row_streams
+from nettrain.samples import X, ready, sample_dim, split, with_doubles
 from nettrain.vector import Layout, constants
 
 Tensors = dict[str, Tensor]
@@ -45,6 +45,7 @@ class Objective:
     `named_metrics` are computed on the host, whenever the head's metrics are measured.
     `buffers` are what a module computes with beside its parameters: frozen ones, and what a foreign module keeps
     (running means), which training changes in place. `inputs` say which shape a sample of x has, by default a vector's.
+    In memory there is room for `padding` more numbers behind a gradient.
     """
 
     model: nn.Module
@@ -55,6 +56,7 @@ class Objective:
     autocast: torch.dtype | None = None
     named_metrics: Sequence[NamedMetric] = ()
     inputs: Inputs = field(default_factory=lambda: Input((1,)))
+    padding: int = 0
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.model)
@@ -82,6 +84,9 @@ class Objective:
                 return vmap(self._call, randomness="different")(parameters, self.buffers, x)
         if noise is not None:  # so that a foreign module's dropout, too, depends on the step alone
             torch.manual_seed(*noise.seeds)
+        if noise is not None and noise.samples is not None:
+            with part_streams(noise.samples, noise.whole):
+                return self._call(parameters, self.buffers, x)
         return self._call(parameters, self.buffers, x)
 
     def _draws(self, parameters: Tensors, x: X) -> bool:
@@ -135,39 +140,54 @@ class Objective:
         return losses.sum(-1) if self.head.event_shape else losses
 
     def gradient(
-        self, w: Tensor, x: X, y: Tensor, noise: Noise | None = None, weights: Tensor | None = None
+        self,
+        w: Tensor,
+        x: X,
+        y: Tensor,
+        noise: Noise | None = None,
+        weights: Tensor | None = None,
+        whole: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The logits z of the batch and the gradient g (..., P) of the mean loss; rows do not mix.
 
-        `weights`, of the shape of y and of mean 1 over the training split, are factors of the samples' losses. The next
-        call may overwrite g.
+        `weights`, of the shape of y and of mean 1 over the training split, are factors of the samples' losses. Where x
+        is a part of a batch of `whole` samples, g is what it contributes to the gradient. The next call may overwrite
+        g.
         """
         if self._views is None or self._views.w is not w:
-            self._views = _Views(w, torch.empty_like(w), self.layout, not self._by_formulas)
+            self._views = _Views(w, self.room_for(w), self.layout, not self._by_formulas)
         sample = y.dim() - 1 - len(self.head.event_shape)
         views, samples = self._views, y.shape[sample]
-        size = -(-samples // self.accumulate)
+        size, whole = max(1, -(-samples // self.accumulate)), samples if whole is None else whole
         if self.accumulate == 1:
-            return self._backward(views, x, y, noise, weights), views.g
-        total, zs = torch.zeros_like(w), []
+            return self._backward(views, x, y, noise, weights, whole), views.g
+        total, zs = self.room_for(w).zero_(), []
         for i, (part_x, part_y) in enumerate(zip(split(x, size, sample), y.split(size, sample), strict=True)):
             part_noise = None if noise is None else replace(noise, first=i * size)
             here = part_y.shape[sample]
             part = None if weights is None else weights.narrow(sample, i * size, here)
-            zs.append(self._backward(views, part_x, part_y, part_noise, part))
-            total.add_(views.g, alpha=here / samples)
+            zs.append(self._backward(views, part_x, part_y, part_noise, part, here))
+            total.add_(views.g, alpha=here / whole)
         return torch.cat(zs, dim=-2), total
+
+    def room_for(self, w: Tensor) -> Tensor:
+        """A new vector like w, for a gradient."""
+        if not self.padding:
+            return torch.empty_like(w)
+        return w.new_empty(w.numel() + self.padding)[: w.numel()].view(w.shape)
 
     @property
     def _by_formulas(self) -> bool:
         return isinstance(self.model, RowModule) and self.autocast is None
 
-    def _backward(self, views: "_Views", x: X, y: Tensor, noise: Noise | None, weights: Tensor | None) -> Tensor:
-        """Write the gradient of the mean loss into `views.gradients`; the logits z."""
+    def _backward(
+        self, views: "_Views", x: X, y: Tensor, noise: Noise | None, weights: Tensor | None, whole: int
+    ) -> Tensor:
+        """Write the gradient of the sum of losses, divided by `whole`, into `views.gradients`; the logits z."""
         if self._by_formulas:
             assert isinstance(self.model, RowModule)
             with torch.no_grad():
-                derivative = partial(self._loss_gradient, y, weights)
+                derivative = partial(self._loss_gradient, y, weights, whole)
                 parameters = self._complete(views.parameters, views.w.dim() > 1)
                 return self.model.backpropagate(parameters, x, noise, derivative, views.gradients)
         cast = torch.autocast(views.w.device.type, self.autocast, enabled=self.autocast is not None)
@@ -180,7 +200,7 @@ class Objective:
             else:
                 total = self._weighted(*samples, self._of_rows(weights, z).flatten(0, z.dim() - 2)).sum()
             copies = self.model.copies if isinstance(self.model, RowModule) else 1
-            loss = total / (z.shape[-2] * copies)
+            loss = total / (whole * copies)
         with stage("backward"):
             gradients = torch.autograd.grad(loss, list(views.parameters.values()), materialize_grads=True)
             for view, gradient in zip(views.gradients.values(), gradients, strict=True):
@@ -188,9 +208,9 @@ class Objective:
         z = z.detach()
         return self.model.together(z) if isinstance(self.model, RowModule) else z
 
-    def _loss_gradient(self, y: Tensor, weights: Tensor | None, z: Tensor) -> Tensor:
-        """The derivative of the mean loss of the batch by z."""
-        gradient = self.head.loss_gradient(z, self._of_rows(y, z)).div_(z.shape[-2])
+    def _loss_gradient(self, y: Tensor, weights: Tensor | None, whole: int, z: Tensor) -> Tensor:
+        """The derivative of the sum of losses, divided by `whole`, by z."""
+        gradient = self.head.loss_gradient(z, self._of_rows(y, z)).div_(whole)
         if weights is None:
             return gradient
         if not self.head.event_shape:
@@ -208,6 +228,7 @@ class Objective:
         Rows may share y (n,), and weights of any scale, of the shape of y. Of several targets the loss is the sum of
         their means.
         """
+        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
         y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
         losses = self.head.loss_of_each(z, y)
@@ -222,6 +243,7 @@ class Objective:
 
     def joined(self, before: JoinedMetrics, z: Tensor, y: Tensor, weights: Tensor | None = None) -> JoinedMetrics:
         """The metrics of some samples, and those of others, with logits z, targets y and weights as for `measure`."""
+        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
         measured, y, predicted = self.measure(z, y, weights), self._of_rows(y, z), self.head.predict(z)
         if not self.head.for_classes:
             return before.added(measured, self._in_units(predicted), self._in_units(y), 0, weights=weights)

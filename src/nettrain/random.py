@@ -65,13 +65,16 @@ class Noise:
     """The noise of one step: `key` and the dropout `rate` are numbers, or (K, 1, 1) for K runs, the rates in float64.
 
     `first` is the number of the first sample, where the samples are a part of the batch. `keys` are those of K runs on
-    the host.
+    the host. Where this process has some samples only of a batch of `whole`, `samples` (n,) are their numbers in it, of
+    which the first one is then number `first`.
     """
 
     key: int | Tensor
     rate: float | Tensor
     first: int = 0
     keys: Sequence[int] = ()
+    samples: Tensor | None = None
+    whole: int = 0
 
     @property
     def seeds(self) -> list[int]:
@@ -83,12 +86,15 @@ class Noise:
 
         Element i of layer l is kept where a 32-bit hash of (key, l, i) is at least rate * 2^32.
         """
-        count = x.shape[-2] * x.shape[-1]
-        start = self.first * x.shape[-1]
-        index = torch.arange(start, start + count, dtype=torch.int64, device=x.device).view(x.shape[-2:])
+        n, d = x.shape[-2:]
+        if self.samples is None:
+            index = torch.arange(self.first * d, (self.first + n) * d, dtype=torch.int64, device=x.device).view(n, d)
+        else:
+            index = self.samples[self.first : self.first + n, None] * d + torch.arange(d, device=x.device)
         number = _hash32(((index * 0x9E3779B9) & _LOW32) ^ ((self.key + layer * 0x85EBCA6B) & _LOW32))
         if isinstance(self.rate, Tensor):
-            return x * (number >= (self.rate * 2.0**32).long()) / (1 - self.rate).to(x.dtype)
+            least, kept = (self.rate * 2.0**32).long(), (1 - self.rate).to(x.dtype)
+            return x * (number >= least.to(x.device)) / kept.to(x.device)
         return x * (number >= int(self.rate * 2.0**32)) / (1 - self.rate)
 
 

@@ -1,4 +1,6 @@
-"""Noise drawn from torch's generators for K runs at once under vmap: each one's own, as if it were alone."""
+"""Noise drawn from torch's generators for K runs at once under vmap: each one's own, as if it were alone; and for a
+part of a batch: what its samples have in the whole one.
+"""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -58,6 +60,54 @@ class _RowStreams(TorchDispatchMode):
         if isinstance(results[0], tuple):
             return tuple(map(torch.stack, zip(*results, strict=True)))
         return torch.stack(results)
+
+
+@contextlib.contextmanager
+def part_streams(samples: Tensor, whole: int) -> Iterator[None]:
+    """Within it, what is drawn for the samples of these numbers (n,) is what is drawn for them in a batch of `whole`.
+
+    A tensor or a shape is taken to be one of samples if its first dimension has their number.
+    """
+    with _PartStreams(samples, whole):
+        yield
+
+
+class _PartStreams(TorchDispatchMode):
+    """Draws for the whole batch, and takes the numbers of the samples that are there."""
+
+    def __init__(self, samples: Tensor, whole: int) -> None:
+        super().__init__()
+        self.samples, self.whole = samples, whole
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        of_batch = [self._whole(value) for value in args]
+        drawn = func(*of_batch, **(kwargs or {}))
+        if all(one is other for one, other in zip(of_batch, args, strict=True)):
+            return drawn
+        if func._schema.name.endswith("_"):
+            return args[0].copy_(drawn.index_select(0, self.samples))
+        if isinstance(drawn, tuple):
+            return tuple(tensor.index_select(0, self.samples) for tensor in drawn)
+        return drawn.index_select(0, self.samples)
+
+    def _whole(self, value: Any) -> Any:
+        """What a batch's operation would be given in the place of a tensor (n, ...) or of a shape [n, ...]."""
+        n = len(self.samples)
+        if isinstance(value, Tensor) and value.dim() and len(value) == n:
+            order = sorted(range(value.dim()), key=value.stride, reverse=True)  # in memory as that of the batch
+            shape = [self.whole if dim == 0 else value.shape[dim] for dim in order]
+            batch = value.new_zeros(shape).permute([order.index(dim) for dim in range(value.dim())])
+            batch[self.samples] = value
+            return batch
+        if isinstance(value, list | tuple) and len(value) and value[0] == n:
+            return [self.whole, *value[1:]]
+        return value
 
 
 def _row(value: Any, k: int, rows: int) -> Any:

@@ -14,7 +14,9 @@ from torch import Tensor
 from nettrain.inputs import Input, Inputs, each, one_of
 
 X: TypeAlias = Tensor | dict[str, Tensor]
+Sizes: TypeAlias = int | list[int]
 
+WITHOUT_DOUBLES = {"mps"}  # types of devices that have no float64
 AT_ONCE = 2**24  # numbers that are standardised at a time, in float64
 
 
@@ -23,6 +25,16 @@ def as_tensor(array: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def with_doubles(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy on the host of one on a device that has no float64."""
+    return tensor.cpu() if tensor.device.type in WITHOUT_DOUBLES else tensor
+
+
+def device_with_doubles(device: torch.device) -> torch.device:
+    """The device, or the host for one that has no float64."""
+    return torch.device("cpu") if device.type in WITHOUT_DOUBLES else device
 
 
 def scaling(input: Input, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -61,8 +73,8 @@ def sample_dim(x: X, inputs: Inputs) -> int:
     return one_of(x).dim() - len(one_of(inputs).shape) - 1
 
 
-def split(x: X, size: int, dim: int) -> list[Any]:
-    """x in parts of `size` samples."""
+def split(x: X, size: Sizes, dim: int) -> list[Any]:
+    """x in parts of `size` samples, or of so many each."""
     if not isinstance(x, dict):
         return list(x.split(size, dim))
     parts = zip(*(value.split(size, dim) for value in x.values()), strict=True)

@@ -74,8 +74,19 @@ def keep_streams() -> None:
             setattr(sys, name, Output(getattr(sys, name)))
 
 
+_name: str | None = None  # of this process, where another one speaks for all
+
+
+def speak_as(name: str) -> None:
+    """From now on this process, which has a name, only tells errors: another one speaks for all of them."""
+    global _name
+    _name = name
+
+
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one."""
+    if _name:
+        return
     from tqdm import tqdm
 
     output = Output(sys.stdout)
@@ -86,6 +97,11 @@ def say(line: str) -> None:
 
 def warn(sentence: str) -> None:
     """Print to stderr what a user should know: a mistake, or something that was done differently."""
+    if not _name:
+        _warn(sentence)
+
+
+def _warn(sentence: str) -> None:
     print(f"nettrain: {sentence}", file=Output(sys.stderr), flush=True)
     _log("WARNING", sentence)
 
@@ -104,10 +120,15 @@ def _log(level: str, text: str) -> None:
 
 
 def tell(error: Exception, line: str | None = None) -> None:
-    """Print an error's sentence, or a line instead of it, to stderr; before it the traceback of a user's own code."""
+    """Print an error's sentence, or a line instead of it, to stderr; before it the traceback of a user's own code.
+
+    Nothing for one that another process has told.
+    """
+    if getattr(error, "told", False):
+        return
     if isinstance(error, UserCodeError):
         print(error.traceback, end="", file=Output(sys.stderr))
-    warn(line or str(error))
+    _warn(f"{_name}: {line or error}" if _name else line or str(error))
 
 
 def painted(text: str, style: str) -> str:

@@ -32,7 +32,8 @@ MISTAKES = {
     "epochs=-1": "epochs=-1: epochs must be at least 0.",
     "seed=-1": "seed=-1: seed must be between 0 and 2**63 - 1.",
     "precision=float16": "precision=float16: precision must be one of float32, float64, bf16, tf32.",
-    "device=gpu": "device=gpu: device must be one of auto, cpu, cuda.",
+    "device=gpu": "device=gpu: device must be one of auto, cpu, cuda, mps, or a CUDA device by its number, such "
+    "as cuda:1.",
     "drop_last=perhaps": "drop_last=perhaps: drop_last must be true or false.",
     "optimizer.lr=-1": "optimizer.lr=-1.0: optimizer.lr must be at least 0.",
     "optimizer.lr=nan": "optimizer.lr=nan: optimizer.lr must be at least 0.",

@@ -36,7 +36,7 @@ def test_every_option_says_what_it_changes():
     ("scope", "keys"),
     [
         ("chance", {"seed", "data.split_seed", "data.data_seed", "split.fold"}),
-        ("speed", {"device", "engine"}),
+        ("speed", {"device", "engine", "sharded"}),
     ],
 )
 def test_which_keys_are_chance_and_which_speed(scope, keys):

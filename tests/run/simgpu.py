@@ -9,6 +9,8 @@ from torch.utils import _pytree as pytree
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nettrain.samples import WITHOUT_DOUBLES
+
 NAME = "simgpu"
 aten = torch.ops.aten
 transfers: Counter[tuple[str, str]] = Counter()  # (kind, source line) -> times
@@ -138,4 +140,6 @@ def _wrap(x, known, to_device):
         return x
     if id(x) in known:  # written to by `out=`
         return known[id(x)]
+    if to_device and x.dtype == torch.float64 and NAME in WITHOUT_DOUBLES:
+        raise TypeError(f"{NAME} has no float64")  # as MPS has none
     return SimTensor(x) if to_device else x

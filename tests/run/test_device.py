@@ -5,7 +5,11 @@ import simgpu
 import torch
 from test_rows import CPU, RULES, setups
 
+from nettrain import samples
+from nettrain.errors import ConfigError
+from nettrain.preparation.checks import check_device
 from nettrain.storage.checkpoint_files import load_checkpoint
+from nettrain.training.device import choose_device
 from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
@@ -75,3 +79,57 @@ def test_a_planted_read_back_is_seen():
         simgpu.transfers.clear()
         a.sum().item()
     assert [kind for kind, _ in simgpu.transfers] == ["scalar read back"]
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "sentence"),
+    [
+        ("cuda:1", 1, "device=cuda:1: torch finds cuda:0 alone on this machine"),
+        ("cuda:7", 4, "device=cuda:7: torch finds cuda:0 to cuda:3 on this machine"),
+        ("cuda:0", 0, "device=cuda:0: torch finds no CUDA device on this machine"),
+        ("cuda:-1", 4, "device=cuda:-1: device must be one of"),
+        ("cuda:", 4, "device=cuda:: device must be one of"),
+        ("mps:1", 4, "device=mps:1: device must be one of"),
+        ("mps", 4, "device=mps: torch finds no Apple GPU"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(name, devices, sentence, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    with pytest.raises(ConfigError, match=sentence):
+        choose_device(name)
+
+
+def test_a_device_by_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert choose_device("cuda:3") == torch.device("cuda", 3)
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data=wine model.dropout=0.2 class_weight=balanced calibrate=auto",
+        "data=breast_cancer model=resmlp model.dropout=0.1 on_divergence=skip_step",
+        "data=diabetes watch.histograms_every=1",
+        "data=digits_images model=cnn debug.samples=40",
+    ],
+)
+@pytest.mark.parametrize("rows", [[""], ["seed=1", "seed=2 optimizer.lr=0.01"]], ids=["alone", "stack"])
+def test_a_device_without_float64_trains_as_the_cpu_does(here, words, rows):
+    samples.WITHOUT_DOUBLES.add(simgpu.NAME)
+    try:
+        common = [*words.split(), "precision=float32", "engine=eager", "epochs=2"]
+        device = on_device(setups(here / "device", *common, rows=rows))
+        host = Trainer(setups(here / "host", *common, rows=rows), CPU).run()
+        assert [timeless(row) for row in device] == [timeless(row) for row in host]
+    finally:
+        samples.WITHOUT_DOUBLES.discard(simgpu.NAME)
+
+
+def test_float64_is_refused_on_a_device_that_has_none(here):
+    (run,) = setups(here, "data=iris", rows=[""])
+    with pytest.raises(ConfigError, match="precision=float64: device=mps has no such numbers"):
+        check_device(run.config, torch.device("mps"))

@@ -37,6 +37,13 @@ def interrupted(monkeypatch, folder, after, overrides):
     assert nettrain.Run(folder).summary["status"] == "interrupted"
 
 
+def test_a_run_that_is_interrupted_in_its_first_epoch_says_so(here, monkeypatch, capsys):
+    interrupted(monkeypatch, here / "run", 1, ["data=iris", "bs=5"])
+    said = capsys.readouterr().out
+    assert "interrupted" in said, said[-300:]
+    assert f"resume={here / 'run'}" in said
+
+
 def assert_equal(one, other):
     assert one.metrics.drop(columns="seconds").equals(other.metrics.drop(columns="seconds"))
     for name, value in one.summary.items():

@@ -16,6 +16,7 @@ SLOW = {
     "sympy",
     "torch._dynamo",
     "torch.utils.tensorboard",
+    "nettrain.ranks.group",
 }
 PROGRAM = """
 import json, sys

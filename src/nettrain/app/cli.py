@@ -21,8 +21,10 @@ from nettrain.app.help import help_text
 from nettrain.app.jobs.failure import fail
 from nettrain.app.jobs.folder import discard, holds_run, hydra_settings
 from nettrain.app.jobs.folder_match import match_folder
-from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone, train_run
+from nettrain.app.jobs.job import Job, Outcome, take_up, train_alone
+from nettrain.app.jobs.ranks import taking_part
 from nettrain.app.jobs.resume import with_resumed_parts, with_saved_config
+from nettrain.app.jobs.run import train_run
 from nettrain.app.sweep import sweep, workers
 from nettrain.config.build import place_paths, to_config
 from nettrain.config.explain import explain
@@ -33,6 +35,7 @@ from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
 from nettrain.hydra_versions import main_options, trusted
 from nettrain.preparation.prepare import NOTHING, HandedOver
+from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.storage.atomic import storage_error
 from nettrain.terminal import tell, warn
 
@@ -55,13 +58,14 @@ def main() -> None:
             if {"--help", "-h"} & set(arguments):
                 print(help_text(arguments))
             else:
-                typed = for_hydra(arguments)
-                if not any(argument in SWEEP_FLAGS for argument in typed) and config_options(typed)[1] is None:
-                    typed = with_recipe(typed)  # those of a sweep have theirs one by one
-                sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(typed)))
-                with hydra_defaults(), trusted():
-                    require_harmless(sys.argv[1:])
-                    _run_hydra()
+                with taking_part(arguments) as (ranks, arguments):
+                    typed = for_hydra(arguments)
+                    if not any(argument in SWEEP_FLAGS for argument in typed) and config_options(typed)[1] is None:
+                        typed = with_recipe(typed)  # those of a sweep have theirs one by one
+                    sys.argv[1:] = with_module(with_resumed_parts(with_saved_config(typed)))
+                    with hydra_defaults(), trusted():
+                        require_harmless(sys.argv[1:])
+                        _run_hydra(ranks)
     except (HydraException, OmegaConfBaseException) as error:
         code = _tell(explain(error))
     except Mistake as mistake:  # of a whole sweep
@@ -96,10 +100,14 @@ def _find_own_modules() -> None:
     sys.path.append(os.getcwd())
 
 
-def _run_hydra(tries: int = 10) -> None:
+def _run_hydra(ranks: Ranks, tries: int = 10) -> None:
     """Run what the command line asks for; while Hydra makes its folder, others may remove empty ones above it."""
+
     # Not where this module is imported: `hydra.main` sets the version of Hydra for the whole process.
-    job = hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")(_job)
+    def task(composed: DictConfig) -> float | None:
+        return run_job(composed, ranks=ranks)
+
+    job = hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")(task)
     for left in reversed(range(tries)):
         try:
             job()
@@ -115,11 +123,7 @@ def _tell(mistake: Mistake) -> int:
     return mistake.exit_code
 
 
-def _job(composed: DictConfig) -> float | None:
-    return run_job(composed)
-
-
-def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
+def run_job(composed: DictConfig, handed: HandedOver = NOTHING, ranks: Ranks = ALONE) -> float | None:
     """Train one run, alone or as a job of a sweep; its value for a sweeper is the best monitored loss."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
@@ -132,8 +136,8 @@ def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
         discard(folder, made)
         return math.nan
     try:
-        with workers.taking_signals():
-            outcome = _train(composed, folder, hydra_settings(settings), sweeping, handed)
+        with workers.taking_signals(), ranks.underway():
+            outcome = _train(composed, folder, hydra_settings(settings), sweeping, handed, ranks)
     except KeyboardInterrupt as interrupt:
         discard(folder, made)
         if workers.is_worker():
@@ -158,6 +162,8 @@ def run_job(composed: DictConfig, handed: HandedOver = NOTHING) -> float | None:
         sys.exit(128 + outcome.signal)
     if outcome.status == "diverged" and not sweeping:
         sys.exit(DIVERGED)
+    if outcome.status == "failed" and not ranks.leads:
+        sys.exit(1)  # the leader says why
     return outcome.best_loss
 
 
@@ -171,9 +177,13 @@ class Task:
         return run_job(composed, self.handed)
 
 
-def _train(composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool, handed: HandedOver) -> Outcome:
+def _train(
+    composed: DictConfig, folder: Path, hydra: dict[str, Any], sweeping: bool, handed: HandedOver, ranks: Ranks
+) -> Outcome:
     if not sweeping or composed.resume is not None:
-        return train_run(composed, folder, hydra, handed)
+        if ranks.leads:
+            ranks.begin(str(folder.absolute()))
+        return train_run(composed, folder, hydra, handed, ranks)
     config, sweep = to_config(composed, hydra["overrides"]["task"]), Path(HydraConfig.get().sweep.dir).absolute()
     job = Job(config, folder, hydra, sweep=sweep, handed=handed)
     match = match_folder(job.config, folder, 0)

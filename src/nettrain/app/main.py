@@ -10,6 +10,8 @@ from nettrain.terminal import keep_streams
 
 gc.set_threshold(100_000, 50, 100)  # imports and configs make many objects and hardly a cycle
 atexit.register(gc.freeze)  # nor does the interpreter have to look for any at its end
+if "RANK" in os.environ:  # ranks say themselves when they lose each other
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the processor; before torch is loaded
 
 _ONLY_TELLS = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"}
@@ -32,4 +34,9 @@ def main() -> None:
 
 def _draws(arguments: list[str]) -> bool:
     """Whether figures can be expected of a command line; what its config files say is not known yet."""
-    return "figures=never" not in arguments and not _ONLY_TELLS & {text.partition("=")[0] for text in arguments}
+    follows = os.environ.get("RANK", "0") != "0"  # one of the processes that torchrun has started
+    return (
+        not follows
+        and "figures=never" not in arguments
+        and not _ONLY_TELLS & {text.partition("=")[0] for text in arguments}
+    )

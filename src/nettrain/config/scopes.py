@@ -39,6 +39,11 @@ def tells_apart(key: str) -> bool:
     return scope_of(key) in ("result", "length", "chance")
 
 
+def of_all_ranks(key: str) -> bool:
+    """Whether ranks that share a run need the same value: of all but where files lie, and what is recorded."""
+    return (scope_of(key) != "launch" or key.startswith("checkpoint.")) and not _is_path(key)
+
+
 def is_chance(key: str) -> bool:
     """Whether runs that differ in this key alone are repetitions of one another."""
     return scope_of(key) == "chance"

@@ -125,7 +125,9 @@ class Settings:
         "true}}: factors of the optimizer's lr and weight_decay, multiplied where several patterns match, and freeze",
     )
     device: str = option(
-        "auto", "where to compute; auto: cuda if there is one, else cpu", "speed", choices=("auto", "cpu", "cuda")
+        "auto",
+        "where to compute: cpu, cuda, cuda:1 (one of several by its number), mps; auto: cuda if there is one, else cpu",
+        "speed",
     )
     precision: str = option(
         "float32",
@@ -141,6 +143,12 @@ class Settings:
         "compiler), or auto, which compiles where that is faster",
         "speed",
         choices=("auto", "eager", "graph", "fused", "compiled"),
+    )
+    sharded: bool = option(
+        False,
+        "under torchrun, have each rank keep the optimizer's state, and make the update, of its part of the weights "
+        "(ZeRO-1), to save memory",
+        "speed",
     )
     accumulate: int = option(1, "micro-batches per update (gradient accumulation), to save memory", minimum=1)
     drop_last: bool = option(False, "skip the last batch of an epoch if it is smaller than bs")

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +23,14 @@ from nettrain.data.values import normalized
 WINDOW_BYTES = 2**24  # of the features of a window in float32
 COLUMN_BYTES, OPEN_BYTES, MOST_OPEN = 3 * 2**20, 200 * 2**20, 8  # of row groups that are read side by side
 AHEAD = 1  # windows that are read before they are needed
+
+
+def everything(n: int) -> slice:
+    """All of n rows."""
+    return slice(n)
+
+
+Part = Callable[[int], slice]
 
 
 class Window(NamedTuple):
@@ -79,9 +87,15 @@ class StreamedRows:
         one_by_one = [hand for n in needed for hand in hands(groups, [n], self.window, 1)]
         return self._ahead(one_by_one, rows, dtype, 0)
 
-    def shuffled(self, rows: Any, seed: int, epoch: int, dtype: Any, first: int = 0) -> Iterator[Window]:
-        """The windows of an epoch from window `first` on, with those of the ascending `rows` that lie in them."""
-        return self._ahead(shuffled_hands(self.files.groups, seed, epoch, self.window, self.hand), rows, dtype, first)
+    def shuffled(
+        self, rows: Any, seed: int, epoch: int, dtype: Any, first: int = 0, part: Part = everything
+    ) -> Iterator[Window]:
+        """The windows of an epoch from window `first` on, with those of the ascending `rows` that lie in them.
+
+        Of the n rows of a window those that `part(n)` leaves are read alone, and no row group without any.
+        """
+        todo = shuffled_hands(self.files.groups, seed, epoch, self.window, self.hand)
+        return self._ahead(todo, rows, dtype, first, part)
 
     def rows_of_windows(self, rows: Any, seed: int, epoch: int) -> Iterator[np.ndarray]:
         """The rows of the windows of `shuffled`, for which nothing is read."""
@@ -97,10 +111,12 @@ class StreamedRows:
         first, last = rows.searchsorted(bounds)
         return rows[first:last]
 
-    def _ahead(self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int) -> Iterator[Window]:
+    def _ahead(
+        self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int, part: Part = everything
+    ) -> Iterator[Window]:
         """Windows, which a thread of its own reads while the one before is used."""
         release()  # what the pass before has left
-        windows = self._windows(todo, rows, dtype, first)
+        windows = self._windows(todo, rows, dtype, first, part)
         with ThreadPoolExecutor(1, "nettrain-read") as reader:
             waiting: deque[Future[Window | None]] = deque()
             try:
@@ -114,7 +130,7 @@ class StreamedRows:
                 for future in waiting:
                     future.cancel()
 
-    def _windows(self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int) -> Iterator[Window]:
+    def _windows(self, todo: Sequence[Hand], rows: Any, dtype: Any, first: int, share: Part) -> Iterator[Window]:
         names = [normalized(column.name) for column in self.encoder.columns]
         position = 0
         for hand in todo:
@@ -122,12 +138,16 @@ class StreamedRows:
                 position += hand.parts
                 continue
             groups = [self.files.groups[n] for n in hand.groups]
+            wanted_of_parts = [
+                _shared([self._rows(rows, n, part, hand.parts) for n in hand.groups], share)
+                for part in range(hand.parts)
+            ]
+            used = [any(map(len, of_group)) for of_group in zip(*wanted_of_parts, strict=True)]
             reading = [self.files.read(group, names, stream_order.BATCH) for group in groups]
-            for part in range(hand.parts):
-                wanted = [self._rows(rows, n, part, hand.parts) for n in hand.groups]
+            for part, wanted in enumerate(wanted_of_parts):
                 x = np.empty((sum(map(len, wanted)), self.width), dtype) if position >= first else None
                 end = 0
-                for group, batches, some in zip(groups, reading, wanted, strict=True):
+                for group, batches, some in itertools.compress(zip(groups, reading, wanted, strict=True), used):
                     size = part_size(group.rows, hand.parts)
                     begins = group.start + part * size
                     for raw in itertools.islice(batches, size // stream_order.BATCH):
@@ -164,3 +184,10 @@ class StreamedRows:
         new = [text for text in texts if text not in known]
         named |= matched(new, [c for c in encoded.known if c is not None], column.raw.options.ignore_case)
         return np.array([*(place.get(named.get(text, text), -1) for text in texts), place.get(None, -1)])[codes]
+
+
+def _shared(of_groups: list[np.ndarray], part: Part) -> list[np.ndarray]:
+    """Those of a window's rows, in each of its row groups, that a part of the window has."""
+    ends = np.cumsum([0, *map(len, of_groups)])
+    first, last, _ = part(int(ends[-1])).indices(int(ends[-1]))
+    return [rows[max(0, first - end) : max(0, last - end)] for rows, end in zip(of_groups, ends, strict=False)]

@@ -4,6 +4,7 @@ Pieces are parameters with factors of their own (`groups`), neighbours with the 
 itself, in its own shape, for a rule that works layer by layer.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -42,6 +43,16 @@ class Pieces:
             if not by_layer and self.pieces and self.pieces[-1].kind == kind:
                 begin = self.pieces.pop().place.start
             self.pieces.append(Piece(slice(begin, end), kind, shape if by_layer else None))
+
+    def within(self, part: slice) -> "Pieces":
+        """What of the pieces lies within a part of the vector, for a rule that works on each number by itself."""
+        cut, made = [], copy.copy(self)
+        for place, kind, shape in self.pieces:
+            begin, end = max(place.start, part.start), min(place.stop, part.stop)
+            if begin < end:
+                cut.append(Piece(slice(begin - part.start, end - part.start), kind, shape))
+        made.pieces = cut
+        return made
 
     def scalars(self, rule: Rule, t: Scalars, lr: Scalars) -> dict[str, Scalars]:
         """The rule's scalars of update t: those of the factors number i are called `<name>/<i>`."""

@@ -100,9 +100,12 @@ class Rule(ABC):
         self.update(state, w, g, c)
 
 
-def clip(g: Tensor, max_norm: Coefficient) -> Tensor:
-    """g min(1, max_norm / (|g| + 1e-6)), each row by its own Euclidean norm (as `torch.nn.utils.clip_grad_norm_`)."""
-    norm = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
+def clip(g: Tensor, max_norm: Coefficient, norm: Tensor | None = None) -> Tensor:
+    """g min(1, max_norm / (|g| + 1e-6)), each row by its own Euclidean norm (as `torch.nn.utils.clip_grad_norm_`).
+
+    `norm` is given where g is a part of what has this norm.
+    """
+    norm = torch.linalg.vector_norm(g, dim=-1, keepdim=True) if norm is None else norm
     return g * ((norm + 1e-6).reciprocal() * max_norm).clamp(max=1.0)  # number / tensor, too, is a reciprocal
 
 

@@ -18,7 +18,7 @@ from nettrain.parts.models import Polynomial, RowModule, can_be_compiled
 from nettrain.parts.schedules import Constant
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.registry import subclasses
-from nettrain.samples import example
+from nettrain.samples import WITHOUT_DOUBLES, example
 from nettrain.wording import counted, joined
 
 _HEADS: list[Any] = subclasses(Head)
@@ -80,7 +80,9 @@ def check_compiled(run: PreparedRun, device: torch.device) -> None:
 
 
 def check_device(config: Config, device: torch.device) -> None:
-    """Raise `ConfigError` for what is for a GPU only."""
+    """Raise `ConfigError` for what the device does not have."""
+    if config.precision == "float64" and device.type in WITHOUT_DOUBLES:
+        raise ConfigError(f"precision=float64: device={device.type} has no such numbers; use float32, or device=cpu.")
     if config.precision == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision=tf32: it is for device=cuda, and this run is on {device.type}; use float32.")
     if config.engine == "graph" and device.type != "cuda":

@@ -26,8 +26,8 @@ MOST_TARGETS = 3  # whose metrics are shown one by one
 MOST_COLUMNS = 20  # of a table that are listed one by one
 
 
-def plan(run: PreparedRun, device: torch.device) -> str:
-    """What a run will do: data, model, head, optimizer, and the count of its updates."""
+def plan(run: PreparedRun, device: torch.device, ranks: int = 1) -> str:
+    """What a run will do: data, model, head, optimizer, and the count of its updates; by how many ranks."""
     config, encoder = run.config, run.data.encoder
     rows, inputs = counted(len(run.data.y), "row"), encoder.inputs_text
     target = f"{encoder.target_name} ({encoder.target_text})"
@@ -49,10 +49,18 @@ def plan(run: PreparedRun, device: torch.device) -> str:
         *(("groups", line) for line in _groups(run)),
         ("schedule", _named(run, "schedule")),
         ("updates", f"{per_epoch} x {config.epochs} epochs = {run.updates} updates{drop}"),
-        ("device", f"{device}, {config.precision}"),
+        ("device", f"{device}, {config.precision}{_ranks(run, ranks)}"),
         *(("note", note) for note in run.notes),
     ]
     return "\n".join(f"{name:10} {text}" for name, text in lines)
+
+
+def _ranks(run: PreparedRun, ranks: int) -> str:
+    """Among how many processes each batch is divided."""
+    if ranks == 1:
+        return ""
+    sharded = "; each has the optimizer's state of its part of the weights" if run.config.sharded else ""
+    return f", {ranks} ranks: {-(-run.batch_size // ranks)} of the {run.batch_size} samples of a batch each{sharded}"
 
 
 def _splits(run: PreparedRun) -> str:
@@ -144,7 +152,7 @@ def result(row: RunState) -> str:
     if len(targets) > MOST_TARGETS:
         of_each = {f"{name}_{target}" for name in measured for target in metric_suffixes(targets)}
         measured = [name for name in measured if name not in of_each]
-    width = max(18, *(len(name) + 1 for name in measured))
+    width = max([18, *(len(name) + 1 for name in measured)])
     if columns:
         lines.append(f"{'':{width}}" + "".join(f"{title:>15}" for title, _ in columns))
     for name in measured:

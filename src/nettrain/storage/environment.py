@@ -22,16 +22,23 @@ _BITS = ("nettrain", "torch", "numpy", "device", "cpu_capability", "threads", "d
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, device, threads, and the git commit of the working directory, None where there is none."""
     return {
-        "nettrain": version("nettrain"),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "hydra": version("hydra-core"),
+        **versions(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         **git_state(os.getcwd()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Those of what a run's result depends on."""
+    return {
+        "nettrain": version("nettrain"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "hydra": version("hydra-core"),
     }
 
 

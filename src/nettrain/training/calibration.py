@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nettrain.objective import Objective
 from nettrain.parts.heads import Head
+from nettrain.samples import with_doubles
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.epoch import best_weights, evaluate, measured, scaled
 from nettrain.training.stack.rows import Tensors, take
@@ -27,7 +28,9 @@ def temperatures(stack: Stack, engine: Engine) -> Tensors:
     """
     if not stack.runs[0].calibrated:
         return {}
-    z, y, weights = _validation(stack, engine)
+    z, y, weights = (None if tensor is None else with_doubles(tensor) for tensor in _validation(stack, engine))
+    assert z is not None
+    assert y is not None
     head, sizes = stack.objective.head, stack.batches.by_size("val")
     of_rows = y.expand(z.shape[:-1]), torch.ones_like(z[..., 0]) if weights is None else weights.expand(z.shape[:-1])
     if len(sizes) == 1:

@@ -25,14 +25,16 @@ ROW_FLUSH_SECONDS = 0.01  # the same for each row of a stack: writing takes abou
 class SaveTimes:
     """When checkpoints are due, and when what is recorded is to be written."""
 
-    def __init__(self, asked: Sequence[Checkpoint], alone: bool) -> None:
+    def __init__(self, asked: Sequence[Checkpoint], alone: bool, clock: Callable[[], float] | None = None) -> None:
+        """`clock` gives the seconds, by default those of this process."""
+        self.clock = clock = clock or time.monotonic
         self.every_seconds = min(checkpoint.every_seconds for checkpoint in asked)
         self.every_steps = min(checkpoint.every_steps or math.inf for checkpoint in asked)
         self.alone = alone
-        self.saved, self.saved_updates = time.monotonic(), 0
+        self.saved, self.saved_updates = clock(), 0
         self.saving_seconds = 0.0  # that it took to save all rows
         # A run alone is written after its first epoch; that of many rows would cost as much as the training of a few.
-        self.flushed = -math.inf if alone else time.monotonic()
+        self.flushed = -math.inf if alone else clock()
 
     def due(self, updates: int) -> bool:
         """Whether checkpoints are to be saved now, after so many updates.
@@ -40,11 +42,11 @@ class SaveTimes:
         A stack's are further apart where writing them would take a large share of the time.
         """
         seconds = self.every_seconds if self.alone else max(self.every_seconds, 10 * self.saving_seconds)
-        return time.monotonic() - self.saved > seconds or updates - self.saved_updates >= self.every_steps
+        return self.clock() - self.saved > seconds or updates - self.saved_updates >= self.every_steps
 
     def note(self, updates: int) -> None:
         """Checkpoints have been saved now, after so many updates."""
-        self.saved, self.saved_updates = time.monotonic(), updates
+        self.saved, self.saved_updates = self.clock(), updates
 
     def updates_until_due(self, updates: int) -> float:
         """How many more updates may be made before the next checkpoint; infinite where the time alone decides."""
@@ -52,7 +54,7 @@ class SaveTimes:
 
     def flush_due(self, rows: int) -> bool:
         """Whether what so many rows have recorded is to be written; those who ask write it then."""
-        now = time.monotonic()
+        now = self.clock()
         due = now - self.flushed > max(FLUSH_SECONDS, ROW_FLUSH_SECONDS * rows)
         if due:
             self.flushed = now
@@ -65,8 +67,13 @@ def save_rows(
     """Write last.pt, all that going on needs, and best.pt of these rows.
 
     `position` is where they stand, alike for all; `outputs` those of an epoch that is not over. Weights that are
-    not finite replace no checkpoint while their row is running.
+    not finite replace no checkpoint while their row is running. Of several ranks the leader writes, what all have.
     """
+    if not stack.ranks.leads:
+        if outputs:
+            outputs.saved()
+        _optimizer_states(stack)
+        return
     state_of = states_of(stack, rows, outputs)
 
     def save(i: int) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 from nettrain.config.settings import Budget
@@ -13,16 +14,18 @@ _GRADIENT_COSTS = ("function_evaluations", "gradient_evaluations")  # one each f
 class Counters:
     """The updates, evaluations and seconds of a run so far; those of each row, where several train together."""
 
-    def __init__(self, budget: Budget, rows: int = 1) -> None:
+    def __init__(self, budget: Budget, rows: int = 1, clock: Callable[[], float] | None = None) -> None:
+        """`clock` gives the seconds, by default those of this process."""
         self.limits = {name: limit for name, limit in vars(budget).items() if limit is not None}
         self.updates = 0
         self.counts = Counts()
-        self.started = time.monotonic()
+        self.clock = clock or time.monotonic
+        self.started = self.clock()
         self.rows, self._since, self._share = rows, 0.0, 0.0
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return self.clock() - self.started
 
     @property
     def row_seconds(self) -> float:
@@ -46,7 +49,7 @@ class Counters:
         """Take back the counts and the seconds that a checkpoint holds."""
         self.updates = checkpoint["updates"]
         self.counts = Counts(**{field.name: checkpoint[field.name] for field in dataclasses.fields(Counts)})
-        self.started = time.monotonic() - checkpoint["seconds"]
+        self.started = self.clock() - checkpoint["seconds"]
 
     def exhausted(self) -> str | None:
         """The first budget that is spent, such as `budget.updates=100`; None while there is some left."""

@@ -13,11 +13,36 @@ SMALL = 2**22  # multiplications of one forward pass below which handing parts t
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `auto` (CUDA where there is one), `cpu` or `cuda`; `ConfigError` if there is none."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError("device=cuda: torch finds no CUDA device on this machine; use device=cpu or device=auto.")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    """The device called `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:<number>` or `mps`.
+
+    Raises `ConfigError` if there is none.
+    """
+    if name in ("auto", "cpu"):
+        return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("device=mps: torch finds no Apple GPU on this machine; use device=cpu or device=auto.")
+        return torch.device("mps")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (":" in name and not number.isdecimal()):
+        raise ConfigError(
+            f"device={name}: device must be one of auto, cpu, cuda, mps, or a CUDA device by its number, such as "
+            "cuda:1."
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise ConfigError(f"device={name}: torch finds no CUDA device on this machine; use device=cpu or device=auto.")
+    if number and int(number) >= count:
+        there = "cuda:0 alone" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise ConfigError(f"device={name}: torch finds {there} on this machine; use one of them, or device=auto.")
+    return torch.device(name)
+
+
+@contextlib.contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Within it kernels of nettrain's own, and graphs, are those of this device."""
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager

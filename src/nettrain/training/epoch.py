@@ -95,18 +95,29 @@ def evaluate(stack: Stack, engine: Engine, split: str, w: Tensor, temperature: T
 
 
 def _joined(stack: Stack, batches: StreamBatches, split: str, w: Tensor, temperature: Tensor | None) -> JoinedMetrics:
-    """The metrics of a split of which no outputs are held."""
-    joined, behind = JoinedMetrics(), 0
-    for x, y in batches.parts(split, samples_at_once(w, stack.objective.inputs)):
-        z, weights = stack.objective.logits(w, x), batches.weights_between(split, behind, behind + len(y))
-        joined = stack.objective.joined(joined, z if temperature is None else scaled(z, temperature), y, weights)
+    """The metrics of a split of which no outputs are held; each of several ranks reads its part of it."""
+    joined, ranks, objective = JoinedMetrics(), stack.ranks, stack.objective
+    part, size = ranks.part(batches.size[split]), samples_at_once(w, objective.inputs)
+    behind, parts = part.start, batches.parts(split, size, part)
+    most = max(_length(ranks.part(batches.size[split], rank)) for rank in range(ranks.size))
+    for _ in range(-(-most // size)):
+        x, y = next(parts, (None, batches.targets_between(split, 0, 0)))
+        z = w.new_empty(*w.shape[:-1], 0, stack.runs[0].outputs) if x is None else objective.logits(w, x)
+        weights = batches.weights_between(split, behind, behind + len(y))
+        z, y = ranks.joined(z, -2), ranks.joined(y, 0)
+        weights = None if weights is None else ranks.joined(weights, 0)
+        joined = objective.joined(joined, z if temperature is None else scaled(z, temperature), y, weights)
         behind += len(y)
     return joined
 
 
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
 def scaled(z: Tensor, temperature: Tensor) -> Tensor:
     """Logits z (..., n, outputs) divided by a temperature (...)."""
-    return z / temperature.to(z.dtype)[..., None, None]
+    return z / temperature.to(z.device, z.dtype)[..., None, None]
 
 
 def of_split(stack: Stack, split: str, z: Tensor) -> Tensors:

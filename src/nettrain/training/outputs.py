@@ -120,15 +120,59 @@ class JoinedOutputs:
         return [{"sums": of_row, "z": waiting} for of_row, waiting in zip(sums, z, strict=True)]
 
 
+class SharedOutputs:
+    """Those of a run that ranks share: each one's are brought together, into `whole`, before anybody looks at them.
+
+    Batches before `first` are in `whole` already.
+    """
+
+    def __init__(self, whole: Outputs, stack: Stack, epoch: int, first: int = 0) -> None:
+        self.whole, self.stack = whole, stack
+        self.samples = stack.batches.samples_of_epoch(epoch, first)
+        self.waiting = list[tuple[Tensor, Tensor]]()  # logits and numbers in its batch of each sample, by batches
+
+    def add(self, z: Tensor) -> None:
+        self.waiting.append((z, next(self.samples)))
+        if len(self.waiting) * self.stack.batches.bs >= MEASURED:
+            self._together()
+
+    def _together(self) -> Outputs:
+        if self.waiting:
+            bs, ranks = self.stack.batches.bs, self.stack.ranks
+            z = ranks.joined(torch.cat([z for z, _ in self.waiting], -2), -2)
+            places = ranks.joined(torch.cat([i * bs + samples for i, (_, samples) in enumerate(self.waiting)]), 0)
+            self.whole.add(torch.empty_like(z).index_copy_(z.dim() - 2, places, z))
+            self.waiting = []
+        return self.whole
+
+    def measured(self) -> Tensors:
+        return self._together().measured()
+
+    def until_divergence(self) -> tuple[Tensor, Tensor]:
+        return self._together().until_divergence()
+
+    def select(self, rows: list[int]) -> None:
+        self._together().select(rows)
+
+    def saved(self) -> list[Any]:
+        return self._together().saved()
+
+
 def outputs_of(stack: Stack, epoch: int) -> Outputs:
     """None of an epoch yet."""
-    return HeldOutputs(stack, epoch) if stack.runs[0].holds_outputs else JoinedOutputs(stack, epoch)
+    made: Outputs = HeldOutputs(stack, epoch) if stack.runs[0].holds_outputs else JoinedOutputs(stack, epoch)
+    return SharedOutputs(made, stack, epoch) if stack.ranks.size > 1 else made
 
 
 def restored(stack: Stack, epoch: int, batches: int, saved: Sequence[Any]) -> Outputs:
     """Those of so many batches of an epoch, of which each row's checkpoint has saved this."""
+    made = _restored(stack, epoch, batches, saved)
+    return SharedOutputs(made, stack, epoch, batches) if stack.ranks.size > 1 else made
+
+
+def _restored(stack: Stack, epoch: int, batches: int, saved: Sequence[Any]) -> Outputs:
     if isinstance(saved[0], Tensor):
-        held = outputs_of(stack, epoch)
+        held = HeldOutputs(stack, epoch)
         held.add(stack.join(saved))
         return held
     z = None if saved[0]["z"] is None else stack.join([row["z"] for row in saved])

@@ -17,6 +17,7 @@ from torch import nn
 from nettrain.errors import Abandoned
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import Profile, profiling
+from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.storage.atomic import write_together
 from nettrain.terminal import say
 from nettrain.training.calibration import evaluate_best
@@ -33,6 +34,7 @@ from nettrain.training.epoch import (
     monitored_values,
     train_epoch,
 )
+from nettrain.training.follower import Follower
 from nettrain.training.outputs import restored
 from nettrain.training.progress import Progress
 from nettrain.training.run_state import Numbers, RunState
@@ -54,10 +56,11 @@ class Trainer:
 
     `halving` ends the worst of them early; `threads` are those of a compiled program; `stacked` makes a single run the
     row of a stack, by whose operations it is computed. After every epoch that is not its last one, `after_epoch` is
-    called with the first row and the stack; `failed` is called with a row that a callback's error has ended.
+    called with the first row and the stack; `failed` is called with a row that a callback's error has ended. Several
+    `ranks` share one run: all of them do the same, but only the first one records anything.
     """
 
-    row_type = RunState
+    row_type: type[RunState] = RunState
 
     def __init__(
         self,
@@ -68,19 +71,25 @@ class Trainer:
         stacked: bool = False,
         after_epoch: AfterEpoch | None = None,
         failed: Failed | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        first = runs[0].config
-        self.stack = Stack(runs, device, stacked)
+        first, self.ranks = runs[0].config, ranks
+        ranks.use(device)
+        ranks.meet(None)
+        self.stack = Stack(runs, device, stacked, ranks)
+        if not ranks.leads:
+            self.row_type = Follower
         self.rows = [self.row_type(run, self._module) for run in runs]
         self.engine: Engine
         self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
-        self.counters = Counters(first.budget, len(runs))
+        self.counters = Counters(first.budget, len(runs), ranks.clock)
         self.halving, self.after_epoch, self.failed = halving, after_epoch, failed
         for row in self.rows:
             if row.run.drawn:
                 row.trajectory = Trajectory(row.run.config.epochs, row.run.parameters, len(runs))
         self.epoch, self.begun = 0, PartialEpoch()  # whole epochs that are behind, and what there is of the present one
-        self.times = SaveTimes([run.config.checkpoint for run in runs], alone=len(runs) == 1 and not stacked)
+        alone = len(runs) == 1 and not stacked
+        self.times = SaveTimes([run.config.checkpoint for run in runs], alone, ranks.clock)
         self.say = (lambda line: None) if first.quiet else say
 
     @property
@@ -129,6 +138,7 @@ class Trainer:
             self._conclude()
             for row in self.written:
                 row.begin()
+            self._do_as_the_leader()
             try:
                 self.choose_engine(signals)
             except Abandoned:
@@ -148,16 +158,19 @@ class Trainer:
 
     def choose_engine(self, signals: Signals) -> None:
         """Set the engine. Raises `Abandoned` if a signal came while a program was compiled."""
-        left = self.counters.left(self.stack.updates)
-        self.engine = choose_engine(
-            self.stack, self.engine_name, left, self.threads, lambda: signals.received is not None, self.say
-        )
+        left, alone = self.counters.left(self.stack.updates), self.ranks.size == 1
+
+        def abandon() -> bool:
+            return alone and signals.received is not None  # several ranks end where they meet
+
+        self.engine = choose_engine(self.stack, self.engine_name, left, self.threads, abandon, self.say)
         self.engine_name = self.engine.name
 
     def _epoch(self, signals: Signals, progress: Progress) -> None:
         """Train an epoch, or the rest of it, or until a checkpoint is due; conclude what has come to an end."""
         lr = self.learning_rates()
         result = self.train_epoch(lr, signals, progress)
+        signals.received = self.ranks.meet(signals.received)
         spent = self.counters.exhausted()
         whole = result.batches == self.stack.per_epoch
         self.epoch += whole
@@ -187,6 +200,10 @@ class Trainer:
         def stop() -> bool:
             if progress:
                 progress.pulse(self.epoch, counters.updates)
+            if self.ranks.meeting_due(counters.updates):
+                signals.received = self.ranks.meet(signals.received)
+            elif self.ranks.size > 1:
+                return counters.exhausted() is not None or times.due(counters.updates)
             return signals.received is not None or counters.exhausted() is not None or times.due(counters.updates)
 
         def updates_allowed() -> int:
@@ -205,10 +222,11 @@ class Trainer:
             explain(self.stack, self.rows, result)
         for row in self.written:
             row.tell()
+        self._do_as_the_leader()
 
     def _measure_epoch(self, result: EpochResult, lr: np.ndarray) -> None:
         stack, spent = self.stack, self.counters.spent
-        measured = fetch(measure(stack, self.engine, result))
+        measured = self.ranks.first(fetch(measure(stack, self.engine, result)))
         position = {"epoch": result.epoch + 1, "step": spent.pop("updates"), "seconds": self.counters.seconds}
         better = []
         for i, (row, numbers) in enumerate(zip(self.rows, measured, strict=True)):
@@ -228,7 +246,7 @@ class Trainer:
 
     def _measure_initial_weights(self) -> None:
         """Measure the initial weights of the rows that may have to go back to them."""
-        measured = fetch(monitored_values(self.stack, self.engine))
+        measured = self.ranks.first(fetch(monitored_values(self.stack, self.engine)))
         for row, numbers in zip(self.rows, measured, strict=True):
             row.initial = row.monitored(numbers) if row.goes_back else math.inf
 
@@ -278,7 +296,7 @@ class Trainer:
         Nothing without these.
         """
         tests = evaluate_best(self.stack, self.engine)
-        numbers = fetch(tests) if tests else [{}] * len(self.rows)
+        numbers = self.ranks.first(fetch(tests)) if tests else [{}] * len(self.rows)
         never_good = [not row.best and row.status in ("diverged", "running") for row in self.rows]
         return [{} if never else test for never, test in zip(never_good, numbers, strict=True)]
 
@@ -325,7 +343,13 @@ class Trainer:
     def _save(self, which: Iterable[int]) -> None:
         """Write the checkpoints of these rows."""
         save_rows(self.stack, self.rows, list(which), self.position, self.begun.outputs)
+        self._do_as_the_leader()
         self.times.note(self.counters.updates)
+
+    def _do_as_the_leader(self) -> None:
+        """End, or fail, on every rank where a callback of the leader's has ended the run, or has failed."""
+        for row in self.rows:
+            row.status, row.reason, row.stopped = self.ranks.first((row.status, row.reason, row.stopped))
 
     def _show_profile(self, profile: Profile | None) -> None:
         if profile:

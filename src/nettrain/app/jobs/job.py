@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from nettrain.app.jobs.draw import draw, draw_ended, lacks_figures
 from nettrain.app.jobs.failure import noting_failure
 from nettrain.app.jobs.folder import claim, clear, save_config, save_parts
 from nettrain.app.jobs.folder_match import FolderMatch
+from nettrain.app.jobs.ranks import require_alike
 from nettrain.app.jobs.resume import (
     checkpoint_before,
     ended_as,
@@ -20,17 +20,17 @@ from nettrain.app.jobs.resume import (
     last_checkpoint,
     nothing_left,
     require_same_data,
-    resumed_config,
     warn_of_schedule,
 )
-from nettrain.config.build import to_config
 from nettrain.config.run_data import Load, load_data
 from nettrain.config.schema import Config
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.figures import process
 from nettrain.preparation.prepare import NOTHING, HandedOver, prepare
 from nettrain.preparation.prepared import PreparedRun
+from nettrain.preparation.shareable import require_shareable
 from nettrain.random import seeded
+from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.report import console
 from nettrain.report.live_figures import LiveFigures
 from nettrain.results.run_folder import RunFolder
@@ -40,7 +40,7 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
-from nettrain.training.device import SMALL, choose_device, deterministic, products_in, threads_for
+from nettrain.training.device import SMALL, choose_device, deterministic, on_device, products_in, threads_for
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.run_state import RunState
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
@@ -52,7 +52,7 @@ class Job:
     """A run that is to be trained into `folder`, or `resumed` there, with Hydra's settings as plain containers.
 
     `anew` if it was begun there and has no checkpoint; `sweep` is the folder of the sweep that it is part of. `handed`
-    is what Python handed over.
+    is what Python handed over. Several `ranks` may share it.
     """
 
     config: Config
@@ -62,6 +62,7 @@ class Job:
     anew: bool = False
     sweep: Path | None = None
     handed: HandedOver = NOTHING
+    ranks: Ranks = ALONE
 
     @property
     def drawn(self) -> bool:
@@ -107,18 +108,6 @@ class Start:
         return (self.checkpoint["epoch"], self.checkpoint["batch"]) if self.checkpoint else None
 
 
-def train_run(composed: DictConfig, folder: Path, hydra: dict[str, Any], handed: HandedOver = NOTHING) -> Outcome:
-    """Train one run into `folder`, or go on with the one that `resume` names; `hydra` are Hydra's settings.
-
-    Raises a `Mistake`, and writes nothing, when the run cannot start.
-    """
-    if composed.resume is None:
-        config = to_config(composed, hydra["overrides"]["task"])
-        return train_alone(Job(config, folder, hydra, handed=handed))
-    config, folder = resumed_config(composed, hydra["overrides"]["task"])
-    return train_alone(Job(config, folder, hydra, resumed=True, handed=handed))
-
-
 def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     """The job as one that goes on with the run that was begun in its folder, if there was one; its outcome if it ended.
 
@@ -145,7 +134,7 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
 
 def train_alone(job: Job) -> Outcome:
     """Train one run and tell what it does."""
-    device, run = choose_device(job.config.device), None
+    device, run = device_of(job), None
     if job.drawn:
         process.start()
     if not job.resumed:  # whatever may be a mistake comes before the lock, and keeps nobody out
@@ -158,19 +147,22 @@ def train_alone(job: Job) -> Outcome:
         if not job.resumed:
             claim(job.folder)
         status = ended_as(job.folder, job.config) if job.resumed else None
+        job.ranks.first(status == "completed")
         if status and job.drawn and lacks_figures(job.folder):
             draw_ended(job.folder, job.config)
         if status == "completed":
             say(f"{job.folder}: {nothing_left(job.folder)}")
             return Outcome(job.folder, "completed")
         start = Start(run, None) if run else ready(job, device)
+        require_alike(start.run, job.ranks)
+        start.checkpoint = job.ranks.first(start.checkpoint)
         record_start(job, start)
         with nullcontext() if job.resumed else noting_failure(job.folder, job.overrides):
             if not job.config.quiet:
-                say(console.plan(start.run, device))
+                say(console.plan(start.run, device, job.ranks.size))
             pictures = job.drawn and job.config.tensorboard and job.config.watch.images and not start.run.members
             live = LiveFigures(start.run) if pictures else None
-            (row,) = train([start], device, after_epoch=live.after_epoch if live else None)
+            (row,) = train([start], device, after_epoch=live.after_epoch if live else None, ranks=job.ranks)
             if row.error is None:
                 if not job.config.quiet:
                     say(console.result(row))
@@ -182,10 +174,17 @@ def train_alone(job: Job) -> Outcome:
     return Outcome.of(row)
 
 
+def device_of(job: Job) -> torch.device:
+    """Where the job is computed; of several ranks each has a device of its own."""
+    return job.ranks.device(job.config.device) or choose_device(job.config.device)
+
+
 def prepared(job: Job, device: torch.device, load: Load | None = None) -> PreparedRun:
     """The run of a job, ready to train; nothing is written yet."""
     handed = replace(job.handed, load=load) if load else job.handed
     run = prepare(job.config, job.folder, device, handed)
+    if job.ranks.size > 1:
+        require_shareable(run, job.ranks.size)
     number = None if job.sweep is None else int(job.hydra["job"]["num"])
     return replace(run, drawn=job.drawn, overrides=job.overrides, sweep=job.sweep, number=number)
 
@@ -238,8 +237,12 @@ def train(
     halving: SuccessiveHalving | None = None,
     after_epoch: AfterEpoch | None = None,
     failed: Failed | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[RunState]:
-    """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does."""
+    """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does.
+
+    Several `ranks` share a run.
+    """
     runs = [start.run for start in starts]
     first = runs[0]
     work = sum(run.multiplications for run in runs) * first.batch_size
@@ -249,7 +252,7 @@ def train(
     stack = stack_of(first.folder) or (first.folder.name if len(runs) > 1 else None)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     exact = deterministic(first.config.deterministic), products_in(first.config.precision)
-    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed):
+    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed), on_device(device):
         present = environment(device)
 
         def record(start: Start) -> None:
@@ -259,11 +262,12 @@ def train(
             if warning:
                 warn(warning)
 
-        write_together(record, starts)
+        if ranks.leads:
+            write_together(record, starts)
         if first.members:
             trainer: Trainer = EnsembleTrainer(first, device, threads)
         else:
-            trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed)
+            trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed, ranks)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

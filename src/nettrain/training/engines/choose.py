@@ -17,6 +17,7 @@ from nettrain.training.engines.fused import Fused
 from nettrain.training.engines.gpu_program import in_fast_memory
 from nettrain.training.engines.graph import Graph, can_replay
 from nettrain.training.engines.protocol import Engine
+from nettrain.training.engines.shared import Shared
 from nettrain.training.engines.solver import SolverEngine
 from nettrain.training.stack.rule_groups import RuleGroup
 from nettrain.training.stack.stack import Stack
@@ -51,8 +52,11 @@ def choose_engine(
     optimizer = stack.runs[0].optimizer
     if isinstance(optimizer, Solver):
         return SolverEngine(stack, optimizer, abandon)
+    eager = Shared if stack.ranks.size > 1 else Eager
     if isinstance(optimizer, TorchOptimizer):
-        return Eager(stack)
+        return eager(stack)
+    if stack.ranks.size > 1 and (asked in ("compiled", "graph") or stack.device.type == "cuda"):
+        asked = "eager" if stack.device.type == "cuda" else "auto"  # it was alone when it was saved
     if stack.device.type == "cuda" and asked != "eager":
         return _on_gpu(stack, asked, updates_left, abandon, say)
     auto = asked == "auto" and compiler() is not None
@@ -63,13 +67,13 @@ def choose_engine(
             (group,) = stack.rule_groups
             assert isinstance(group, RuleGroup)
             fused = Fused(group.rule, group.names, stack.dtype, torch.get_num_threads(), abandon)
-            return Eager(stack, fused.step, "fused")
+            return eager(stack, fused.step, "fused")
     except (CannotCompile, BuildError, OSError) as error:
         why = f"this run's update cannot be compiled ({error})"
         if asked != "auto":
             raise ConfigError(f"engine={asked}: {why}; use engine=eager.") from error
         say(f"engine     eager: {why}")
-    return Eager(stack)
+    return eager(stack)
 
 
 def _on_gpu(stack: Stack, asked: str, updates_left: int, abandon: Callable[[], bool], say: Say) -> Engine:
@@ -144,4 +148,5 @@ def can_compile(stack: Stack) -> bool:
     known = stack.runs[0].compilable
     in_memory = not stack.runs[0].data.streamed
     device = stack.device.type in ("cpu", "cuda")
-    return known and plain and in_memory and stack.skips is None and device
+    alone = stack.ranks.size == 1  # several exchange gradients between updates
+    return known and plain and in_memory and stack.skips is None and device and alone

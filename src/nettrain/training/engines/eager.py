@@ -1,7 +1,7 @@
 """Updates one by one, as torch computes their operations."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from nettrain.objective import samples_at_once
 from nettrain.optimizers.pieces import Step
 from nettrain.problem import Counts
 from nettrain.profile import stage
+from nettrain.random import Noise
+from nettrain.samples import X
 from nettrain.training.engines.layer_statistics import layer_statistics
 from nettrain.training.engines.protocol import Updates, gradient_costs
 from nettrain.training.stack.going_back import leave_out, snapshot
@@ -39,7 +41,7 @@ class Eager:
         stack = self.stack
         for group in stack.rule_groups:
             group.switch(stack.w[group.rows], training=True)
-        self.left = zip(
+        self.left: Iterator[Any] = zip(
             stack.batches.of_epoch(epoch, first),
             stack.batches.weights_of_epoch(epoch, first),
             itertools.islice(coefficients(stack, epoch, rates), first, None),
@@ -52,7 +54,7 @@ class Eager:
         for i, ((x, y), weights, scalars, noise) in enumerate(itertools.islice(self.left, number)):
             if last and i == number - 1:
                 before = w.clone()
-            evaluate = partial(self.stack.objective.gradient, w, x, y, noise, weights)
+            evaluate = partial(self._gradient, x, y, noise, weights)
             if self.by_closure:
                 z, g = self._update_by_closure(evaluate, y, weights, scalars, counts)
             else:
@@ -61,6 +63,10 @@ class Eager:
         change = None if before is None else torch.sub(w, before, out=before)
         costs = counts if self.by_closure else gradient_costs(number)
         return Updates(zs[0] if number == 1 else torch.cat(zs, -2), g, change, costs)
+
+    def _gradient(self, x: X, y: Tensor, noise: Noise | None, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The logits z of a batch, and the gradient g of its loss."""
+        return self.stack.objective.gradient(self.stack.w, x, y, noise, weights)
 
     def _update(self, evaluate: Evaluate, y: Tensor, scalars: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """z and g of a batch, by which the rules have made one update."""
@@ -88,12 +94,16 @@ class Eager:
                 first.extend((z, g.clone()))
             counts.function_evaluations += 1
             counts.gradient_evaluations += 1
-            return self.stack.objective.mean_loss(z, y, weights), g
+            return self._loss(z, y, weights), g
 
         with stage("update"):
             group.step_by_closure(self.stack.w, c, closure)
         z, g = first
         return z, g
+
+    def _loss(self, z: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+        """The mean loss of a batch with logits z, (...)."""
+        return self.stack.objective.mean_loss(z, y, weights)
 
     def forward(self, split: str, w: Tensor) -> Tensor:
         return forward(self.stack, split, w)
@@ -103,6 +113,13 @@ class Eager:
 
 
 def forward(stack: Stack, split: str, w: Tensor) -> Tensor:
-    """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows."""
-    parts = stack.batches.parts(split, samples_at_once(w, stack.objective.inputs))
-    return torch.cat([stack.objective.logits(w, x) for x, _ in parts], -2)
+    """The logits (..., n, outputs) of a whole split, in as few forward passes as memory allows.
+
+    Of several ranks each computes those of its part.
+    """
+    ranks, part = stack.ranks, slice(None)
+    if ranks.size > 1:
+        part = ranks.part(stack.batches.size[split])
+    parts = stack.batches.parts(split, samples_at_once(w, stack.objective.inputs), part)
+    zs = [stack.objective.logits(w, x) for x, y in parts if len(y)]
+    return ranks.joined(torch.cat(zs, -2) if zs else w.new_empty(*w.shape[:-1], 0, stack.runs[0].outputs), -2)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from nettrain.parts.models import RowModule
 from nettrain.parts.slopes import Activation, can_die, can_saturate, steep
-from nettrain.samples import X, sample_dim
+from nettrain.samples import X, sample_dim, with_doubles
 from nettrain.training.stack.stack import Stack
 
 SATURATED = 0.1  # of the greatest slope; a unit whose slope is less is saturated
@@ -77,6 +77,7 @@ def _shares(f: Activation, z: Tensor, layer: str) -> dict[str, Tensor]:
         flat = (z.amax(-2, True) if dead else z) <= low
         if high < torch.inf:
             flat = flat | ((z.amin(-2, True) if dead else z) >= high)
+        flat = with_doubles(flat)
         shares[f"{name}/{layer}"] = flat.sum((-2, -1), dtype=torch.float64) / flat.shape[-2:].numel()
     return shares
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from nettrain import random
 from nettrain.inputs import Input, each
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
-from nettrain.samples import X, ready_tensor, split
+from nettrain.ranks.ranks import ALONE, Ranks
+from nettrain.samples import Sizes, X, ready_tensor, split
 from nettrain.training.stack.resident import Resident
 from nettrain.training.stack.rows import to_device
 
@@ -25,11 +26,15 @@ class Batches:
     `...` is nothing where all runs see the same samples in the same order, and K, one for each row, otherwise. Rows
     with the same data share one copy of them, from which each batch is gathered. Of a tensor that is `resident`, bytes
     or ids, `splits` hold no more than the numbers of the samples, so that rows with different splits share it, too.
+
+    Of several `ranks`, which share one run, each is given its part of every batch by `of_epoch`.
     """
 
-    def __init__(self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype, ranks: Ranks = ALONE
+    ) -> None:
         first = runs[0]
-        self.device = device
+        self.device, self.ranks = device, ranks
         self.seeds = [run.config.seed for run in runs]
         data = list({id(run.data): run.data for run in runs}.values())
         position = {id(d): i for i, d in enumerate(data)}
@@ -94,16 +99,31 @@ class Batches:
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[X, Tensor]]:
         """x and y of every batch from the batch `first` on, the training split in the order of this epoch."""
-        index = self.order("train", epoch)[..., first * self.bs :]
+        index, sizes = self.order("train", epoch)[..., first * self.bs :], cast(Sizes, self.bs)
+        if self.ranks.size > 1:
+            samples = list(self.samples_of_epoch(epoch, first))
+            starts = range(0, self.bs * len(samples), self.bs)
+            index = index[torch.cat([start + some for start, some in zip(starts, samples, strict=True)])]
+            sizes = [len(some) for some in samples]
         if self.shared:  # one permuted copy, of which the batches are views
             with stage("batch"):
                 x, y = self._gather("train", index)
-            yield from self._batches(x, y, self.bs)
+            yield from self._batches(x, y, sizes)
         else:
             for numbers in index.split(self.bs, dim=-1):
                 with stage("batch"):
                     batch = self.at("train", numbers)
                 yield batch
+
+    def samples_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor]:
+        """The numbers in the whole batch of the samples (n,) of every batch of `of_epoch`."""
+        of_batch, of_last = (self._samples(size) for size in (self.bs, self.last))
+        yield from itertools.repeat(of_batch, self.per_epoch - 1 - first)
+        yield of_last
+
+    def _samples(self, size: int) -> Tensor:
+        part = self.ranks.part(size)
+        return torch.arange(part.start, part.stop, device=self.device)
 
     def at(self, split: str, numbers: Tensor) -> tuple[X, Tensor]:
         """x and y of the samples with these numbers (..., n), as `order` gives them."""
@@ -138,15 +158,16 @@ class Batches:
         )
         yield from itertools.islice(all_of_them, first, None)
 
-    def parts(self, split: str, size: int) -> Iterator[tuple[X, Tensor]]:
-        """A whole split in its own order, `size` samples at a time."""
+    def parts(self, split: str, size: int, part: slice = slice(None)) -> Iterator[tuple[X, Tensor]]:
+        """A whole split in its own order, or a part of it, `size` samples at a time."""
         if self.shared:
-            yield from self._batches(*self.splits[split], size)
+            x, y = self.splits[split]
+            yield from self._batches(each(lambda tensor: tensor[part], x), y[part], size)
         else:
             for numbers in self.order(split).split(size, dim=-1):
                 yield self.at(split, numbers)
 
-    def _batches(self, x: X, y: Tensor, size: int) -> Iterator[tuple[X, Tensor]]:
+    def _batches(self, x: X, y: Tensor, size: Sizes) -> Iterator[tuple[X, Tensor]]:
         """Samples that all rows share, `size` at a time."""
         for part_x, part_y in zip(split(x, size, 0), y.split(size), strict=True):
             yield self._ready(part_x), part_y

@@ -24,7 +24,7 @@ def leave_out(stack: Stack, before: list[Tensor], z: Tensor, y: Tensor, g: Tenso
     """
     assert stack.skips is not None
     finite = stack.objective.losses(z, y).isfinite().all(-1) & g.isfinite().all(-1) & stack.w.isfinite().all(-1)
-    bad = stack.skips & ~finite
+    bad = stack.skips & (stack.ranks.sum_((~finite).long()) > 0)  # for any of the ranks, which have a part each
     for (tensor, rows), old in zip(_changing(stack), before, strict=True):
         tensor.copy_(where(bad[rows], old, tensor))
     stack.skipped += bad

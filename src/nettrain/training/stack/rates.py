@@ -7,6 +7,7 @@ import torch
 
 from nettrain import random
 from nettrain.random import Noise
+from nettrain.samples import device_with_doubles
 from nettrain.training.stack.rows import to_device
 from nettrain.training.stack.stack import Stack
 
@@ -56,6 +57,7 @@ def noises(stack: Stack, epoch: int) -> list[Noise | None]:
     keys, rates = noise
     if not stack.stacked:
         return [Noise(key, float(rates[0])) for (key,) in keys.tolist()]
-    rate = to_device(rates[:, None, None], stack.device, torch.float64) if rates.any() else 0.0
+    there = device_with_doubles(stack.device)
+    rate = to_device(rates[:, None, None], there, torch.float64) if rates.any() else 0.0
     table = to_device(keys[..., None, None], stack.device, torch.int64)
     return [Noise(key, rate, keys=row) for key, row in zip(table.unbind(), keys.tolist(), strict=True)]

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nettrain.samples import with_doubles
+
 Tensors = dict[str, Tensor]
 
 
@@ -60,6 +62,7 @@ def to_host(tensor: Tensor) -> Tensor:
 def fetch(values: Tensors) -> list[dict[str, float]]:
     """Scalars (...) of all rows in one transfer: a dictionary of numbers for each row."""
     kinds: dict[torch.dtype, list[str]] = {}
+    values = {name: with_doubles(value) for name, value in values.items()}
     for name, value in values.items():
         kinds.setdefault(value.dtype, []).append(name)
     columns = [torch.stack([values[name] for name in names], dim=-1).double() for names in kinds.values()]

@@ -20,11 +20,14 @@ from nettrain.optimizers.solvers import Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts.models import RowModule
 from nettrain.preparation.prepared import PreparedRun
+from nettrain.ranks.ranks import ALONE, Ranks
+from nettrain.samples import device_with_doubles
 from nettrain.training.stack import rows
 from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.best_weights import BestWeights
 from nettrain.training.stack.rows import Tensors
-from nettrain.training.stack.rule_groups import group_rules, select
+from nettrain.training.stack.rule_groups import RuleGroup, group_rules, select
+from nettrain.training.stack.sharded_group import ShardedGroup, room
 from nettrain.training.stack.stream_batches import StreamBatches
 from nettrain.vector import constants, flatten, state_dict
 
@@ -34,23 +37,33 @@ class Stack:
 
     Such runs agree in architecture, head, shapes of the data and batch size (`compatibility` finds them); seeds,
     splits, gradient rules and all numeric hyperparameters are each row's own. The optimizer's state is that of the
-    rule groups, or `solver_state` of the one run whose optimizer is a solver.
+    rule groups, or `solver_state` of the one run whose optimizer is a solver. Several `ranks` share one run.
     """
 
-    def __init__(self, runs: Sequence[PreparedRun], device: torch.device, stacked: bool = False) -> None:
+    def __init__(
+        self, runs: Sequence[PreparedRun], device: torch.device, stacked: bool = False, ranks: Ranks = ALONE
+    ) -> None:
         self.runs = list(runs)
-        self.device = device
+        self.device, self.ranks = device, ranks
         first = runs[0]
         # The last row of a stack stays one, and in float64 a run alone is one: bits depend on that.
         self.stacked = len(runs) > 1 or stacked or _as_row(first)
         self.dtype = first.config.dtype
         self.per_epoch = first.updates_per_epoch
-        self.batches = (StreamBatches if first.data.streamed else Batches)(runs, device, self.dtype)
+        self.batches = (StreamBatches if first.data.streamed else Batches)(runs, device, self.dtype, ranks)
         self.w = self.join([flatten(run.model) for run in runs])
-        self.objective = self._objective()
+        sharded = first.config.sharded and ranks.size > 1
+        padding = room(self.w.shape[-1], ranks) if sharded else 0
+        if padding:
+            self.w = torch.nn.functional.pad(self.w, (0, padding))[..., :-padding]
+        self.objective = self._objective(padding)
         self.best = BestWeights(self.w, self.objective.buffers)
         seeds = [run.config.seed for run in runs]
         self.rule_groups = group_rules(self._rules(), seeds, self.w, self.objective.layout, first.factors)
+        if sharded:
+            self.rule_groups = [
+                ShardedGroup.of(group, self.w, ranks) for group in self.rule_groups if isinstance(group, RuleGroup)
+            ]
         self.solver_state: Tensors = {}
         self.skipped = torch.zeros(self.w.shape[:-1], dtype=torch.int64, device=device)  # updates that were left out
         self._look_at_runs()
@@ -103,14 +116,16 @@ class Stack:
         module.load_state_dict(state_dict(run.model, w, buffers))
         return module.eval()
 
-    def _objective(self) -> Objective:
+    def _objective(self, padding: int) -> Objective:
         first = self.runs[0]
         buffers = [constants(run.model) for run in self.runs]  # before the first one goes to the device
         objective = Objective(first.model.to(self.device, self.dtype), first.head, inputs=first.data.inputs)
         objective.named_metrics = first.named_metrics
+        objective.padding = padding
         objective.accumulate, objective.autocast = first.config.accumulate, first.config.autocast
         objective.buffers = {name: self.join([row[name] for row in buffers]) for name in buffers[0]}
-        objective.target = TargetScale.of([run.data.encoder for run in self.runs], self.device, self.stacked)
+        encoders = [run.data.encoder for run in self.runs]
+        objective.target = TargetScale.of(encoders, device_with_doubles(self.device), self.stacked)
         return objective
 
     def select(self, numbers: list[int]) -> None:

@@ -12,6 +12,7 @@ from nettrain.data.row_sets import in_parts
 from nettrain.data.streamed_rows import StreamedRows, Window
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.profile import stage
+from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.samples import as_tensor
 
 HELD = 2**26  # bytes of the validation split's x up to which it stays in memory
@@ -23,12 +24,17 @@ class StreamBatches:
 
     The order of an epoch is that of `StreamedRows.shuffled`, the rows of each window shuffled; batches are cut from the
     windows one after another. It does not depend on what has been read before, nor on how far reading is ahead.
+
+    Of several `ranks` each reads its part of every window, and is given those samples of each batch that lie in it.
     """
 
     shared, resident = True, None
 
-    def __init__(self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, runs: Sequence[PreparedRun], device: torch.device, dtype: torch.dtype, ranks: Ranks = ALONE
+    ) -> None:
         first = runs[0]
+        self.ranks = ranks
         self.device, self.dtype, self.seed, self.rows = device, dtype, first.config.seed, len(runs)
         self.bs, self.per_epoch, self.last = first.batch_size, first.updates_per_epoch, first.last_batch
         self.used = (self.per_epoch - 1) * self.bs + self.last
@@ -55,19 +61,74 @@ class StreamBatches:
             if behind + len(rows) > first * self.bs:
                 break
             number, behind = number + 1, behind + len(rows)
+        if self.ranks.size > 1:
+            yield from self._own_of_epoch(epoch, first, number)
+            return
         windows = self.x.shuffled(self.splits["train"], self.seed, epoch, self.numbers, number)
         skipped = first * self.bs - behind
         for x, y in itertools.islice(_cut(self._shuffled(windows, epoch), self.bs, skipped), self.per_epoch - first):
             yield x.to(self.device), y.to(self.device)
 
-    def parts(self, split: str, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """A whole split in the order of the files, `size` samples at a time."""
-        rows = self.splits[split]
+    def _own_of_epoch(self, epoch: int, first: int, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `of_epoch`, of what this rank has of the windows from window `number` on."""
+        read = self.x.shuffled(self.splits["train"], self.seed, epoch, self.numbers, number, self.ranks.part)
+        nothing = Window(np.empty(0, np.int64), np.empty((0, self.x.width), self.numbers))
+
+        def values() -> Iterator[tuple[int, list[Tensor]]]:
+            for window, (end, places, order) in enumerate(self._places(epoch)):
+                if window < number:
+                    places, order = places[:0], order[:0]
+                own = next(read) if len(order) else nothing
+                with stage("batch"):
+                    x, y = as_tensor(own.x).index_select(0, order), self._targets(own.rows[order.numpy()])
+                yield end, [places, x, y]
+
+        for _, x, y in self._by_batch(values(), first):
+            yield x.to(self.device), y.to(self.device)
+
+    def samples_of_epoch(self, epoch: int, first: int = 0) -> Iterator[Tensor]:
+        """The numbers in the whole batch of the samples (n,) of every batch of `of_epoch`."""
+        values = ((end, [places]) for end, places, _ in self._places(epoch))
+        for batch, (places,) in enumerate(self._by_batch(values, first), first):
+            yield (places - batch * self.bs).to(self.device)
+
+    def _places(self, epoch: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Of every window of an epoch the samples behind which it ends, and of this rank's samples in it the numbers
+        in the epoch and those in the rank's part of the window, both (n,), in the order of the epoch."""
+        begins = 0
+        for rows in self.x.rows_of_windows(self.splits["train"], self.seed, epoch):
+            order, part = self._order(epoch, rows) if len(rows) else torch.arange(0), self.ranks.part(len(rows))
+            places = ((order >= part.start) & (order < part.stop)).nonzero().squeeze(-1)
+            yield begins + len(rows), begins + places, order[places] - part.start
+            begins += len(rows)
+
+    def _by_batch(self, windows: Iterator[tuple[int, list[Tensor]]], first: int) -> Iterator[list[Tensor]]:
+        """The tensors of windows, of which the first one has the numbers in the epoch, batch by batch from `first` on.
+
+        A window comes with the number of samples behind which it ends.
+        """
+        waiting: list[Sequence[Tensor]] = []
+        batch = first
+        for end, tensors in windows:
+            begins = int(torch.searchsorted(tensors[0], first * self.bs))
+            tensors = [tensor[begins:] for tensor in tensors]
+            while batch < self.per_epoch and end >= (bound := min((batch + 1) * self.bs, self.used)):
+                n = int(torch.searchsorted(tensors[0], bound))
+                yield _joined([*waiting, [tensor[:n] for tensor in tensors]])
+                tensors, waiting, batch = [tensor[n:] for tensor in tensors], [], batch + 1
+            if batch == self.per_epoch:
+                return
+            waiting.append([tensor.clone() for tensor in tensors])  # which holds no whole window
+
+    def parts(self, split: str, size: int, part: slice = slice(None)) -> Iterator[tuple[Tensor, Tensor]]:
+        """A whole split in the order of the files, or a part of it, `size` samples at a time."""
+        rows = self.splits[split][part]
         if split == "val" and len(rows) * self.x.width * np.dtype(self.numbers).itemsize <= HELD:
             if split not in self.held:
-                windows = [as_tensor(window.x) for window in self.x.in_order(rows, self.numbers)]
+                nothing = torch.empty(0, self.x.width, dtype=self.dtype)
+                windows = [as_tensor(window.x) for window in self.x.in_order(rows, self.numbers)] or [nothing]
                 self.held[split] = torch.cat(windows).to(self.device)
-            yield from zip(self.held[split].split(size), self.targets(split).split(size), strict=True)
+            yield from zip(self.held[split].split(size), self.targets(split)[part].split(size), strict=True)
         else:
             for x, y in _cut(self._with_targets(self.x.in_order(rows, self.numbers)), min(size, EVALUATED)):
                 yield x.to(self.device), y.to(self.device)
@@ -97,6 +158,10 @@ class StreamBatches:
         if self.weights is None:
             return itertools.repeat(None, self.per_epoch - first)
         return self._of_epoch(self._weights, epoch, first)
+
+    def targets_between(self, split: str, first: int, last: int) -> Tensor:
+        """y of samples `first`, ..., `last` - 1 of a split in the order of the files."""
+        return self._targets(self.splits[split][first:last]).to(self.device)
 
     def weights_between(self, split: str, first: int, last: int) -> Tensor | None:
         """The weights of samples `first`, ..., `last` - 1 of a split in the order of the files."""
