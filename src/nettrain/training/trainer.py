@@ -23,7 +23,7 @@ from nettrain.training.calibration import evaluate_best
 from nettrain.training.checkpoints import SaveTimes, restore_stack, save_rows
 from nettrain.training.counters import Counters
 from nettrain.training.divergence import explain
-from nettrain.training.engines.choose import choose_engine
+from nettrain.training.engines.choose import Whole, choose_engine
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.epoch import (
     EpochResult,
@@ -53,7 +53,8 @@ class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder.
 
     `halving` ends the worst of them early; `threads` are those of a compiled program; `stacked` makes a single run the
-    row of a stack, by whose operations it is computed. After every epoch that is not its last one, `after_epoch` is
+    row of a stack, by whose operations it is computed, and `whole` is the stack that the runs belong to, where others
+    of it train elsewhere. After every epoch that is not its last one, `after_epoch` is
     called with the first row and the stack; `failed` is called with a row that a callback's error has ended.
     """
 
@@ -68,9 +69,11 @@ class Trainer:
         stacked: bool = False,
         after_epoch: AfterEpoch | None = None,
         failed: Failed | None = None,
+        whole: Whole | None = None,
     ) -> None:
         first = runs[0].config
         self.stack = Stack(runs, device, stacked)
+        self.whole = whole
         self.rows = [self.row_type(run, self._module) for run in runs]
         self.engine: Engine
         self.engine_name, self.threads = first.engine, threads  # the name is the one that was asked for until then
@@ -148,10 +151,12 @@ class Trainer:
 
     def choose_engine(self, signals: Signals) -> None:
         """Set the engine. Raises `Abandoned` if a signal came while a program was compiled."""
-        left = self.counters.left(self.stack.updates)
-        self.engine = choose_engine(
-            self.stack, self.engine_name, left, self.threads, lambda: signals.received is not None, self.say
-        )
+        left = self.counters.left(self.whole.updates if self.whole else self.stack.updates)
+
+        def abandon() -> bool:
+            return signals.received is not None
+
+        self.engine = choose_engine(self.stack, self.engine_name, left, self.threads, abandon, self.say, self.whole)
         self.engine_name = self.engine.name
 
     def _epoch(self, signals: Signals, progress: Progress) -> None:

@@ -1,0 +1,305 @@
+"""What a worker does with a stack that it is sent: it trains it as it would be trained here."""
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import torch
+
+from nettrain.app.jobs.folder_match import match_folder
+from nettrain.app.jobs.job import Job, Outcome, take_up
+from nettrain.app.sweep import sweep
+from nettrain.app.sweep.cluster.run_files import Mirror, copy_log, read_files, write_files
+from nettrain.app.sweep.cluster.task import Result, SentJob, Shared, Task, paths_of, versions
+from nettrain.app.sweep.plans import Cache, fail_job
+from nettrain.app.sweep.stacks import train_stack
+from nettrain.config.build import load_config
+from nettrain.config.own_parts import import_files, load_parts
+from nettrain.config.schema import register
+from nettrain.data.files import files_hash, read_elsewhere
+from nettrain.errors import DataError, InUseError, Mistake, StorageError
+from nettrain.storage.locks import locked
+from nettrain.training.progress import listening
+from nettrain.training.signals import SIGNALS, latest
+
+LOG = "worker.log"
+PATIENCE = 60.0  # seconds in which a worker that is thought to be dead lets its folders go
+REPORT = 0.5  # seconds between two reports of how far a stack is
+
+Report = Callable[[Any], None]  # told of epochs, or of files of runs by their numbers
+
+
+def train_task(
+    expected: dict[str, str], content: bytes, shared: bytes | Path, report: Report, of_process: tuple[int, float] | None
+) -> Result:
+    """Train a stack that was sent; with `of_process`, a number and when it began, only while that process is there."""
+    if refusal := other_version(expected):
+        return Result(refusal=refusal)
+    register()
+    with _interruptible(), _watching(of_process):
+        try:
+            return _train(content, shared, report)
+        except KeyboardInterrupt:
+            return Result(interrupted=True)
+        except Mistake as mistake:
+            return Result(refusal=(mistake.exit_code, str(mistake)))
+
+
+def other_version(expected: dict[str, str]) -> tuple[int, str] | None:
+    """What there is to say where a worker has other versions than the process that has sent it a stack."""
+    there = versions()
+    different = [
+        f"{name} {there[name]} where the sweep has {number}"
+        for name, number in expected.items()
+        if there[name] != number
+    ]
+    if not different:
+        return None
+    result = Result()
+    return 2, (
+        f"hydra.launcher.cluster: the worker on {result.node} has {', '.join(different)}, which may give other results; "
+        "install the same on all of them."
+    )
+
+
+def _train(content: bytes, shared_content: bytes | Path, report: Report) -> Result:
+    shared = _read_shared(shared_content)
+    task: Task = pickle.loads(content)
+    seen = shared.marker.exists()
+    if not seen and any(sent.files is None for sent in task.jobs):
+        return Result(unseen=True)
+    if os.path.isdir(shared.cwd):
+        os.chdir(shared.cwd)
+    torch.set_num_threads(shared.cores)
+    with contextlib.ExitStack() as open_:
+        place = None
+        if not seen:
+            place = Path(tempfile.mkdtemp(prefix="nettrain-"))
+            open_.callback(shutil.rmtree, place, ignore_errors=True)
+        jobs = [_job(sent, shared, place) for sent in task.jobs]
+        numbers = [sent.number for sent in task.jobs]
+        folders = dict(zip(numbers, (job.folder for job in jobs), strict=True))
+        _require_data(jobs, shared)
+        try:
+            _wait_for(list(folders.values()))
+            folders[numbers[0]].mkdir(parents=True, exist_ok=True)
+            said = open_.enter_context(_logged(folders[numbers[0]] / LOG))
+            mirror = Mirror(folders, report) if place else None
+            result = _outcomes(jobs, numbers, task, shared, report)
+            if mirror:
+                mirror.close()
+        except StorageError as error:
+            if not error.everywhere:
+                raise
+            return Result(full=str(error))
+        result.printed = "".join(said)
+        sys.stdout.flush()
+        copy_log(folders[numbers[0]] / LOG, list(folders.values()))
+        if place:
+            result.files = {number: read_files(folder) for number, folder in folders.items()}
+            for outcome in result.outcomes.values():
+                outcome.folder = next(sent.folder for sent in task.jobs if folders[sent.number] == outcome.folder)
+        return result
+
+
+def _outcomes(jobs: list[Job], numbers: list[int], task: Task, shared: Shared, report: Report) -> Result:
+    result, sweep_failures = Result(), sweep.take_failures
+    sweep_failures()
+    going: list[int] = []
+    cache = Cache(shared.handed.load, shared.tables)
+    for i, job in enumerate(jobs):
+        try:
+            taken_up = take_up(job, match_folder(job.config, job.folder, numbers[i]))
+        except Exception as error:
+            fail_job(job, error)
+            continue
+        if isinstance(taken_up, Outcome):
+            result.outcomes[numbers[i]] = taken_up
+        else:
+            jobs[i] = taken_up
+            going.append(i)
+    if going:
+        with listening(_told(report, len(going))):
+            for i, outcome in train_stack(jobs, going, cache, task.halving, task.whole):
+                result.outcomes[numbers[i]] = outcome
+                if outcome.signal:
+                    result.interrupted = True
+                    break
+    result.codes = sweep_failures()
+    if not result.interrupted:
+        result.failed = [number for number in numbers if number not in result.outcomes]
+    return result
+
+
+def _told(report: Report, rows: int) -> Callable[[int], None]:
+    last = 0.0
+
+    def tell(epoch: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT:
+            last = time.monotonic()
+            report(epoch * rows)
+
+    return tell
+
+
+def _job(sent: SentJob, shared: Shared, place: Path | None) -> Job:
+    folder = sent.folder
+    if place:
+        folder = place / str(sent.number) / folder.name
+        write_files(folder, sent.files or {})
+    return Job(load_config(sent.config), folder, sent.hydra, sent.resumed, sweep=sent.sweep, handed=shared.handed)
+
+
+@lru_cache(maxsize=1)
+def _read_shared(content: bytes | Path) -> Shared:
+    """What all stacks have in common, read once by a worker; modules of the user's own can be imported then."""
+    files, modules, rest = pickle.loads(content if isinstance(content, bytes) else content.read_bytes())
+    folder = Path(tempfile.mkdtemp(prefix="nettrain-parts-"))
+    for name, source in modules.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(source)
+    sys.path.insert(0, str(folder))
+    _remove_at_end(folder)
+    import_files(files, folder)
+    shared: Shared = pickle.loads(rest)
+    load_parts([source for source in shared.sources if not source.endswith(".py")])
+    return shared
+
+
+@cache
+def _remove_at_end(folder: Path) -> None:
+    import atexit
+
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _require_data(jobs: list[Job], shared: Shared) -> None:
+    """Raise `DataError` where files of the data are not there, or are other ones than those of the sweep."""
+    for job in jobs:
+        sent = Cache.table_key(job.config.data, job.config.split) in shared.tables
+        for path in paths_of(job.config.data, job.config.split):
+            expected = shared.hashes.get(path)
+            if expected is None or (there := files_hash(path)) == expected:
+                continue
+            if sent:
+                read_elsewhere({path: expected})
+                continue
+            what = "does not see this file" if there is None else "sees another file there"
+            raise DataError(
+                f"{path}: the worker on {Result().node} {what}; put it where all workers read it under this path."
+            )
+
+
+def _wait_for(folders: list[Path]) -> None:
+    """Wait until nobody uses the folders any more; a worker that is thought to be dead may still be at its end."""
+    until = time.monotonic() + PATIENCE
+    for folder in folders:
+        while folder.exists():
+            try:
+                with locked(folder):
+                    break
+            except InUseError:
+                if time.monotonic() > until:
+                    raise
+
+
+@contextlib.contextmanager
+def _logged(path: Path) -> Iterator[list[str]]:
+    """Within it what is printed goes into this log; it gives what was printed to stderr, which a person should see."""
+    printed: list[str] = []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(path, "a", buffering=1, errors="backslashreplace") as log:
+        before = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        try:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(_Kept(log, printed)):  # type: ignore[type-var]
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {Result().node}", flush=True)
+                yield printed
+        finally:
+            for number, descriptor in zip((1, 2), before, strict=True):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+
+
+class _Kept:
+    """A stream of text that also keeps what is written to it."""
+
+    def __init__(self, stream: TextIO, kept: list[str]) -> None:
+        self.stream, self.kept = stream, kept
+
+    def write(self, text: str) -> int:
+        self.kept.append(text)
+        return self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within it a signal ends what is training in order, or raises `KeyboardInterrupt`; so does SLURM's last warning."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not received:  # a second one is SLURM's, which sends it to all processes there are
+            received.append(number)
+            raise KeyboardInterrupt
+
+    def warn(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    handlers: dict[int, Any] = dict.fromkeys(SIGNALS, interrupt)
+    if usr2 := getattr(signal, "SIGUSR2", None):  # submitit's, before the time of a job is over
+        handlers[usr2] = warn
+    if latest() is not None:
+        received.clear()
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _watching(of_process: tuple[int, float] | None) -> Iterator[None]:
+    """Within it this process is interrupted when that other one of the machine has ended."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        import psutil
+
+        assert of_process
+        number, began = of_process
+        while not ended.wait(1.0):
+            try:
+                alive = psutil.Process(number).create_time() == began
+            except psutil.Error:
+                alive = False
+            if not alive:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    if of_process:
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
