@@ -16,7 +16,8 @@ OVERHEAD = 20_000  # multiplications that take as long as an update of a row cos
 
 @dataclass
 class Piece:
-    """Jobs that a worker trains together, by their positions, and the stack of one machine that they are a part of.
+    """Jobs that a worker trains together, by their positions, and the stack of one machine that they are a part of;
+    or, without one, jobs that train alone, one after another.
 
     `deaths` of workers may be its fault, `losses` cannot; `avoided` are nodes that have no room for its files, and
     `unseen` says that workers do not see the folders.
@@ -50,10 +51,11 @@ def cut(
     pieces: list[Piece] = []
     for plan in plans:
         configs = of_ended.get(shared_by_rows(jobs[plan.jobs[0]].config), []) if ended else []
-        for stack in plan.stacks:
+        # What trains alone does so one after another, as many as are the share of a worker.
+        for stack in [plan.jobs] if plan.rows == 1 else plan.stacks:
             whole = _whole(plan, [jobs[i].config for i in stack], configs)
             going = any(jobs[i].resumed for i in stack)
-            count = 1 if halving or going else round(sum(work[i] for i in stack) / share)
+            count = 1 if whole and (halving or going) else round(sum(work[i] for i in stack) / share)
             pieces += [Piece(part, whole) for part in _parts(stack, work, max(1, min(count, len(stack))))]
     return sorted(pieces, key=lambda piece: -sum(work[i] for i in piece.jobs))
 

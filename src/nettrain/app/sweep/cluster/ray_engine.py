@@ -53,9 +53,7 @@ class Ray:
     limit = float("inf")
     sends_tables = True
 
-    def __init__(
-        self, address: str | None, workers: int | None, cores: int, gpus: float, memory: float | None
-    ) -> None:
+    def __init__(self, address: str | None, workers: int | None, cores: int, gpus: float, memory: float | None) -> None:
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self.key = "hydra.launcher.address" if address else "RAY_ADDRESS"
         self.cores, self.gpus = cores, gpus
@@ -214,5 +212,3 @@ def _remote_function() -> Callable[..., Any]:
 def _first(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-

@@ -44,7 +44,7 @@ class SentJob:
 
 @dataclass(frozen=True)
 class Task:
-    """A stack: its jobs, and the stack of one machine that they are a part of, if they are."""
+    """A stack: its jobs, and the stack of one machine that they are a part of; or, without one, jobs that are alone."""
 
     jobs: list[SentJob]
     whole: Whole | None

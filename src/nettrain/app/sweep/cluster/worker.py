@@ -130,11 +130,13 @@ def _outcomes(jobs: list[Job], numbers: list[int], task: Task, shared: Shared, r
             jobs[i] = taken_up
             going.append(i)
     if going:
-        with listening(_told(report, len(going))):
-            for i, outcome in train_stack(jobs, going, cache, task.halving, task.whole):
-                result.outcomes[numbers[i]] = outcome
-                if outcome.signal:
-                    result.interrupted = True
+        told = _told(report, len(going) if task.whole else 1)
+        with listening(told):
+            for stack in [going] if task.whole else [[i] for i in going]:
+                for i, outcome in train_stack(jobs, stack, cache, task.halving, task.whole):
+                    result.outcomes[numbers[i]] = outcome
+                    result.interrupted = result.interrupted or outcome.signal is not None
+                if result.interrupted:
                     break
     result.codes = sweep_failures()
     if not result.interrupted:
