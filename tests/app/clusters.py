@@ -26,7 +26,7 @@ def sweep(folder, *words, **environment):
     )
 
 
-def ended(process, seconds=120):
+def ended(process, seconds=300):
     """What a sweep has printed to stderr, and its exit code."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -35,7 +35,7 @@ def ended(process, seconds=120):
     return process.returncode, out, err
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=150):
     """Wait until the condition holds."""
     until = time.monotonic() + seconds
     while not (found := condition()):

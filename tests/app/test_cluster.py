@@ -58,7 +58,7 @@ def test_a_worker_that_is_killed(local, tmp_path, engine):
 
 def test_a_worker_that_is_preempted_saves_its_runs_and_they_go_on(local, tmp_path, engine):
     words, environment = engine
-    process = sweep(tmp_path, *LONG, "checkpoint.every_steps=null", *words, **environment)
+    process = sweep(tmp_path, *LONG, *words, **environment)
     wait_for(lambda: len(workers(tmp_path / "sweep")) == 2)
     time.sleep(1.0)
     os.kill(workers(tmp_path / "sweep")[0], signal.SIGTERM)

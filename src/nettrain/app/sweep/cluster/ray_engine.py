@@ -90,7 +90,8 @@ class Ray:
         connecting.start()
         connecting.join(ANSWER)
         if connecting.is_alive():
-            raise self._no_answer(f"no answer within {ANSWER:.0f} s")
+            token = "" if os.environ.get("RAY_AUTH_MODE") else "; one that asks for a token needs RAY_AUTH_MODE=token"
+            raise self._no_answer(f"no answer within {ANSWER:.0f} s{token}")
         if failures:
             if isinstance(failures[0], Exception):
                 raise self._no_answer(str(failures[0]).strip().splitlines()[0].rstrip(".")) from failures[0]
@@ -211,4 +212,4 @@ def _remote_function() -> Callable[..., Any]:
 
 def _first(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+    return (lines[0].partition(". ")[0] if lines else type(error).__name__).rstrip(".")

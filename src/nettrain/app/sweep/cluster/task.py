@@ -14,7 +14,7 @@ from typing import Any
 
 from nettrain.app.jobs.job import Job, Outcome
 from nettrain.app.sweep.plans import Cache
-from nettrain.config.build import saved_container
+from nettrain.config.build import load_config, saved_container
 from nettrain.config.own_parts import all_files
 from nettrain.data.files import files_hash
 from nettrain.preparation.prepare import NOTHING, HandedOver
@@ -105,24 +105,25 @@ def shared_by(jobs: Sequence[Job], sweep: Path, cores: int, tables: dict[str, An
     named = any(job.config.parts for job in jobs) or any("_target_" in str(job.hydra["overrides"]) for job in jobs)
     # Whatever this process has imported may be needed by what a config names.
     modules = own_modules() if named or jobs[0].handed is not NOTHING else {}
-    hashes: dict[str, str] = {}
-    for data, split in {
-        Cache.table_key(job.config.data, job.config.split): (job.config.data, job.config.split) for job in jobs
-    }.values():
-        for path in paths_of(data, split):
+    hashes, sent = dict[str, str](), dict[str, Any]()
+    for key, job in {Cache.table_key(job.config.data, job.config.split): job for job in jobs}.items():
+        there = load_config(saved_container(job.config))  # as workers have it, with paths from the root
+        if tables and key in tables:
+            sent[Cache.table_key(there.data, there.split)] = tables[key]
+        for path in paths_of(there.data, there.split):
             if path not in hashes and (found := files_hash(path)):
                 hashes[path] = found
     sources = list(dict.fromkeys(source for job in jobs for source in job.config.parts))
-    return Shared(marker, os.getcwd(), cores, files, modules, sources, hashes, tables or {}, jobs[0].handed)
+    return Shared(marker, os.getcwd(), cores, files, modules, sources, hashes, sent, jobs[0].handed)
 
 
 def paths_of(*parts: Any) -> Iterator[str]:
-    """The files of data that parts of a config name, absolute as `saved_container` makes them."""
+    """The files of data that parts of a config name, which has been saved."""
     for part in parts:
         for item in fields(part):
             path = getattr(part, item.name)
             if item.metadata.get("is_path") and item.name != "folder" and isinstance(path, str):
-                yield path if "://" in path else str(Path(path).expanduser().absolute())
+                yield path
 
 
 def own_modules() -> dict[str, bytes]:
