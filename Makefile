@@ -4,6 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BENCH := .venv/bench
 LOGGERS := .venv/loggers
+CLUSTER := .venv/cluster
 
 .PHONY: train test test-all bench bench-gpu bench-sweep course kill-harness lint wheel clean
 
@@ -13,7 +14,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
 
-test-all: $(LOGGERS)
+test-all: $(LOGGERS) $(CLUSTER)
 	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
 
 bench: $(BENCH)
@@ -50,6 +51,11 @@ $(READY): pyproject.toml constraints.txt
 $(LOGGERS): $(READY)
 	@echo "Installing MLflow and W&B, which tests of loggers need: a minute or two, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mlflow,wandb]"
+	touch $@
+
+$(CLUSTER): $(READY)
+	@echo "Installing Ray, which tests of sweeps on clusters need: a minute, once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,slurm]"
 	touch $@
 
 $(BENCH): $(READY)

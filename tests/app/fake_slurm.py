@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel")
@@ -19,7 +18,7 @@ def install(folder):
     (folder / "jobs").mkdir(parents=True)
     for name in COMMANDS:
         script = folder / name
-        script.write_text(f"#!/bin/sh\nexec {sys.executable} -S -E {__file__} {folder} {name} \"$@\"\n")
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {__file__} {folder} {name} "$@"\n')
         script.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 

@@ -7,7 +7,7 @@ import time
 
 import fake_slurm
 import pytest
-from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
+from clusters import LONG, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
 
 pytest.importorskip("submitit")
 pytestmark = pytest.mark.slow

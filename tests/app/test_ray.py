@@ -1,15 +1,8 @@
 """Sweeps on a cluster of Ray's, with several nodes on this machine: the bits of one machine, whatever nodes do."""
 
-import contextlib
-import os
-import re
-import signal
-import socket
-import subprocess
-import time
 
 import pytest
-from clusters import LONG, QUICK, TRAIN, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
+from clusters import LONG, assert_same_sweep, checkpoints, ended, sweep, wait_for
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")

@@ -87,8 +87,8 @@ def _search_elsewhere(
 ) -> list[Sequence[JobReturn]]:
     """The search on workers: one that is free gets the next batch, proposed by what has ended until then.
 
-    So that depends on which worker was faster; what was proposed is recorded before it trains, and a search that goes on
-    begins with the trials that have not ended.
+    So that depends on which worker was faster; what was proposed is recorded before it trains, and a search that goes
+    on begins with the trials that have not ended.
     """
     recorded = numbered_trials(folder)
     study = _continued(list(recorded.values()), space)

@@ -55,6 +55,7 @@ def _engine(launcher: Any, sweep: Path) -> Engine:
         module, title = PACKAGES[name]
         if error.name not in (module, "cloudpickle"):
             raise
+        extra = "ray" if name == "ray" else "slurm"
         raise ConfigError(
-            f"hydra.launcher.cluster={name}: it requires {title}; pip install 'nettrain[{name if name == 'ray' else 'slurm'}]'."
+            f"hydra.launcher.cluster={name}: it requires {title}; pip install 'nettrain[{extra}]'."
         ) from error

@@ -66,7 +66,7 @@ def _work(job: Job, plan: StackPlan) -> float:
 
 
 def _whole(plan: StackPlan, configs: Sequence[Config], ended: Sequence[Config]) -> Whole | None:
-    """The stack that one machine would make of these runs and of those that have ended; None for runs that are alone."""
+    """The stack that one machine would make of these runs and those that have ended; None for runs that are alone."""
     count = len(configs) + len(ended)
     rows = -(-count // -(-count // plan.rows))
     if plan.alone or rows == 1:

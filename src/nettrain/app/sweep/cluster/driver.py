@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from nettrain.app.jobs.job import Job, Outcome
 from nettrain.app.sweep.cluster.bar import Bar
 from nettrain.app.sweep.cluster.cutting import Piece, cut
@@ -181,7 +180,7 @@ class Driver:
         batch.waiting.insert(0, piece)
 
     def _lost(self, batch: Batch, piece: Piece, lost: Lost) -> None:
-        """A worker is gone: another one goes on from the checkpoints, with half of a stack that has cost two of them."""
+        """A worker is gone: another one goes on from the checkpoints, with half a stack if it has cost two of them."""
         runs = f"{len(piece.jobs)} run{'s' * (len(piece.jobs) != 1)}"
         if lost.blameless:
             piece.losses += 1

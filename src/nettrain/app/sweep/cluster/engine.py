@@ -35,7 +35,10 @@ class Engine(Protocol):
         """Make something known to all workers, which read it once; what stands for it."""
 
     def send(self, task: bytes, shared: Any, number: int, avoided: Sequence[str]) -> Handle:
-        """Send a stack, not to the nodes that are to be `avoided` if there are others. Raises `ConfigError` if it is refused."""
+        """Send a stack, not to the nodes that are to be `avoided` if there are others.
+
+        Raises `ConfigError` where it is refused.
+        """
 
     def ended(self, handles: Sequence[Handle], seconds: float) -> list[Handle]:
         """Those that have ended, after so many seconds at most."""

@@ -1,4 +1,4 @@
-"""The files of runs whose folder a worker cannot see: they travel, and are at any moment what a crash could have left."""
+"""The files of runs whose folder a worker cannot see travel; at any moment they are what a crash could have left."""
 
 import shutil
 import threading

@@ -6,14 +6,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from nettrain.app.sweep import workers
+from nettrain.app.sweep import workers as processes
 from nettrain.app.sweep.cluster.engine import Handle, Lost
 from nettrain.app.sweep.cluster.task import Result, versions
 from nettrain.app.sweep.cluster.worker import train_task
@@ -42,14 +42,16 @@ class FileReport:
 class _Submitit:
     """What both of submitit's executors have in common."""
 
+    name: str
     sends_tables = False
     of_process: tuple[int, float] | None = None
 
     def __init__(self, folder: Path, workers: int, cores: int, memory: float | None) -> None:
-        self.folder, self.workers, self.cores, self.memory = folder / ".submitit", workers, cores, memory
+        self.folder, self.workers = folder / ".submitit", workers
+        self.cores, self.memory = cores, memory
         self.reports: dict[int, Path] = {}
         self.exit = contextlib.ExitStack()
-        self.exit.enter_context(_safe_path())
+        self.exit.enter_context(processes.safe_path())
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def share(self, content: bytes) -> Any:
@@ -87,7 +89,8 @@ class _Submitit:
             if "No module named" in str(error):
                 last = next(line for line in reversed(str(error).splitlines()) if "No module named" in line)
                 raise ConfigError(
-                    f"hydra.launcher.cluster={self.name}: a worker cannot run nettrain ({last.strip()}); install it there."
+                    f"hydra.launcher.cluster={self.name}: a worker cannot run nettrain ({last.strip()}); install it "
+                    "there."
                 ) from error
             raise
         except UncompletedJobError as error:
@@ -188,13 +191,13 @@ class Slurm(_Submitit):
         for command in ("sbatch", "srun"):
             if shutil.which(command) is None:
                 raise ConfigError(
-                    f"hydra.launcher.cluster=slurm: there is no command {command} on this machine; start the sweep where "
-                    "SLURM's commands are, or use hydra.launcher.cluster=local."
+                    f"hydra.launcher.cluster=slurm: there is no command {command} on this machine; start the sweep "
+                    "where SLURM's commands are, or use hydra.launcher.cluster=local."
                 )
         if gpus != int(gpus):
             raise ConfigError(
-                f"hydra.launcher.gpus={gpus}: SLURM gives a job whole GPUs; use whole numbers, or hydra.launcher.cluster="
-                "ray, which shares them."
+                f"hydra.launcher.gpus={gpus}: SLURM gives a job whole GPUs; use a whole number, or "
+                "hydra.launcher.cluster=ray, which shares them."
             )
         share = (
             memory if memory is not None else free_memory(torch.device("cpu")) / 2**31 * cores / (os.cpu_count() or 1)
@@ -267,17 +270,9 @@ class Slurm(_Submitit):
         return self._state(handle).upper().startswith(NOT_ITS_FAULT)
 
 
-@contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    with workers.safe_path():
-        yield
-
-
 def _too_much(cluster: str, key: str, asked: float, there: float) -> ConfigError:
+    what = "GiB" if key == "memory" else key
     return ConfigError(
-        f"hydra.launcher.{key}={asked:g}: no worker of hydra.launcher.cluster={cluster} has so many; the largest has "
-        f"{there:.3g}."
-        if key != "memory"
-        else f"hydra.launcher.memory={asked:g}: no worker of hydra.launcher.cluster={cluster} has so many GiB; the largest "
-        f"has {there:.3g}."
+        f"hydra.launcher.{key}={asked:g}: no worker of hydra.launcher.cluster={cluster} has so many {what}; the "
+        f"largest has {there:.3g}."
     )

@@ -76,8 +76,8 @@ class Result:
     """How a stack has ended: outcomes by the jobs' numbers, the exit codes of those that failed, what was printed.
 
     `interrupted` where a signal ended it; `refusal` is an exit code and a sentence where nothing could be trained;
-    `unseen` where the worker needs the files of the runs, which it cannot see; `full` what was said of a disk that takes
-    no file any more. `files` are those of the runs that this machine cannot see.
+    `unseen` where the worker needs the files of the runs, which it cannot see; `full` what was said of a disk that
+    takes no file any more. `files` are those of the runs that this machine cannot see.
     """
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)

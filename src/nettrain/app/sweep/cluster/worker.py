@@ -31,7 +31,7 @@ from nettrain.data.files import files_hash, read_elsewhere
 from nettrain.errors import DataError, InUseError, Mistake, StorageError
 from nettrain.storage.locks import locked
 from nettrain.training.progress import listening
-from nettrain.training.signals import SIGNALS, latest
+from nettrain.training.signals import SIGNALS
 
 LOG = "worker.log"
 PATIENCE = 60.0  # seconds in which a worker that is thought to be dead lets its folders go
@@ -68,8 +68,8 @@ def other_version(expected: dict[str, str]) -> tuple[int, str] | None:
         return None
     result = Result()
     return 2, (
-        f"hydra.launcher.cluster: the worker on {result.node} has {', '.join(different)}, which may give other results; "
-        "install the same on all of them."
+        f"hydra.launcher.cluster: the worker on {result.node} has {', '.join(different)}, which may give other "
+        "results; install the same on all of them."
     )
 
 
@@ -228,7 +228,7 @@ def _logged(path: Path) -> Iterator[list[str]]:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
         try:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(_Kept(log, printed)):  # type: ignore[type-var]
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(_Kept(log, printed)):
                 print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {Result().node}", flush=True)
                 yield printed
         finally:
@@ -253,7 +253,7 @@ class _Kept:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Within it a signal ends what is training in order, or raises `KeyboardInterrupt`; so does SLURM's last warning."""
+    """Within it a signal ends what is training in order, or raises `KeyboardInterrupt`, and so SLURM's warning."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -270,8 +270,6 @@ def _interruptible() -> Iterator[None]:
     handlers: dict[int, Any] = dict.fromkeys(SIGNALS, interrupt)
     if usr2 := getattr(signal, "SIGUSR2", None):  # submitit's, before the time of a job is over
         handlers[usr2] = warn
-    if latest() is not None:
-        received.clear()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
