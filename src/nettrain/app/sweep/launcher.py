@@ -91,6 +91,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
 
 def begin(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> Launch:
     """Compose the jobs, and find out which of them are to be trained; raises as `launch` does."""
+    _require_cluster(launcher)
     setup_globals()
     master, handed = launcher.config, getattr(launcher.task_function, "handed", NOTHING)
     configure_log(master.hydra.hydra_logging, master.hydra.verbose)
@@ -118,6 +119,16 @@ def begin(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> 
         if begun.outcomes and not begun.quiet:
             say(f"{folder}: {len(begun.outcomes)} of {len(plans)} runs are already complete")
     return begun
+
+
+def _require_cluster(launcher: Any) -> None:
+    """Raise `ConfigError` for options of workers where there are none."""
+    asked = {"address": None, "workers": None, "cores": 1, "gpus": 0, "slurm": {}}
+    named = [key for key, usual in asked.items() if getattr(launcher, key) != usual]
+    if named and launcher.cluster is None:
+        raise ConfigError(
+            f"hydra.launcher.{named[0]}: it is for workers; choose hydra.launcher.cluster=ray, slurm or local, too."
+        )
 
 
 def driver_of(launcher: Any, quiet: bool) -> "Driver":

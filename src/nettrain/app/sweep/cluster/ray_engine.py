@@ -14,8 +14,8 @@ from nettrain.app.sweep.cluster.engine import Handle, Lost
 from nettrain.app.sweep.cluster.task import Result, versions
 from nettrain.errors import ConfigError
 
-ANSWER = 15.0  # seconds in which a cluster has to answer
-REACHED = 4.0  # seconds in which its port has to
+ANSWER = 10.0  # seconds in which a cluster has to answer
+REACHED = 3.0  # seconds in which its port has to
 RESOURCES = {"cores": "CPU", "gpus": "GPU", "memory": "memory"}
 
 
@@ -55,6 +55,7 @@ class Ray:
 
     def __init__(self, address: str | None, workers: int | None, cores: int, gpus: float, memory: float | None) -> None:
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self.place = "this machine's own Ray" if self.address == "local" else f"the cluster at {self.address}"
         self.key = "hydra.launcher.address" if address else "RAY_ADDRESS"
         self.cores, self.gpus = cores, gpus
         self._connect()
@@ -123,7 +124,7 @@ class Ray:
                 unit = 2**30 if key == "memory" else 1
                 what = "GiB of memory" if key == "memory" else key
                 raise ConfigError(
-                    f"hydra.launcher.{key}={amount / unit:g}: no node of the cluster at {self.address} has so many "
+                    f"hydra.launcher.{key}={amount / unit:g}: no node of {self.place} has so many "
                     f"{what}; the largest has {largest / unit:.3g}."
                 )
         room = [
@@ -131,7 +132,7 @@ class Ray:
         ]
         if not any(room):
             both = ", ".join(f"{key}={amount:g}" for key, amount in wanted.items() if amount)
-            raise ConfigError(f"hydra.launcher: no node of the cluster at {self.address} has all of {both}.")
+            raise ConfigError(f"hydra.launcher: no node of {self.place} has all of {both}.")
         return room
 
     def share(self, content: bytes) -> Any:
@@ -140,7 +141,7 @@ class Ray:
     def send(self, task: bytes, shared: Any, number: int, avoided: Sequence[str]) -> Handle:
         strategy: Any = "SPREAD"
         if avoided:
-            others = [node for node in ray.nodes() if node["Alive"] and node["NodeManagerHostname"] not in avoided]
+            others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in avoided]
             fitting = [node for node in others if node["Resources"].get("CPU", 0) >= self.cores]
             if fitting:
                 strategy = NodeAffinitySchedulingStrategy(fitting[number % len(fitting)]["NodeID"], soft=True)
@@ -195,6 +196,8 @@ def _remote_function() -> Callable[..., Any]:
         import importlib.metadata
         import socket
 
+        import ray
+
         for name in ("nettrain", "torch"):
             try:
                 there = importlib.metadata.version(name)
@@ -204,7 +207,9 @@ def _remote_function() -> Callable[..., Any]:
                 return socket.gethostname(), f"has {name} {there}, and the sweep {expected[name]}"
         from nettrain.app.sweep.cluster.worker import train_task
 
-        return train_task(expected, task, shared, report, None)
+        result = train_task(expected, task, shared, report, None)
+        result.place = ray.get_runtime_context().get_node_id()
+        return result
 
     train_stack.__module__ = "__main__"  # so that it travels by value
     return train_stack

@@ -29,6 +29,7 @@ from nettrain.config.own_parts import import_files, load_parts
 from nettrain.config.schema import register
 from nettrain.data.files import files_hash, read_elsewhere
 from nettrain.errors import DataError, InUseError, Mistake, StorageError
+from nettrain.storage.atomic import EVERYWHERE, storage_error
 from nettrain.storage.locks import locked
 from nettrain.training.progress import listening
 from nettrain.training.signals import SIGNALS
@@ -82,6 +83,20 @@ def _train(content: bytes, shared_content: bytes | Path, report: Report) -> Resu
     if os.path.isdir(shared.cwd):
         os.chdir(shared.cwd)
     torch.set_num_threads(shared.cores)
+    try:
+        return _train_here(task, shared, seen, report)
+    except StorageError as error:
+        if not error.everywhere:
+            raise
+        return Result(full=str(error))
+    except OSError as error:  # of a log, or a temporary folder
+        if error.errno not in EVERYWHERE:
+            raise
+        return Result(full=str(storage_error(Path(error.filename or tempfile.gettempdir()), error)))
+
+
+def _train_here(task: Task, shared: Shared, seen: bool, report: Report) -> Result:
+    """Train a stack in its folders, or where these cannot be seen in temporary ones."""
     with contextlib.ExitStack() as open_:
         place = None
         if not seen:
@@ -90,32 +105,26 @@ def _train(content: bytes, shared_content: bytes | Path, report: Report) -> Resu
         jobs = [_job(sent, shared, place) for sent in task.jobs]
         numbers = [sent.number for sent in task.jobs]
         folders = dict(zip(numbers, (job.folder for job in jobs), strict=True))
+        log = folders[numbers[0]] / LOG
         _require_data(jobs, shared)
-        try:
-            _wait_for(list(folders.values()))
-            folders[numbers[0]].mkdir(parents=True, exist_ok=True)
-            said = open_.enter_context(_logged(folders[numbers[0]] / LOG))
-            mirror = Mirror(folders, report) if place else None
+        _wait_for(list(folders.values()))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if place:
+            open_.callback(Mirror(folders, report).close)
+        with _logged(log) as said:
             result = _outcomes(jobs, numbers, task, shared, report)
-            if mirror:
-                mirror.close()
-        except StorageError as error:
-            if not error.everywhere:
-                raise
-            return Result(full=str(error))
         result.printed = "".join(said)
-        sys.stdout.flush()
-        copy_log(folders[numbers[0]] / LOG, list(folders.values()))
+        copy_log(log, list(folders.values()))
         if place:
             result.files = {number: read_files(folder) for number, folder in folders.items()}
-            for outcome in result.outcomes.values():
-                outcome.folder = next(sent.folder for sent in task.jobs if folders[sent.number] == outcome.folder)
+            for number, outcome in result.outcomes.items():
+                outcome.folder = next(sent.folder for sent in task.jobs if sent.number == number)
         return result
 
 
 def _outcomes(jobs: list[Job], numbers: list[int], task: Task, shared: Shared, report: Report) -> Result:
-    result, sweep_failures = Result(), sweep.take_failures
-    sweep_failures()
+    result = Result()
+    sweep.take_failures()
     going: list[int] = []
     cache = Cache(shared.handed.load, shared.tables)
     for i, job in enumerate(jobs):
@@ -138,7 +147,7 @@ def _outcomes(jobs: list[Job], numbers: list[int], task: Task, shared: Shared, r
                     result.interrupted = result.interrupted or outcome.signal is not None
                 if result.interrupted:
                     break
-    result.codes = sweep_failures()
+    result.codes = sweep.take_failures()
     if not result.interrupted:
         result.failed = [number for number in numbers if number not in result.outcomes]
     return result
