@@ -1,7 +1,18 @@
 """Sweeps on a cluster of Ray's, with several nodes on this machine: the bits of one machine, whatever nodes do."""
 
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
 import pytest
-from clusters import LONG, assert_same_sweep, checkpoints, ended, sweep, wait_for
+from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")

@@ -123,7 +123,7 @@ def begin(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> 
 
 def _require_cluster(launcher: Any) -> None:
     """Raise `ConfigError` for options of workers where there are none."""
-    asked = {"address": None, "workers": None, "cores": 1, "gpus": 0, "slurm": {}}
+    asked: dict[str, Any] = {"address": None, "workers": None, "cores": 1, "gpus": 0, "slurm": {}}
     named = [key for key, usual in asked.items() if getattr(launcher, key) != usual]
     if named and launcher.cluster is None:
         raise ConfigError(

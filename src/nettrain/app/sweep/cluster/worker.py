@@ -4,16 +4,13 @@ import contextlib
 import os
 import pickle
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -22,6 +19,7 @@ from nettrain.app.jobs.job import Job, Outcome, take_up
 from nettrain.app.sweep import sweep
 from nettrain.app.sweep.cluster.run_files import Mirror, copy_log, read_files, write_files
 from nettrain.app.sweep.cluster.task import Result, SentJob, Shared, Task, paths_of, versions
+from nettrain.app.sweep.cluster.worker_process import interruptible, logged, watching
 from nettrain.app.sweep.plans import Cache, fail_job
 from nettrain.app.sweep.stacks import train_stack
 from nettrain.config.build import load_config
@@ -32,7 +30,6 @@ from nettrain.errors import DataError, InUseError, Mistake, StorageError
 from nettrain.storage.atomic import EVERYWHERE, storage_error
 from nettrain.storage.locks import locked
 from nettrain.training.progress import listening
-from nettrain.training.signals import SIGNALS
 
 LOG = "worker.log"
 PATIENCE = 60.0  # seconds in which a worker that is thought to be dead lets its folders go
@@ -48,7 +45,7 @@ def train_task(
     if refusal := other_version(expected):
         return Result(refusal=refusal)
     register()
-    with _interruptible(), _watching(of_process):
+    with interruptible(), watching(of_process):
         try:
             return _train(content, shared, report)
         except KeyboardInterrupt:
@@ -111,7 +108,7 @@ def _train_here(task: Task, shared: Shared, seen: bool, report: Report) -> Resul
         log.parent.mkdir(parents=True, exist_ok=True)
         if place:
             open_.callback(Mirror(folders, report).close)
-        with _logged(log) as said:
+        with logged(log) as said:
             result = _outcomes(jobs, numbers, task, shared, report)
         result.printed = "".join(said)
         copy_log(log, list(folders.values()))
@@ -224,91 +221,3 @@ def _wait_for(folders: list[Path]) -> None:
             except InUseError:
                 if time.monotonic() > until:
                     raise
-
-
-@contextlib.contextmanager
-def _logged(path: Path) -> Iterator[list[str]]:
-    """Within it what is printed goes into this log; it gives what was printed to stderr, which a person should see."""
-    printed: list[str] = []
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with open(path, "a", buffering=1, errors="backslashreplace") as log:
-        before = [os.dup(number) for number in (1, 2)]
-        for number in (1, 2):
-            os.dup2(log.fileno(), number)
-        try:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(_Kept(log, printed)):
-                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()} on {Result().node}", flush=True)
-                yield printed
-        finally:
-            for number, descriptor in zip((1, 2), before, strict=True):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-
-
-class _Kept:
-    """A stream of text that also keeps what is written to it."""
-
-    def __init__(self, stream: TextIO, kept: list[str]) -> None:
-        self.stream, self.kept = stream, kept
-
-    def write(self, text: str) -> int:
-        self.kept.append(text)
-        return self.stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Within it a signal ends what is training in order, or raises `KeyboardInterrupt`, and so SLURM's warning."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if not received:  # a second one is SLURM's, which sends it to all processes there are
-            received.append(number)
-            raise KeyboardInterrupt
-
-    def warn(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)
-
-    handlers: dict[int, Any] = dict.fromkeys(SIGNALS, interrupt)
-    if usr2 := getattr(signal, "SIGUSR2", None):  # submitit's, before the time of a job is over
-        handlers[usr2] = warn
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _watching(of_process: tuple[int, float] | None) -> Iterator[None]:
-    """Within it this process is interrupted when that other one of the machine has ended."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        import psutil
-
-        assert of_process
-        number, began = of_process
-        while not ended.wait(1.0):
-            try:
-                alive = psutil.Process(number).create_time() == began
-            except psutil.Error:
-                alive = False
-            if not alive:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-
-    if of_process:
-        threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
