@@ -25,7 +25,7 @@ from nettrain.app.sweep.hydra_jobs import (
 )
 from nettrain.app.sweep.stacks import train_jobs
 from nettrain.app.sweep.sweep import add_failure, add_resumed, at_end
-from nettrain.config.build import to_config
+from nettrain.config.build import can_be_set, to_config, with_values
 from nettrain.config.compose import Composed, Composer
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, Mistake
@@ -161,6 +161,7 @@ def _composed(
     """The plan of every job, and Hydra's settings for it."""
     composer = Composer(launcher.hydra_context.config_loader, launcher.config)
     plans, hydras = list[_Plan](), list[dict[str, Any]]()
+    alike: dict[Any, Config] = {}  # a job of each kind
     for number, overrides in enumerate(job_overrides, first):
         composed = composer.compose(with_resumed_parts(list(overrides)))
         hydras.append(composed.hydra)
@@ -170,16 +171,26 @@ def _composed(
                 config, folder = resumed_config(composed.task, overrides)
                 plans.append(_Plan(config, resumes=folder))
             else:
-                plans.append(_Plan(_config(composed, launcher, overrides, number), subdir))
+                plans.append(_Plan(_config(composed, launcher, overrides, number, alike), subdir))
         except Mistake as mistake:
             plans.append(_Plan(mistake, subdir))
     return plans, hydras
 
 
-def _config(composed: Composed, launcher: Any, overrides: Sequence[str], number: int) -> Config:
-    """The checked config of a job; what it takes from Hydra's own settings needs those of this job."""
+def _config(
+    composed: Composed, launcher: Any, overrides: Sequence[str], number: int, alike: dict[Any, Config]
+) -> Config:
+    """The checked config of a job; what it takes from Hydra's own settings needs those of this job.
+
+    One of the same kind as a job in `alike` is that with values of its own.
+    """
+    if (known := alike.get(composed.kind)) and composed.kind is not None:
+        return with_values(known, composed.values)
     if "${hydra" not in str(composed.task):
-        return to_config(composed.task, overrides)
+        config = to_config(composed.task, overrides)
+        if not hasattr(config.model, "notes") and all(can_be_set(config, key) for key in composed.values):
+            alike[composed.kind] = config
+        return config
     with as_hydra_config(job_config(launcher, overrides, number)):
         return to_config(composed.task, overrides)
 
