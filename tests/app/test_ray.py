@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
@@ -131,7 +130,7 @@ def test_nodes_that_do_not_see_the_folder_of_the_sweep_one_of_which_dies(cluster
     for k in range(2):
         nodes.append(start())
         wait_for(lambda k=k: count() == k + 1)
-    words = (*LONG[:-1], "checkpoint.every_steps=500", *CSV)
+    words = (*LONG[:-1], "epochs=3000", "checkpoint.every_steps=500", *CSV)
     assert ended(sweep(tmp_path, *words, "hydra.sweep.dir=local"))[0] == 0
     process = sweep(tmp_path, *words, *on(cluster, "hydra.launcher.cores=2"))
     wait_for(lambda: len(checkpoints(tmp_path / "sweep")) >= 8)
@@ -148,12 +147,12 @@ def test_a_node_whose_disk_is_full(cluster, hidden, iris_run, tmp_path, tmp_path
     start, count = hidden
     start(TMPDIR=str(tmp_path_factory.mktemp("small")))
     wait_for(lambda: count() == 1)
-    process = sweep(tmp_path, "seed=1,2", "epochs=2", *QUICK[:-1], *CSV, *on(cluster, "hydra.launcher.cores=2"))
-    time.sleep(20)
     start()
-    code, _, err = ended(process)
+    wait_for(lambda: count() == 2)
+    words = ("seed=1,2,3,4", "epochs=2", *QUICK[:-1], *CSV)
+    code, _, err = ended(sweep(tmp_path, *words, *on(cluster, "hydra.launcher.cores=2")))
     assert "No space left on device" in err
-    assert (code, [row["status"] for row in rows(tmp_path / "sweep")]) == (0, ["completed"] * 2)
+    assert (code, [row["status"] for row in rows(tmp_path / "sweep")]) == (0, ["completed"] * 4)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_a_node_whose_disk_is_full(cluster, hidden, iris_run, tmp_path, tmp_path
     ],
 )
 def test_what_a_cluster_does_not_have(cluster, tmp_path, words, sentence):
-    code, out, err = ended(sweep(tmp_path, "seed=1,2", *QUICK, *on(cluster), *words), 40)
+    code, out, err = ended(sweep(tmp_path, "seed=1,2", *QUICK, *on(cluster), *words))
     assert code == 2
     assert re.search(sentence, err)
     assert "sent to" not in out
@@ -178,5 +177,5 @@ def test_an_address_at_which_something_else_listens(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         words = ("hydra.launcher.cluster=ray", f"hydra.launcher.address={address}", "hydra.sweep.dir=sweep")
-        code, _, err = ended(sweep(tmp_path, "seed=1,2", *QUICK, *words), 60)
+        code, _, err = ended(sweep(tmp_path, "seed=1,2", *QUICK, *words))
     assert (code, f"hydra.launcher.address={address}: there is no cluster of Ray's that answers" in err) == (2, True)

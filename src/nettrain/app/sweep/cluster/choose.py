@@ -1,6 +1,5 @@
 """Which engine a launcher asks for, and whether it can be had."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,6 @@ def _engine(launcher: Any, sweep: Path) -> Engine:
         raise ConfigError(f"hydra.launcher.address: it is for hydra.launcher.cluster=ray, not for {name}.")
     try:
         if name == "ray":
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what it would print says less than we do
             from nettrain.app.sweep.cluster.ray_engine import Ray
 
             return Ray(launcher.address, launcher.workers, launcher.cores, launcher.gpus, launcher.memory)

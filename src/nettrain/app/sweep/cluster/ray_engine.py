@@ -3,8 +3,9 @@
 import contextlib
 import os
 import socket
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -88,8 +89,9 @@ class Ray:
                 failures.append(error)
 
         connecting = threading.Thread(target=connect, daemon=True)
-        connecting.start()
-        connecting.join(ANSWER)
+        with _silent():
+            connecting.start()
+            connecting.join(ANSWER)
         if connecting.is_alive():
             token = "" if os.environ.get("RAY_AUTH_MODE") else "; one that asks for a token needs RAY_AUTH_MODE=token"
             raise self._no_answer(f"no answer within {ANSWER:.0f} s{token}")
@@ -187,6 +189,20 @@ class Ray:
 
     def close(self) -> None:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Within it nothing is printed to stderr: Ray says every second that there is no answer."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _remote_function() -> Callable[..., Any]:
