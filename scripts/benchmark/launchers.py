@@ -1,4 +1,4 @@
-"""What a sweep costs beside its training: by each engine that trains stacks elsewhere, and for the process that sends them."""
+"""What a sweep costs beside its training: by each engine that trains stacks elsewhere, and in the first process."""
 
 import importlib.util
 import json
@@ -71,8 +71,8 @@ def page(numbers: dict[str, Any]) -> list[str]:
     """The tables as lines of Markdown."""
     here = numbers["here"]
     lines = [
-        f"{RUNS} runs of 100 epochs on iris, the whole command; in its own process they take {here:.1f} s. A worker is a new "
-        "process that imports torch, and so is a Ray that is started for a sweep alone.",
+        f"{RUNS} runs of 100 epochs on iris, the whole command; in its own process they take {here:.1f} s. A worker is "
+        "a new process that imports torch; a Ray is started for each sweep here.",
         "",
         "| engine | stacks | seconds | more than here | a stack |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -88,14 +88,16 @@ def page(numbers: dict[str, Any]) -> list[str]:
     few, many = numbers["launches"]
     fixed = few["processor_seconds"] - cost * few["runs"] / 1000
     driver = fixed + TARGET * cost / 1000
+    gigabytes = many["megabytes"] / 1024 + TARGET * memory / 2**20
+    workers = NODES * CORES
     lines += [
         "",
-        "The process that sends stacks composes and checks each run, sends it, and reads its results. Of runs of one "
-        f"update, {few['runs']} and {many['runs']}, one more costs it {cost:.2f} ms of processor time and {memory:.0f} kB.",
+        "The process that sends stacks composes and checks each run, sends it, and reads its results. From "
+        f"{few['runs']} to {many['runs']} runs of one update, one more costs it {cost:.2f} ms of processor time and "
+        f"{memory:.0f} kB.",
         "",
-        f"So {TARGET:,} runs cost it {driver:.0f} s and {many['megabytes'] / 1024 + TARGET * memory / 2**20:.1f} GB. On "
-        f"{NODES} nodes with {CORES} processors each of {NODES * CORES:,} workers trains "
-        f"{TARGET / NODES / CORES:.0f} runs: what takes longer than {driver:.0f} s there is dominated by training, what "
-        "is shorter by the process that sends.",
+        f"So {TARGET:,} runs cost it {driver:.0f} s and {gigabytes:.1f} GB. On {NODES} nodes with {CORES} processors "
+        f"each of {workers:,} workers trains {TARGET / workers:.0f} runs: where these take longer than {driver:.0f} s, "
+        "training dominates, else the process that sends.",
     ]
     return lines

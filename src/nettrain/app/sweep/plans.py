@@ -17,6 +17,7 @@ from nettrain.data.sources import Csv
 from nettrain.data.splitting import Fold
 from nettrain.errors import ConfigError, StorageError
 from nettrain.optimizers.solvers import free_memory
+from nettrain.parts.models import RowModule
 from nettrain.preparation.rows import fast_rows, refusal, rows_that_fit
 from nettrain.storage.environment import stack_of
 from nettrain.storage.open_files import can_be_opened
@@ -69,7 +70,7 @@ class StackPlan:
 
     `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
     the same; `notes` are sentences for the person who starts them. An epoch of a run
-    makes so many `updates` of so many `multiplications`.
+    makes so many `updates` of so many `multiplications`. A row of a `divisible` stack has the same bits in a part of it.
     """
 
     groups: list[list[int]]
@@ -78,6 +79,7 @@ class StackPlan:
     notes: list[str] = field(default_factory=list)
     updates: int = 0
     multiplications: int = 0
+    divisible: bool = True
 
     @property
     def jobs(self) -> list[int]:
@@ -161,6 +163,7 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
             continue
         plan = StackPlan(_groups(jobs, members[position:]), refusal(run))
         plan.updates, plan.multiplications = run.updates_per_epoch, run.parameters * run.batch_size
+        plan.divisible = isinstance(run.model, RowModule)  # what vmap makes of others depends on the number of rows
         plan.notes = [note for part in (run.config.model, run.optimizer) for note in getattr(part, "notes", [])]
         if not plan.alone:
             memory = free_memory(device) / 2 if budget is None else budget * 2**30

@@ -12,6 +12,7 @@ from nettrain.training.engines.choose import Whole
 from nettrain.training.stack.rule_groups import kind
 
 OVERHEAD = 20_000  # multiplications that take as long as an update of a row costs beside them
+LEAST = 2  # rows of a part of a stack: torch multiplies the matrices of a single one by another function
 
 
 @dataclass
@@ -41,7 +42,8 @@ def cut(
     """The stacks that so many workers train, the ones with the most work first.
 
     Rows compute as those of the stack that one machine would train, of which those that have `ended` are a part. With
-    `halving`, which compares the rows of a stack, and where rows have trained together before, stacks are not cut.
+    `halving`, which compares the rows of a stack, where rows have trained together before, and where bits would change,
+    stacks are not cut.
     """
     work = {i: _work(jobs[i], plan) for plan in plans for i in plan.jobs}
     share = sum(work.values()) / workers
@@ -55,8 +57,11 @@ def cut(
         for stack in [plan.jobs] if plan.rows == 1 else plan.stacks:
             whole = _whole(plan, [jobs[i].config for i in stack], configs)
             going = any(jobs[i].resumed for i in stack)
-            count = 1 if whole and (halving or going) else round(sum(work[i] for i in stack) / share)
-            pieces += [Piece(part, whole) for part in _parts(stack, work, max(1, min(count, len(stack))))]
+            count = (
+                1 if whole and (halving or going or not plan.divisible) else round(sum(work[i] for i in stack) / share)
+            )
+            most = len(stack) // LEAST if whole else len(stack)
+            pieces += [Piece(part, whole) for part in _parts(stack, work, max(1, min(count, most)))]
     return sorted(pieces, key=lambda piece: -sum(work[i] for i in piece.jobs))
 
 
@@ -77,14 +82,15 @@ def _whole(plan: StackPlan, configs: Sequence[Config], ended: Sequence[Config]) 
 
 
 def _parts(stack: Sequence[int], work: dict[int, float], count: int) -> list[list[int]]:
-    """The stack cut into so many parts of about the same work, each with at least one row."""
+    """The stack cut into so many parts of about the same work, each with as many rows as the least may have."""
+    least = min(LEAST, len(stack) // count)
     parts: list[list[int]] = []
     total, done, start = sum(work[i] for i in stack), 0.0, 0
     for position, i in enumerate(stack):
         done += work[i]
-        rows_left, parts_left = len(stack) - position - 1, count - len(parts) - 1
+        rows, rows_left, parts_left = position + 1 - start, len(stack) - position - 1, count - len(parts) - 1
         due = done >= total * (len(parts) + 1) / count - 1e-9
-        if parts_left and (due or rows_left == parts_left):
+        if parts_left and rows >= least and (due or rows_left < (parts_left + 1) * least):
             parts.append(list(stack[start : position + 1]))
             start = position + 1
     return [*parts, list(stack[start:])]
