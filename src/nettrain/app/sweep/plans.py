@@ -70,7 +70,7 @@ class StackPlan:
 
     `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
     the same; `notes` are sentences for the person who starts them. An epoch of a run
-    makes so many `updates` of so many `multiplications`. A row of a `divisible` stack has the same bits in a part of it.
+    makes so many `updates` of so many `multiplications`. In a part of a `divisible` stack a row has the same bits.
     """
 
     groups: list[list[int]]
