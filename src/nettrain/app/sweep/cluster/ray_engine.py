@@ -15,7 +15,7 @@ from nettrain.app.sweep.cluster.engine import Handle, Lost
 from nettrain.app.sweep.cluster.task import Result, versions
 from nettrain.errors import ConfigError
 
-ANSWER = 10.0  # seconds in which a cluster has to answer
+ANSWER = 14.0  # seconds in which a cluster has to answer
 REACHED = 3.0  # seconds in which its port has to
 RESOURCES = {"cores": "CPU", "gpus": "GPU", "memory": "memory"}
 
