@@ -5,6 +5,7 @@ READY := .venv/ready
 BENCH := .venv/bench
 BENCH_TABLES := .venv/bench-tables
 LOGGERS := .venv/loggers
+CLUSTER := .venv/cluster
 
 .PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course kill-harness lint wheel clean
 
@@ -14,7 +15,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
 
-test-all: $(LOGGERS)
+test-all: $(LOGGERS) $(CLUSTER)
 	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
 
 bench: $(BENCH)
@@ -23,7 +24,7 @@ bench: $(BENCH)
 bench-gpu: $(BENCH)
 	$(BIN)/python scripts/bench_gpu.py $(ARGS)
 
-bench-cluster: $(BENCH)
+bench-cluster: $(BENCH) $(CLUSTER)
 	$(BIN)/python scripts/bench_cluster.py $(ARGS)
 
 bench-sweep: $(BENCH)
@@ -57,6 +58,11 @@ $(READY): pyproject.toml constraints.txt
 $(LOGGERS): $(READY)
 	@echo "Installing MLflow and W&B, which tests of loggers need: a minute or two, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mlflow,wandb]"
+	touch $@
+
+$(CLUSTER): $(READY)
+	@echo "Installing Ray, which tests of sweeps on clusters need: a minute, once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,slurm]"
 	touch $@
 
 $(BENCH): $(READY)

@@ -1,6 +1,7 @@
 """What it costs to go beyond one process; `make bench-cluster` takes some minutes.
 
-`--part ranks`: one large run on two ranks, beside one. It prints tables, and writes them to docs/bench-cluster.md, with
+`--part ranks`: one large run on two ranks, beside one; `--part launchers`: sweeps on workers, beside those of one
+process. It prints tables, and writes them to docs/bench-cluster.md, with
 all numbers in docs/bench-cluster.json; what is not measured stays there as it was.
 """
 
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark import ranks
+from benchmark import launchers, ranks
 
-PARTS: dict[str, Any] = {"ranks": ranks}  # modules with a function run(seconds), and one that makes its page
+PARTS: dict[str, Any] = {"ranks": ranks, "launchers": launchers}  # modules with a function run(seconds), and one that makes its page
 
 
 def main() -> None:

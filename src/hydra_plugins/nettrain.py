@@ -23,21 +23,46 @@ class StackedLauncherConf:
 
     memory: GiB that a stack of runs may take, null: half of what is free. With a reduction_factor r, only the best 1/r
     of a stack's runs go on after min_epochs, min_epochs r, min_epochs r^2, ... epochs (successive halving).
+
+    cluster: ray, slurm or local (processes of this machine) trains the stacks on workers, each with so many cores, GPUs
+    (0.25: four of Ray's workers share one) and memory; null: in this process. workers: how many stacks train at a time,
+    null: what the cluster has room for, and 16 jobs of SLURM. address: that of Ray, null: RAY_ADDRESS, without one a
+    Ray of this machine alone. slurm: further parameters of submitit's SlurmExecutor, {partition: gpu, time: 60}.
     """
 
     _target_: str = "hydra_plugins.nettrain.StackedLauncher"
     memory: Optional[float] = None  # noqa: UP045
     reduction_factor: Optional[int] = None  # noqa: UP045
     min_epochs: int = 1
+    cluster: Optional[str] = None  # noqa: UP045
+    address: Optional[str] = None  # noqa: UP045
+    workers: Optional[int] = None  # noqa: UP045
+    cores: int = 1
+    gpus: float = 0
+    slurm: Optional[dict[str, Any]] = None  # noqa: UP045
 
 
 class StackedLauncher(BasicLauncher):
     """Trains the runs of a sweep together, as rows of one matrix; other programs' jobs run one after another."""
 
-    def __init__(self, memory: float | None = None, reduction_factor: int | None = None, min_epochs: int = 1) -> None:
+    def __init__(
+        self,
+        memory: float | None = None,
+        reduction_factor: int | None = None,
+        min_epochs: int = 1,
+        cluster: str | None = None,
+        address: str | None = None,
+        workers: int | None = None,
+        cores: int = 1,
+        gpus: float = 0,
+        slurm: Any = None,
+    ) -> None:
         super().__init__()
         self.memory = memory
         self.reduction_factor, self.min_epochs = reduction_factor, min_epochs
+        self.cluster, self.address, self.workers, self.cores, self.gpus = cluster, address, workers, cores, gpus
+        self.slurm = dict(slurm or {})
+        self.driver: Any = None  # of the stacks that train elsewhere
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.task_function is not None

@@ -1,5 +1,6 @@
 """From a composed config to checked objects and back. Here `DictConfig` ends: the rest takes plain arguments."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from inspect import isabstract
@@ -45,6 +46,35 @@ def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
+def can_be_set(config: Config, key: str) -> bool:
+    """Whether `with_value` may set this key: it has a plain value, on which nothing else of the config depends."""
+    node: Any = config
+    *parents, name = key.split(".")
+    for parent in parents:
+        node = getattr(node, parent, None)
+    known = {field.name: field for field in dataclasses.fields(node)} if dataclasses.is_dataclass(node) else {}
+    if name not in known or name in ("name", "ids") or known[name].metadata.get("is_path"):
+        return False
+    return isinstance(getattr(node, name), int | float | str | None)
+
+
+def with_values(config: Config, values: dict[str, Any]) -> Config:
+    """The config with other values of keys for which `can_be_set` holds, as `to_config` would have made it.
+
+    Raises `ConfigError` for a value out of range.
+    """
+    changes = {group: copy.copy(getattr(config, group)) for group in GROUPS}
+    changed = dataclasses.replace(config, **changes)
+    for key, value in values.items():
+        changed = _with_value(changed, key.split("."), value)
+    return _checked(changed)
+
+
+def _with_value(node: Any, names: Sequence[str], value: Any) -> Any:
+    name, *rest = names
+    return dataclasses.replace(node, **{name: _with_value(getattr(node, name), rest, value) if rest else value})
+
+
 def _uses_parts_of_others(config: Config) -> bool:
     """Whether any part that a config chooses lies outside of nettrain, so that the config cannot be read without it."""
     chosen = [*(getattr(config, group) for group in GROUPS), *callback_nodes(config).values()]
@@ -73,15 +103,21 @@ def _objects(composed: DictConfig) -> Config:
         config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key or 'config'}: a value is required.") from error
-    config.batch_size(1)
-    check(config)
-    _ = config.member_count
-    check_groups(config.groups)
+    config = _checked(config)
     if getattr(config.data, "ids", False) is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, ids=type(config.model).takes_ids))
     for key, part in callback_nodes(config).items():
         if dataclasses.is_dataclass(part):
             check(part, f"{key}.")
+    return config
+
+
+def _checked(config: Config) -> Config:
+    """The config, if its values are in range."""
+    config.batch_size(1)
+    check(config)
+    _ = config.member_count
+    check_groups(config.groups)
     for group in ("optimizer", "activation"):  # the parts whose numbers meet tensors
         check_range(getattr(config, group), config.dtype, f"{group}.")
     return config

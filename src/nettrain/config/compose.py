@@ -5,11 +5,12 @@ such as `optimizer.lr=0.1` changes one node after everything else has been compo
 alone are one config with these values set, one after another.
 """
 
-import copy
+import dataclasses
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ from nettrain.config.schema import config_folder, hydra_defaults
 from nettrain.hydra_versions import Loader, as_named_version, override_dirname
 
 _composing = threading.RLock()
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+(e-?\d+)?)?", re.ASCII)
 
 
 def compose_beside(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -49,12 +51,16 @@ def composing_sweeps() -> Iterator[None]:
 class Composed:
     """A job's config without Hydra's node, and that node as plain containers with its interpolations as they stand.
 
-    `task` is only lent: it is this job's until the composer composes the next one. `plain` is what Hydra composed.
+    `task` is only lent: it is this job's until the composer composes the next one. `plain` is what Hydra composed, and
+    `values` are the keys that were set since, with their values; `kind` is what jobs have in common that differ in
+    these values alone, None where other values of the config follow from some.
     """
 
     task: DictConfig
     hydra: dict[str, Any]
     plain: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    kind: tuple[Any, ...] | None = None
 
 
 class Composer:
@@ -84,11 +90,14 @@ class Composer:
         for override in plain.values():
             self.changed.append((base, override.key_or_group))
             _set(base.task, override)
-        hydra = copy.deepcopy(base.hydra)
+        # Only what is a job's own is copied.
+        hydra = base.hydra | {name: dict(base.hydra[name]) for name in ("overrides", "job", "runtime")}
+        values = {o.key_or_group: OmegaConf.select(base.task, o.key_or_group) for o in plain.values()}
+        kind = (base.kind, *sorted(values)) if base.kind and "${" not in str(values) else None
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra["overrides"]["task"] = [override.input_line for override in task]
         hydra["job"]["override_dirname"] = override_dirname(task, hydra["job"])
-        return Composed(base.task, hydra, base.plain)
+        return Composed(base.task, hydra, base.plain, values, kind)
 
     def _is_value(self, override: Override) -> bool:
         """Whether the override sets a value, and neither chooses from a group nor adds, deletes or sweeps anything."""
@@ -117,12 +126,23 @@ class Composer:
             with open_dict(config):
                 del config["hydra"]
             plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-            self.composed[key] = Composed(config, hydra, plain)  # type: ignore[arg-type]
+            kind = None if "${" in str(plain) else (key,)
+            self.composed[key] = Composed(config, hydra, plain, kind=kind)  # type: ignore[arg-type]
         return self.composed[key]
 
 
-@lru_cache(maxsize=100_000)
 def _parsed(override: str) -> Override:
+    """What Hydra's parser gives; that takes a millisecond, and a plain number is read as it would read it."""
+    key, _, text = override.partition("=")
+    if not _NUMBER.fullmatch(text):
+        return _parsed_by_hydra(override)
+    whole = text.lstrip("-").isdigit()
+    alike = _parsed_by_hydra(f"{key}={1 if whole else 1.0}")
+    return dataclasses.replace(alike, _value=int(text) if whole else float(text), input_line=override)
+
+
+@lru_cache(maxsize=100_000)
+def _parsed_by_hydra(override: str) -> Override:
     return OverridesParser.create().parse_override(override)
 
 

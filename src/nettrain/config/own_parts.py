@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +66,21 @@ def part_of_target(group: str, target: str) -> tuple[str, str] | None:
 def copies(sources: Sequence[str]) -> dict[str, bytes]:
     """The files among sources that have been imported, as a run keeps them: names and contents."""
     return {f"{_files[source][0]}.py": _files[source][1] for source in sources if source in _files}
+
+
+def all_files() -> dict[str, tuple[str, bytes]]:
+    """All files that have been imported, by where they were found: the names of their modules, and their contents."""
+    return dict(_files)
+
+
+def import_files(files: dict[str, tuple[str, bytes]], folder: Path) -> None:
+    """Import files that another process has imported, as `all_files` gives them there; the folder is for copies."""
+    for source, (name, content) in files.items():
+        _files[source] = name, content
+        path = folder / f"{name}.py"
+        path.write_bytes(content)
+        _run(name, source, partial(_import_file, name, path))
+    register()
 
 
 def all_copies() -> dict[str, bytes]:

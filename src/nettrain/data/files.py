@@ -25,6 +25,7 @@ TABLES = (*TEXT, *PARQUET, *EXCEL)
 # By suffix: what packs the file, as messages call it.
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 _hashes: dict[str, str] = {}  # by URL: of the files that this process has read last
+_elsewhere: dict[str, str] = {}  # by path: of tables that another machine has read
 
 
 def read_file(table: str | os.PathLike[str], source: str) -> tuple[str, bytes]:
@@ -84,6 +85,8 @@ def tables_at(path: str) -> list[str]:
 
 def files_hash(path: str) -> str | None:
     """`file_hash`, of all files of a table."""
+    if path in _elsewhere:
+        return _elsewhere[path]
     try:
         files = tables_at(path)
     except DataError:
@@ -94,11 +97,18 @@ def files_hash(path: str) -> str | None:
     return hashlib.sha256("".join(filter(None, hashes)).encode()).hexdigest()
 
 
+def read_elsewhere(hashes: dict[str, str]) -> None:
+    """Take the tables at these paths for what another machine has read there, with these hashes."""
+    _elsewhere.update(hashes)
+
+
 def file_hash(path: str) -> str | None:
     """The SHA-256 of a file's bytes; None if it cannot be read.
 
     That of a URL is of the bytes that this process has read last, if it has.
     """
+    if path in _elsewhere:
+        return _elsewhere[path]
     if is_url(path):
         try:
             if path not in _hashes:

@@ -2,10 +2,25 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from nettrain.config.settings import Settings
 from nettrain.terminal import Output, say
+
+_listener: ContextVar[Callable[[int], None] | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def listening(listener: Callable[[int], None]) -> Iterator[None]:
+    """Within it the listener is told of each epoch that runs which train together have behind them."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class Progress:
@@ -41,6 +56,8 @@ class Progress:
         """Advance to the epoch of these numbers."""
         metrics = [name for name in numbers if name.startswith("val_")] or ["train_loss", "train_accuracy", "train_mse"]
         self.numbers = {name: numbers[name] for name in metrics if name in numbers}
+        if listener := _listener.get():
+            listener(int(numbers["epoch"]))
         if not self.bar.disable:
             texts = {name: f"{value:.3g}" for name, value in list(self.numbers.items())[: self.shown]}
             self.bar.set_postfix(texts, refresh=False)

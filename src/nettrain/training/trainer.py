@@ -24,7 +24,7 @@ from nettrain.training.calibration import evaluate_best
 from nettrain.training.checkpoints import SaveTimes, restore_stack, save_rows
 from nettrain.training.counters import Counters
 from nettrain.training.divergence import explain
-from nettrain.training.engines.choose import choose_engine
+from nettrain.training.engines.choose import Whole, choose_engine
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.epoch import (
     EpochResult,
@@ -55,9 +55,10 @@ class Trainer:
     """Trains the given runs together, each to its own end, and writes each one's folder.
 
     `halving` ends the worst of them early; `threads` are those of a compiled program; `stacked` makes a single run the
-    row of a stack, by whose operations it is computed. After every epoch that is not its last one, `after_epoch` is
-    called with the first row and the stack; `failed` is called with a row that a callback's error has ended. Several
-    `ranks` share one run: all of them do the same, but only the first one records anything.
+    row of a stack, by whose operations it is computed, and `whole` is the stack that the runs belong to, where others
+    of it train elsewhere. After every epoch that is not its last one, `after_epoch` is called with the first row and
+    the stack; `failed` is called with a row that a callback's error has ended. Several `ranks` share one run: all of
+    them do the same, but only the first one records anything.
     """
 
     row_type: type[RunState] = RunState
@@ -71,12 +72,13 @@ class Trainer:
         stacked: bool = False,
         after_epoch: AfterEpoch | None = None,
         failed: Failed | None = None,
+        whole: Whole | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         first, self.ranks = runs[0].config, ranks
         ranks.use(device)
         ranks.meet(None)
-        self.stack = Stack(runs, device, stacked, ranks)
+        self.stack, self.whole = Stack(runs, device, stacked, ranks), whole
         if not ranks.leads:
             self.row_type = Follower
         self.rows = [self.row_type(run, self._module) for run in runs]
@@ -158,12 +160,12 @@ class Trainer:
 
     def choose_engine(self, signals: Signals) -> None:
         """Set the engine. Raises `Abandoned` if a signal came while a program was compiled."""
-        left, alone = self.counters.left(self.stack.updates), self.ranks.size == 1
+        left, alone = self.counters.left(self.whole.updates if self.whole else self.stack.updates), self.ranks.size == 1
 
         def abandon() -> bool:
             return alone and signals.received is not None  # several ranks end where they meet
 
-        self.engine = choose_engine(self.stack, self.engine_name, left, self.threads, abandon, self.say)
+        self.engine = choose_engine(self.stack, self.engine_name, left, self.threads, abandon, self.say, self.whole)
         self.engine_name = self.engine.name
 
     def _epoch(self, signals: Signals, progress: Progress) -> None:

@@ -48,7 +48,7 @@ def match_folders(configs: Sequence[Config | None], folder: Path, first: int = 0
             there.setdefault(name, []).append(number)
     taken, matched, matches = set(numbers), set[int](), list[FolderMatch]()
     for position, config in enumerate(configs, first):
-        same = there.get(identity(saved_container(config)), []) if config else []
+        same = there.get(identity(saved_container(config)), []) if config and there else []
         number = next((number for number in same if number not in matched), -1)
         if number >= 0:
             matched.add(number)

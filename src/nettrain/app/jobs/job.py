@@ -41,6 +41,7 @@ from nettrain.storage.environment import environment, record_environment, record
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
 from nettrain.training.device import SMALL, choose_device, deterministic, on_device, products_in, threads_for
+from nettrain.training.engines.choose import Whole
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.run_state import RunState
 from nettrain.training.successive_halving import SuccessiveHalving, ended_by_halving
@@ -132,15 +133,15 @@ def take_up(job: Job, match: FolderMatch) -> Job | Outcome:
     return replace(job, resumed=resumed, anew=match.begun and not resumed)
 
 
-def train_alone(job: Job) -> Outcome:
-    """Train one run and tell what it does."""
+def train_alone(job: Job, load: Load | None = None) -> Outcome:
+    """Train one run and tell what it does; `load` reads its data, by default as its config says."""
     device, run = device_of(job), None
     if job.drawn:
         process.start()
     if not job.resumed:  # whatever may be a mistake comes before the lock, and keeps nobody out
         if not job.anew:
             claim(job.folder)
-        run = prepared(job, device)
+        run = prepared(job, device, load)
     with locked(job.folder):
         if job.anew:
             clear(job.folder)
@@ -153,7 +154,7 @@ def train_alone(job: Job) -> Outcome:
         if status == "completed":
             say(f"{job.folder}: {nothing_left(job.folder)}")
             return Outcome(job.folder, "completed")
-        start = Start(run, None) if run else ready(job, device)
+        start = Start(run, None) if run else ready(job, device, load)
         require_alike(start.run, job.ranks)
         start.checkpoint = job.ranks.first(start.checkpoint)
         record_start(job, start)
@@ -237,19 +238,21 @@ def train(
     halving: SuccessiveHalving | None = None,
     after_epoch: AfterEpoch | None = None,
     failed: Failed | None = None,
+    whole: Whole | None = None,
     ranks: Ranks = ALONE,
 ) -> list[RunState]:
     """Train runs that can be one stack, together; all of them go on from their checkpoints, or none does.
 
-    Several `ranks` share a run.
+    `whole` is the stack that they belong to, where others of it train elsewhere. Several `ranks` share a run.
     """
     runs = [start.run for start in starts]
     first = runs[0]
-    work = sum(run.multiplications for run in runs) * first.batch_size
+    rows = whole.rows if whole else len(runs)
+    work = first.multiplications * rows * first.batch_size
     # The last rows of a stack that go on compute as all of them did: they are rows, with its threads.
     if recorded_environment(first.folder).get("threads") not in (None, 1):
         work = max(work, SMALL)
-    stack = stack_of(first.folder) or (first.folder.name if len(runs) > 1 else None)
+    stack = stack_of(first.folder) or (first.folder.name if rows > 1 else None)
     # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
     exact = deterministic(first.config.deterministic), products_in(first.config.precision)
     with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed), on_device(device):
@@ -267,7 +270,7 @@ def train(
         if first.members:
             trainer: Trainer = EnsembleTrainer(first, device, threads)
         else:
-            trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed, ranks)
+            trainer = Trainer(runs, device, halving, threads, stack is not None, after_epoch, failed, whole, ranks)
         checkpoints = [start.checkpoint for start in starts if start.checkpoint]
         if checkpoints:
             try:

@@ -4,9 +4,10 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import OmegaConf
@@ -23,13 +24,52 @@ from nettrain.app.sweep.hydra_jobs import (
     require_common_process,
 )
 from nettrain.app.sweep.stacks import train_jobs
-from nettrain.app.sweep.sweep import add_failure, add_resumed
-from nettrain.config.build import to_config
+from nettrain.app.sweep.sweep import add_failure, add_resumed, at_end
+from nettrain.config.build import can_be_set, to_config, with_values
 from nettrain.config.compose import Composed, Composer
 from nettrain.config.schema import Config
 from nettrain.errors import ConfigError, Mistake
 from nettrain.preparation.prepare import NOTHING
 from nettrain.terminal import say
+
+if TYPE_CHECKING:
+    from nettrain.app.sweep.cluster.driver import Driver
+
+
+@dataclass
+class Launch:
+    """Jobs that a sweeper has handed over: those that are to be trained, and how those ended that have, by position."""
+
+    launcher: Any
+    plans: list["_Plan"]
+    hydras: list[dict[str, Any]]
+    callbacks: JobCallbacks
+    jobs: dict[int, Job] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def quiet(self) -> bool:
+        return all(plan.config.quiet for plan in self.plans if isinstance(plan.config, Config))
+
+    @property
+    def ended(self) -> list[Config]:
+        """The configs of the jobs that had ended before."""
+        return [
+            plan.config for i, plan in enumerate(self.plans) if i in self.outcomes and isinstance(plan.config, Config)
+        ]
+
+    def around(self) -> AbstractContextManager[None]:
+        """Within it the environment and the log are those of the jobs."""
+        return around_jobs(self.launcher, self.hydras[0])
+
+    def end(self, trained: dict[int, Outcome]) -> list[JobReturn]:
+        """What the sweeper gets when the jobs have been trained, with these outcomes by their positions among them."""
+        numbers = list(self.jobs)
+        outcomes = self.outcomes | {numbers[position]: outcome for position, outcome in trained.items()}
+        returns = [_return(hydra["overrides"]["task"], outcomes.get(i)) for i, hydra in enumerate(self.hydras)]
+        for i, job_return in enumerate(returns):
+            self.callbacks.end(i, job_return)
+        return returns
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -39,20 +79,32 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     composed, before anything is trained. A job's value is its best monitored loss, NaN where it has none. A `JobReturn`
     holds no configs, so that 10,000 of them are small.
     """
+    begun = begin(launcher, job_overrides, first)
+    with begun.around():
+        trained: dict[int, Outcome] = {}
+        if begun.jobs and launcher.cluster:
+            trained = driver_of(launcher, begun.quiet).train(list(begun.jobs.values()), launcher.halving(), begun.ended)
+        elif begun.jobs:
+            trained = train_jobs(list(begun.jobs.values()), launcher.memory, launcher.halving(), begun.quiet)
+        return begun.end(trained)
+
+
+def begin(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> Launch:
+    """Compose the jobs, and find out which of them are to be trained; raises as `launch` does."""
+    _require_cluster(launcher)
     setup_globals()
     master, handed = launcher.config, getattr(launcher.task_function, "handed", NOTHING)
     configure_log(master.hydra.hydra_logging, master.hydra.verbose)
     plans, hydras = _composed(launcher, job_overrides, first)
     require_common_process(hydras)
     folder = Path(master.hydra.sweep.dir).absolute()
-    outcomes, jobs = dict[int, Outcome](), dict[int, Job]()
     matches = _match(plans, folder, first)
-    callbacks = JobCallbacks(launcher)
-    with around_jobs(launcher, hydras[0]):
+    begun = Launch(launcher, plans, hydras, JobCallbacks(launcher))
+    with begun.around():
         for i, (plan, match, hydra) in enumerate(zip(plans, matches, hydras, strict=True)):
             hydra["job"] |= {"num": match.number, "id": str(match.number)}
             hydra["runtime"]["output_dir"] = str(match.folder)
-            callbacks.start(i, job_overrides[i], match.number, match.folder)
+            begun.callbacks.start(i, job_overrides[i], match.number, match.folder)
             if isinstance(plan.config, Mistake):
                 add_failure(fail(plan.config, match.folder, hydra["overrides"]["task"]))
                 continue
@@ -61,20 +113,33 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
             resumed = plan.resumes is not None
             taken_up = take_up(Job(plan.config, match.folder, hydra, resumed, sweep=folder, handed=handed), match)
             if isinstance(taken_up, Outcome):
-                outcomes[i] = taken_up
+                begun.outcomes[i] = taken_up
             else:
-                jobs[i] = taken_up
-        quiet = all(plan.config.quiet for plan in plans if isinstance(plan.config, Config))
-        if outcomes and not quiet:
-            say(f"{folder}: {len(outcomes)} of {len(plans)} runs are already complete")
-        if jobs:
-            numbers = list(jobs)
-            trained = train_jobs(list(jobs.values()), launcher.memory, launcher.halving(), quiet)
-            outcomes |= {numbers[position]: outcome for position, outcome in trained.items()}
-        returns = [_return(hydra["overrides"]["task"], outcomes.get(i)) for i, hydra in enumerate(hydras)]
-        for i, job_return in enumerate(returns):
-            callbacks.end(i, job_return)
-    return returns
+                begun.jobs[i] = taken_up
+        if begun.outcomes and not begun.quiet:
+            say(f"{folder}: {len(begun.outcomes)} of {len(plans)} runs are already complete")
+    return begun
+
+
+def _require_cluster(launcher: Any) -> None:
+    """Raise `ConfigError` for options of workers where there are none."""
+    asked: dict[str, Any] = {"address": None, "workers": None, "cores": 1, "gpus": 0, "slurm": {}}
+    named = [key for key, usual in asked.items() if getattr(launcher, key) != usual]
+    if named and launcher.cluster is None:
+        raise ConfigError(
+            f"hydra.launcher.{named[0]}: it is for workers; choose hydra.launcher.cluster=ray, slurm or local, too."
+        )
+
+
+def driver_of(launcher: Any, quiet: bool) -> "Driver":
+    """What trains the stacks of this launcher's sweep elsewhere, until the sweep ends."""
+    if launcher.driver is None:
+        from nettrain.app.sweep.cluster.choose import choose_driver
+
+        launcher.driver = choose_driver(launcher, Path(launcher.config.hydra.sweep.dir).absolute(), quiet)
+        at_end(launcher.driver.close)
+    driver: Driver = launcher.driver
+    return driver
 
 
 @dataclass
@@ -96,6 +161,7 @@ def _composed(
     """The plan of every job, and Hydra's settings for it."""
     composer = Composer(launcher.hydra_context.config_loader, launcher.config)
     plans, hydras = list[_Plan](), list[dict[str, Any]]()
+    alike: dict[Any, Config] = {}  # a job of each kind
     for number, overrides in enumerate(job_overrides, first):
         composed = composer.compose(with_resumed_parts(list(overrides)))
         hydras.append(composed.hydra)
@@ -105,16 +171,26 @@ def _composed(
                 config, folder = resumed_config(composed.task, overrides)
                 plans.append(_Plan(config, resumes=folder))
             else:
-                plans.append(_Plan(_config(composed, launcher, overrides, number), subdir))
+                plans.append(_Plan(_config(composed, launcher, overrides, number, alike), subdir))
         except Mistake as mistake:
             plans.append(_Plan(mistake, subdir))
     return plans, hydras
 
 
-def _config(composed: Composed, launcher: Any, overrides: Sequence[str], number: int) -> Config:
-    """The checked config of a job; what it takes from Hydra's own settings needs those of this job."""
+def _config(
+    composed: Composed, launcher: Any, overrides: Sequence[str], number: int, alike: dict[Any, Config]
+) -> Config:
+    """The checked config of a job; what it takes from Hydra's own settings needs those of this job.
+
+    One of the same kind as a job in `alike` is that with values of its own.
+    """
+    if (known := alike.get(composed.kind)) and composed.kind is not None:
+        return with_values(known, composed.values)
     if "${hydra" not in str(composed.task):
-        return to_config(composed.task, overrides)
+        config = to_config(composed.task, overrides)
+        if not hasattr(config.model, "notes") and all(can_be_set(config, key) for key in composed.values):
+            alike[composed.kind] = config
+        return config
     with as_hydra_config(job_config(launcher, overrides, number)):
         return to_config(composed.task, overrides)
 

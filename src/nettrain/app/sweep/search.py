@@ -16,7 +16,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 
 from nettrain.app.sweep.grid import with_recipes
-from nettrain.app.sweep.study import record, recorded_trials
+from nettrain.app.sweep.launcher import begin, driver_of
+from nettrain.app.sweep.study import numbered_trials, record, record_end, recorded_trials, tell
 from nettrain.app.sweep.sweep import add_failures
 from nettrain.errors import ConfigError
 from nettrain.storage.atomic import replace_file
@@ -49,6 +50,8 @@ def search(
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
+    if getattr(launcher, "cluster", None):
+        return _search_elsewhere(launcher, space, fixed, folder, sampler, trials, batch, seed)
     recorded = recorded_trials(folder)
     study, first = optuna.create_study(), 0
     returns = []
@@ -59,18 +62,88 @@ def search(
             study, first = _continued(recorded, space), len(recorded)
             continue
         for trial, before in zip(asked, known, strict=False):
-            _tell(study, trial, before.state, before.value)
+            tell(study, trial.number, before.state, before.value)
         if len(known) < len(asked):
-            jobs = [[*fixed, *(f"{key}={_text(value)}" for key, value in trial.params.items())] for trial in asked]
+            jobs = [_job(fixed, trial) for trial in asked]
             done = launcher.launch(with_recipes(launcher, jobs), initial_job_idx=first)
             returns.append(done)
             add_failures(done)
             for trial, job in list(zip(asked, done, strict=True))[len(known) :]:
-                _tell(study, trial, *_result(job))
+                tell(study, trial.number, *_result(job))
             record(folder, study.get_trials(deepcopy=False)[first + len(known) : first + len(asked)])
         first += len(asked)
     _write_best(study, folder)
     return returns
+
+
+def _search_elsewhere(
+    launcher: Any,
+    space: dict[str, Any],
+    fixed: list[str],
+    folder: Path,
+    sampler: str,
+    trials: int,
+    batch: int,
+    seed: int,
+) -> list[Sequence[JobReturn]]:
+    """The search on workers: one that is free gets the next batch, proposed by what has ended until then.
+
+    So that depends on which worker was faster; what was proposed is recorded before it trains, and a search that goes
+    on begins with the trials that have not ended.
+    """
+    recorded = numbered_trials(folder)
+    study = _continued(list(recorded.values()), space)
+    places = list(recorded)  # the trials' numbers in study.db
+    left = [trial.number for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+    driver, returns = driver_of(launcher, quiet=_is_quiet(fixed)), list[Sequence[JobReturn]]()
+    sent: dict[Any, tuple[Any, list[Any]]] = {}
+
+    def end(begun: Any, asked: list[Any], outcomes: dict[int, Any]) -> None:
+        with begun.around():
+            done = begun.end(outcomes)
+        returns.append(done)
+        add_failures(done)
+        for trial, job in zip(asked, done, strict=True):
+            state, value = _result(job)
+            tell(study, trial.number, state, value)
+            record_end(folder, places[trial.number], state, value)
+
+    while True:
+        while driver.idle > 0 and (left or len(places) < trials):
+            if left:
+                count = next((k for k in range(1, len(left)) if left[k] != left[0] + k), len(left))
+                numbers, left = left[: min(count, batch)], left[min(count, batch) :]
+                asked = [study.get_trials(deepcopy=False)[i] for i in numbers]
+            else:
+                asked = [_ask(study, space, sampler, seed) for _ in range(min(batch, trials - len(places)))]
+                first = asked[0].number
+                places += record(folder, study.get_trials(deepcopy=False)[first : first + len(asked)])
+            params = [trial.params for trial in asked]
+            while any(trial.params in params for _, others in sent.values() for trial in others):
+                for over in driver.step():  # the same runs train already
+                    end(*sent.pop(over), over.outcomes)
+            jobs = with_recipes(launcher, [_job(fixed, trial) for trial in asked])
+            begun = begin(launcher, jobs, asked[0].number)
+            if not begun.jobs:
+                end(begun, asked, {})
+                continue
+            with begun.around():
+                sent[driver.send(list(begun.jobs.values()), launcher.halving(), begun.ended, 1)] = begun, asked
+        if not sent:
+            break
+        for over in driver.step():
+            end(*sent.pop(over), over.outcomes)
+    _write_best(study, folder)
+    return returns
+
+
+def _is_quiet(overrides: Sequence[str]) -> bool:
+    return "quiet=true" in [override.lower() for override in overrides]
+
+
+def _job(fixed: Sequence[str], trial: Any) -> list[str]:
+    """The overrides of a trial's run."""
+    return [*fixed, *(f"{key}={_text(value)}" for key, value in trial.params.items())]
 
 
 def _ask(study: Any, space: dict[str, Any], sampler: str, seed: int) -> Any:
@@ -112,14 +185,6 @@ def _result(job: JobReturn) -> tuple[Any, float | None]:
     if value is None or not math.isfinite(value):
         return TrialState.FAIL, None
     return (TrialState.PRUNED if getattr(job, "pruned", False) else TrialState.COMPLETE), value
-
-
-def _tell(study: Any, trial: Any, state: Any, value: float | None) -> None:
-    from optuna.trial import TrialState
-
-    if state == TrialState.PRUNED and value is not None:
-        trial.report(value, step=0)
-    study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 
 def _distribution(override: Override) -> Any:

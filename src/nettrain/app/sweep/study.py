@@ -23,9 +23,14 @@ def recorded_trials(folder: Path) -> list[Any]:
 
     Raises `CheckpointError` for a file that is no study.
     """
+    return [trial for trial in numbered_trials(folder).values() if trial.state.is_finished()]
+
+
+def numbered_trials(folder: Path) -> dict[int, Any]:
+    """The trials of the study in the folder by their numbers there, also those that were begun and have not ended."""
     path = folder / NAME
     if not path.exists():
-        return []
+        return {}
     require_file(path, LARGEST)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
@@ -35,7 +40,7 @@ def recorded_trials(folder: Path) -> list[Any]:
         study = _study(path)
         repeated = {name.removeprefix(_BEGUN) for name in study.user_attrs if name.startswith(_BEGUN)}
         trials = [trial for trial in study.get_trials(deepcopy=False) if str(trial.number) not in repeated]
-        return [_plain(trial) for trial in trials if trial.state.is_finished()]
+        return {trial.number: _plain(trial) for trial in trials}
     except CheckpointError:
         raise
     except Exception as error:  # what the database and Optuna raise for other people's bytes is of a dozen types
@@ -45,14 +50,34 @@ def recorded_trials(folder: Path) -> list[Any]:
         ) from error
 
 
-def record(folder: Path, trials: Sequence[Any]) -> None:
-    """Add trials that have ended to the study in the folder, which is made. Raises `StorageError` if that cannot be."""
+def record(folder: Path, trials: Sequence[Any]) -> list[int]:
+    """Add trials that have ended, or begun, to the study in the folder, which is made; their numbers there.
+
+    Raises `StorageError` if that cannot be.
+    """
     if not trials:
-        return
+        return []
     with _storage_errors(folder / NAME):
         study = _study(folder / NAME)
+        first = len(study.get_trials(deepcopy=False))
         for trial in trials:
             study.add_trial(_plain(trial))  # whole or not at all
+    return list(range(first, first + len(trials)))
+
+
+def record_end(folder: Path, number: int, state: Any, value: float | None) -> None:
+    """Record how a trial has ended that was recorded when it began."""
+    with _storage_errors(folder / NAME):
+        tell(_study(folder / NAME), number, state, value)
+
+
+def tell(study: Any, number: int, state: Any, value: float | None) -> None:
+    """Tell a study how its trial of this number has ended."""
+    from optuna.trial import Trial, TrialState
+
+    if state == TrialState.PRUNED and value is not None:
+        Trial(study, study.get_trials(deepcopy=False)[number]._trial_id).report(value, step=0)
+    study.tell(number, value if state == TrialState.COMPLETE else None, state=state)
 
 
 def _study(path: Path) -> Any:

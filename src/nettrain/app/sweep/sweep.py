@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +92,18 @@ def underway() -> Path | None:
 def add_failure(code: int) -> None:
     """Remember that a run of the sweep has failed with this exit code."""
     _failures.append(code)
+
+
+def take_failures() -> list[int]:
+    """The exit codes of the runs that have failed since this was last asked."""
+    codes = list(_failures)
+    _failures.clear()
+    return codes
+
+
+def at_end(close: Callable[[], None]) -> None:
+    """Call this when the sweep ends, however it does."""
+    _open.callback(close)
 
 
 def add_resumed(folder: Path) -> None:

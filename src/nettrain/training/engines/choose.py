@@ -2,6 +2,7 @@
 a GPU, as a graph that is replayed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -37,10 +38,32 @@ RECORDED = 100  # updates that it takes as long to record as to make
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Whole:
+    """The stack that rows belong to of which the others train elsewhere: they compute as all of them would together.
+
+    It has so many rows and groups of rules, and the longest row makes so many `updates`.
+    """
+
+    rows: int
+    rule_groups: int
+    updates: int
+
+    @classmethod
+    def of(cls, stack: Stack) -> "Whole":
+        return cls(len(stack.runs), len(stack.rule_groups), stack.updates)
+
+
 def choose_engine(
-    stack: Stack, asked: str, updates_left: int, threads: int, abandon: Callable[[], bool], say: Say
+    stack: Stack,
+    asked: str,
+    updates_left: int,
+    threads: int,
+    abandon: Callable[[], bool],
+    say: Say,
+    whole: Whole | None = None,
 ) -> Engine:
-    """The engine that was `asked` for, or the one that `auto` stands for.
+    """The engine that was `asked` for, or the one that `auto` stands for; `whole` is what `stack` is a part of.
 
     `engine=auto` compiles where that will save more time than it takes. The choice depends on the config and on whether
     there is a compiler, not on measured times: its last bits are the same every time. In float64 it is always eager,
@@ -49,7 +72,7 @@ def choose_engine(
     Raises `Abandoned` if `abandon()` became true while it was compiled, and `ConfigError` for `engine=compiled` and
     `engine=fused` if that cannot be done.
     """
-    optimizer = stack.runs[0].optimizer
+    optimizer, whole = stack.runs[0].optimizer, whole or Whole.of(stack)
     if isinstance(optimizer, Solver):
         return SolverEngine(stack, optimizer, abandon)
     eager = Shared if stack.ranks.size > 1 else Eager
@@ -58,10 +81,10 @@ def choose_engine(
     if stack.ranks.size > 1 and (asked in ("compiled", "graph") or stack.device.type == "cuda"):
         asked = "eager" if stack.device.type == "cuda" else "auto"  # it was alone when it was saved
     if stack.device.type == "cuda" and asked != "eager":
-        return _on_gpu(stack, asked, updates_left, abandon, say)
+        return _on_gpu(stack, whole, asked, updates_left, abandon, say)
     auto = asked == "auto" and compiler() is not None
     try:
-        if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays(stack, updates_left, say)):
+        if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays(stack, whole, updates_left, say)):
             return Compiled(stack, threads, abandon)
         if asked == "fused" or (auto and can_fuse(stack) and _fusing_pays(stack, updates_left, say)):
             (group,) = stack.rule_groups
@@ -76,13 +99,14 @@ def choose_engine(
     return eager(stack)
 
 
-def _on_gpu(stack: Stack, asked: str, updates_left: int, abandon: Callable[[], bool], say: Say) -> Engine:
+def _on_gpu(stack: Stack, whole: Whole, asked: str, updates_left: int, abandon: Callable[[], bool], say: Say) -> Engine:
     """The engine on a GPU, where "fused" is refused before."""
     if asked == "graph" and not can_replay(stack):
         raise ConfigError("engine=graph: this run's update is not the same every time; use engine=eager.")
     auto = asked == "auto" and stack.dtype != torch.float64
     try:
-        if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays_on_gpu(stack, updates_left, say)):
+        pays = auto and can_compile(stack) and _compiling_pays_on_gpu(stack, whole, updates_left, say)
+        if asked == "compiled" or pays:
             return Compiled(stack, 1, abandon)
     except (CannotCompile, BuildError) as error:
         if asked == "compiled":
@@ -94,24 +118,24 @@ def _on_gpu(stack: Stack, asked: str, updates_left: int, abandon: Callable[[], b
     return Eager(stack)
 
 
-def _compiling_pays_on_gpu(stack: Stack, updates_left: int, say: Say) -> bool:
+def _compiling_pays_on_gpu(stack: Stack, whole: Whole, updates_left: int, say: Say) -> bool:
     """Whether each row's update can be made in fast memory, and the run will end sooner then; says so, if it will."""
-    runs, size = len(stack.runs), stack.objective.layout.size
+    runs, size = whole.rows, stack.objective.layout.size
     saved = updates_left * (GPU_UPDATE_SECONDS + GPU_NUMBER_SECONDS * size * runs)
-    pays = in_fast_memory(stack) and saved > 2 * GPU_BUILD_SECONDS * len(stack.rule_groups)
+    pays = in_fast_memory(stack) and saved > 2 * GPU_BUILD_SECONDS * whole.rule_groups
     if pays:
         of_runs = f" of {runs} runs" if runs > 1 else ""
         say(f"engine     compiled: it saves about {saved:.0f} s of {updates_left} updates{of_runs}")
     return pays
 
 
-def _compiling_pays(stack: Stack, updates_left: int, say: Say) -> bool:
+def _compiling_pays(stack: Stack, whole: Whole, updates_left: int, say: Say) -> bool:
     """Whether the run will end sooner if it is compiled; says so, if it is."""
-    layout, runs, model = stack.objective.layout, len(stack.runs), stack.objective.model
+    layout, runs, model = stack.objective.layout, whole.rows, stack.objective.model
     steps = model.steps if isinstance(model, RowModule) else 1
     numbers = layout.size * runs if stack.stacked else 0
     saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
-    build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * len(stack.rule_groups)
+    build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * whole.rule_groups
     pays = stack.runs[0].multiplications * stack.batches.bs <= LARGEST and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
