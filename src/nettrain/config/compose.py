@@ -92,8 +92,10 @@ class Composer:
             _set(base.task, override)
         # Only what is a job's own is copied.
         hydra = base.hydra | {name: dict(base.hydra[name]) for name in ("overrides", "job", "runtime")}
-        values = {o.key_or_group: OmegaConf.select(base.task, o.key_or_group) for o in plain.values()}
-        kind = (base.kind, *sorted(values)) if base.kind and "${" not in str(values) else None
+        values, kind = dict[str, Any](), None
+        if base.kind and not any(_is_interpolation(base.task, override.key_or_group) for override in plain.values()):
+            values = {o.key_or_group: OmegaConf.select(base.task, o.key_or_group) for o in plain.values()}
+            kind = (base.kind, *sorted(values)) if "${" not in str(values) else None
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra["overrides"]["task"] = [override.input_line for override in task]
         hydra["job"]["override_dirname"] = override_dirname(task, hydra["job"])
@@ -164,6 +166,11 @@ def _overlap(one: Override, other: Override) -> bool:
     """Whether what one override changes contains what the other one does."""
     a, b = one.key_or_group + ".", other.key_or_group + "."
     return a.startswith(b) or b.startswith(a)
+
+
+def _is_interpolation(task: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    return OmegaConf.is_interpolation(OmegaConf.select(task, parent) if parent else task, name)
 
 
 def _is_no_leaf(task: DictConfig, key: str) -> bool:
