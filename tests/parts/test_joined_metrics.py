@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from nettrain.data.target_scale import TargetScale
 from nettrain.objective import Objective
 from nettrain.parts import joined_metrics
 from nettrain.parts.heads import Huber, IdentityMSE, Normal, Ordinal, Poisson, Quantile, SigmoidBCE, SoftmaxCE
@@ -43,8 +44,9 @@ def joined(objective, z, y, weights, size) -> JoinedMetrics:
 
 
 def objective_of(head) -> Objective:
-    scale = (torch.tensor([3.0]).double(), torch.tensor([2.5]).double()) if isinstance(head, IdentityMSE) else ()
-    return Objective(torch.nn.Linear(1, 1), head, *scale)
+    mean, scale, power = (torch.tensor([value]).double() for value in (3.0, 2.5, 1.0))
+    target = TargetScale(mean, scale, power, plain=True) if isinstance(head, IdentityMSE) else None
+    return Objective(torch.nn.Linear(1, 1), head, target)
 
 
 @pytest.mark.sample(5)
