@@ -15,7 +15,10 @@ from typing import Any
 import torch
 from benchmark import launchers, ranks
 
-PARTS: dict[str, Any] = {"ranks": ranks, "launchers": launchers}  # modules with a function run(seconds), and one that makes its page
+PARTS: dict[str, Any] = {
+    "ranks": ranks,
+    "launchers": launchers,
+}  # modules with a function run(seconds), and one that makes its page
 
 
 def main() -> None:

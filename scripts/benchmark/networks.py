@@ -1,4 +1,4 @@
-"""Networks beyond the MLP: a LeNet on 8x8 and on 28x28 images and a GRU, one run and a stack of many.
+"""Networks beyond the MLP: a LeNet on 8x8 and 28x28 images, a GRU and a residual MLP, one run and a stack of many.
 
 All are trained with Adam, in float32, on digits; each makes a measurement: seconds of an update of one run. JAX runs
 one scan of an epoch, for a stack under `vmap`.
@@ -26,7 +26,7 @@ from nettrain.training.signals import Signals
 from nettrain.training.trainer import Trainer
 
 Measure = Callable[[], float]
-ROWS = {"LeNet, 8x8": 64, "LeNet, 28x28": 16, "GRU, 8 steps of 8": 64}  # of a stack
+ROWS = {"LeNet, 8x8": 64, "LeNet, 28x28": 16, "GRU, 8 steps of 8": 64, "residual MLP": 64}  # of a stack
 SAMPLES = 320  # of an epoch that is measured
 BS = 32
 CPU = torch.device("cpu")
@@ -55,6 +55,7 @@ WORKS: dict[str, Callable[[], PreparedRun]] = {
     "LeNet, 8x8": lambda: prepared("data=digits_images", "model=cnn"),
     "LeNet, 28x28": lambda: prepared("data=npz", f"data.path={enlarged()}", "model=cnn"),
     "GRU, 8 steps of 8": lambda: prepared("data=digits_rows", "model=gru"),
+    "residual MLP": lambda: prepared("data=digits", "model=resmlp"),
 }
 
 
@@ -91,9 +92,25 @@ class Recurrent(nn.Module):
         return self.last(self.gru(x)[0][:, -1])
 
 
+class ResidualBlock(nn.Module):
+    """x + W2 f(W1 norm(x))."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        layers = [nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)]
+        self.inside = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inside(x)
+
+
 def module(run: PreparedRun) -> nn.Module:
     """The same network of torch's own layers."""
     config: Any = run.config.model
+    if config.name == "resmlp":
+        blocks = [ResidualBlock(config.width, config.hidden) for _ in range(config.blocks)]
+        last = nn.LayerNorm(config.width), nn.ReLU(), nn.Linear(config.width, 10)
+        return nn.Sequential(nn.Linear(samples(run)[0].shape[-1], config.width), *blocks, *last)
     if config.name == "gru":
         return Recurrent(samples(run)[0].shape[-1], config.hidden)
     (c1, c2), (hidden,), side = config.channels, config.hidden, samples(run)[0].shape[-1] // 4
@@ -124,7 +141,7 @@ def jax_scan(run: PreparedRun, rows: int = 1) -> Measure:
     import optax
 
     x, y = (jax.numpy.asarray(part.numpy()) for part in samples(run))
-    logits = _jax_gru if run.config.model.name == "gru" else _jax_lenet
+    logits = {"gru": _jax_gru, "cnn": _jax_lenet, "resmlp": _jax_resmlp}[run.config.model.name]
     weights = [jax.numpy.asarray(p.detach().numpy()) for p in module(run).parameters()]
     adam, rng = optax.adam(1e-3), np.random.default_rng(0)
 
@@ -173,6 +190,21 @@ def _jax_gru(weights: Any, x: Any) -> Any:
     steps = jax.numpy.moveaxis(x @ into.T + b_into, 1, 0)
     h, _ = jax.lax.scan(one, jax.numpy.zeros((len(x), recurrent.shape[1])), steps)
     return h @ last.T + bias
+
+
+def _jax_resmlp(weights: Any, x: Any) -> Any:
+    import jax
+
+    def normed(x: Any, scale: Any, shift: Any) -> Any:
+        x = x - x.mean(-1, keepdims=True)
+        return x / jax.numpy.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * scale + shift
+
+    first, bias, *blocks, scale, shift, last, last_bias = weights
+    x = x @ first.T + bias
+    for i in range(0, len(blocks), 6):
+        norm, norm_shift, w1, b1, w2, b2 = blocks[i : i + 6]
+        x = x + jax.nn.relu(normed(x, norm, norm_shift) @ w1.T + b1) @ w2.T + b2
+    return jax.nn.relu(normed(x, scale, shift)) @ last.T + last_bias
 
 
 def networks(seconds: float) -> list[dict[str, Any]]:

@@ -113,6 +113,7 @@ def test_a_module_of_one_s_own_beside_a_folder_of_one_s_own(command, tmp_path):
     assert nettrain.Run(tmp_path / "run").config.model.name == "module"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", ["model.hidden=[3,4]", "model._target_=torch.nn.Linear model.bias=false"])
 def test_a_run_s_config_is_a_config_for_another_run(command, tmp_path, model):
     assert command("data=iris", *model.split(), "epochs=2", "optimizer=sgd", "hydra.run.dir=one").code == 0

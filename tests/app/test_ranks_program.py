@@ -85,6 +85,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(here):
     assert len(whole.metrics["epoch"]) == len(pd.read_csv(here / "alone" / "metrics.csv")) == 4
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("second", "sentence", "code"),
     [
@@ -168,6 +169,7 @@ def rank_of(agent: int, rank: int) -> int:
     raise ProcessLookupError
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes are found in /proc")
 def test_torchrun_starts_the_ranks_again_and_they_go_on_where_the_last_checkpoint_was(here):
     words = [*RUN, "epochs=60", "checkpoint.every_seconds=0.2"]

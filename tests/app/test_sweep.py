@@ -14,6 +14,7 @@ from nettrain.training.counters import Counters
 SMALL = ("data=iris", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_leaves_a_run_per_combination_and_a_table(command, tmp_path, launcher):
     ended = command(

@@ -49,6 +49,7 @@ def test_a_mapping_says_several_values_in_a_text_and_the_folder_goes_on(here):
     assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("launcher", ["stacked", "basic", "joblib"])
 def test_rows_on_what_is_handed_over_are_runs_alone(here, launcher):
     torch.manual_seed(0)

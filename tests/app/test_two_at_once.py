@@ -108,6 +108,7 @@ def test_a_run_that_is_refused_notes_nothing_in_the_folder_of_the_other(command,
     assert len(completed(folder)) == 1
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "words",
     [

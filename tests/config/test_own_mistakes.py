@@ -86,6 +86,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.usefixtures("parts_are_forgotten")
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_mistake_in_a_part_names_it(command, tmp_path, kind):

@@ -79,6 +79,7 @@ def test_parts_in_a_file_are_parts_like_any_other(command, tmp_path, mine):
     assert "optimizer=sign_of_mine: w <- w - lr sign(g)." in command(*mine, *MINE, "--help").out
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 def test_parts_of_one_s_own_stack_compile_and_resume(command, tmp_path, mine, engine):
     options = [*mine, *MINE, *QUIET, f"engine={engine}", "optimizer.lr=0.01"]

@@ -95,6 +95,7 @@ def mine(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.usefixtures("mine")
 @pytest.mark.parametrize("words", SAID)
 def test_a_mistake_in_a_target_names_the_key_and_what_would_do(command, tmp_path, words):

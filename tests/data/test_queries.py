@@ -235,6 +235,7 @@ def test_a_run_predicts_for_a_query(flowers):
         run.predict()
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_queries(flowers):
     page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
     block = page.split("## Queries")[1].split("```sh\n")[1].split("```")[0]

@@ -105,6 +105,7 @@ time.sleep(float(sys.argv[2]))
 """
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("figures", [0, 9])  # it is importing still, and it has drawn
 @pytest.mark.parametrize("end", ["by itself", signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_with_whoever_has_started_it(figures, end):

@@ -57,6 +57,7 @@ def test_the_certified_residuals_are_reproduced(regression):
     assert float(regression.fun(tensor(regression.certified))) == pytest.approx(regression.rss, rel=1e-9)
 
 
+@pytest.mark.sample(3)
 @by_name
 @problems
 def test_known_minima_are_reached(problem, solver):
@@ -87,6 +88,7 @@ FAR_START_MISSED = {  # from the official far start: another local minimum or a 
 }
 
 
+@pytest.mark.sample(3)
 @by_name
 @regressions
 def test_nist_from_the_far_start(regression, solver):
@@ -152,6 +154,7 @@ def evaluations_of_scipy(problem, method):
 LONG = ("lanczos", "logistic_breast_cancer_", "mgh10", "mgh09_far", "network", "penalty_2", "softmax_iris_weak")
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("solver", SCIPY)
 @pytest.mark.parametrize(
     "problem",

@@ -205,6 +205,7 @@ def numbers(folder: Path) -> dict[str, float]:
     return {k: v for k, v in summary.items() if isinstance(v, float) and k != "seconds"}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("head", ["laplace", "log_normal"])
 def test_it_trains_alone_in_stacks_compiled_and_resumed(trained: tuple[Path, dict, str], head: str) -> None:
     folder, result, errors = trained

@@ -130,6 +130,7 @@ def train_torch(
     return flatten(module), {key: join(s[key] for s in kept) for key in kept[0] if key != "step"}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", CASES)
 def test_500_updates_equal_torch_to_the_last_bit_of_float64(name: str) -> None:
     rule, make = CASES[name]

@@ -43,6 +43,7 @@ def test_what_one_update_costs(here):
     assert spent["hill_climb"] == [16, 0, 0]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("budget", ["updates=3", "function_evaluations=20", "seconds=0.02"])
 def test_a_budget_ends_any_optimizer(here, optimizer, budget):
@@ -124,6 +125,7 @@ def test_a_gradient_method_cannot_train_a_network_of_step_units(here):
     assert (before["layers.0.weight"] == after["layers.0.weight"]).all()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", *SOLVERS])
 def test_the_exercise_of_the_course_with_every_branch(here, capsys, optimizer):
     nettrain.train(["experiment=quadratic_sgd", f"optimizer={optimizer}", "tensorboard=false"])

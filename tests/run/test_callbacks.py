@@ -142,6 +142,7 @@ def test_each_run_of_a_sweep_has_its_own(command, tmp_path, mine, launcher):
     assert results["seen"].tolist() == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_in_processes_of_joblib(command, tmp_path, mine):
     ended = command("-m", *mine, "seed=1,2", "epochs=2", "hydra/launcher=joblib", "hydra.sweep.dir=sweep")
     assert ended.code == 0, ended.err
@@ -279,6 +280,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("text", SHAPES, ids=lambda text: text.partition("(")[0].partition(":")[0])
 def test_what_is_no_callback_is_refused_before_training(command, tmp_path, monkeypatch, text):
     name = text.partition("(")[0].partition(":")[0]

@@ -142,6 +142,7 @@ def check(untouched, kind, fault, which):
         shutil.rmtree(os.getcwd())
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [("a run", "kill"), ("a stack", "kill"), ("a search", "full"), ("halving", "broken"), ("a prediction", "kill")],
@@ -157,6 +158,7 @@ def test_after_a_fault_at_any_operation_the_same_command_completes(untouched, ki
     check(untouched, kind, fault, lambda n: range(1, n + 1))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", ["figures", "figures of rows"])
 def test_figures_that_were_being_drawn_when_a_run_was_killed_are_drawn(untouched, kind):
     def figures(_):

@@ -47,6 +47,7 @@ def test_every_head_and_dropout_on_the_device(here, data, dropout):
     assert timeless(device) == timeless(host)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("optimizer", RULES)
 @pytest.mark.parametrize("rows", [["seed=1"], ["seed=1", "seed=2 optimizer.lr=0.003"]], ids=["run", "stack"])
 def test_no_step_waits_for_the_device(here, optimizer, rows):
@@ -108,6 +109,7 @@ def test_a_device_by_its_number(monkeypatch):
     assert choose_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "words",
     [

@@ -233,6 +233,7 @@ def extremes(group):
                 yield f"{group}={name} {group}.{key}={LARGEST[group]:g}"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("row", [*extremes("optimizer"), *extremes("schedule")])
 def test_numbers_at_the_end_of_their_range_end_a_run_in_order(here, row):

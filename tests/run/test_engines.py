@@ -217,6 +217,7 @@ def test_heads_with_other_likelihoods_compiled(here, head):
     assert_engines_agree(here, *head.split(), "model.hidden=[6]", "epochs=5", rows=["seed=1", "seed=2"])
 
 
+@pytest.mark.slow
 def test_rows_with_rules_and_dropout_of_their_own_compiled(here):
     rows = ["seed=1", "optimizer=rmsprop seed=2 model.dropout=0.3 epochs=3", "optimizer=adagrad seed=3"]
     rows += ["optimizer=adagrad optimizer.weight_decay=0.1", "optimizer=momentum optimizer.nesterov=true"]
@@ -245,6 +246,7 @@ def test_convolutional_networks_compiled(here, model):
     assert_engines_agree(here, *common, rows=["seed=1", "seed=2 optimizer.lr=0.003"])
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("model", ["gru", "gru model.bidirectional=true model.layers=2 model.dropout=0.2", "lstm"])
 def test_recurrent_networks_compiled(here, model):
     rng = np.random.default_rng(0)
@@ -254,6 +256,7 @@ def test_recurrent_networks_compiled(here, model):
     assert_engines_agree(here, *common, "bs=16", "epochs=5", rows=["seed=1", "seed=2 optimizer.lr=0.01"])
 
 
+@pytest.mark.slow
 def test_auto_compiles_a_recurrent_network_where_that_saves_more_than_it_takes(here):
     (run,) = setups(here, "data=digits_rows", "model=gru", "model.hidden=4", "precision=float32", rows=[""])
     stack = Trainer([run], CPU).stack

@@ -131,6 +131,7 @@ def operations(folder, work=work):
     return disk.trace
 
 
+@pytest.mark.sample(2)
 @each_work
 def test_after_a_crash_at_any_operation_every_file_is_the_old_one_or_the_new_one(tmp_path, work):
     total = len(operations(tmp_path / "whole", work))

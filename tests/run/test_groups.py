@@ -121,6 +121,7 @@ FROZEN = {"mlp": ("layers.0.*", "layers.0."), "module": ("0.weight", "0.weight")
 OPTIMIZERS = ["adamw", "momentum", "newton", "bfgs", "lbfgs", "hill_climb", "cma_es", "torch"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("model", FROZEN)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_bits_of_a_frozen_parameter_never_change(here, monkeypatch, model, optimizer):

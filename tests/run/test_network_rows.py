@@ -97,6 +97,7 @@ def test_dropout_of_somebody_else_s_module_is_each_row_s_own(here, modules, name
     assert refusal(together[0].run) is None
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [*NETWORKS, *FOREIGN])
 def test_a_resumed_run_has_the_same_bits(modules, name):
     words = NETWORKS.get(name) or [FOREIGN[name], f"model._target_=noisy_modules.{name}"]

@@ -189,6 +189,7 @@ def test_a_torn_line_at_the_end_of_the_table_is_dropped(here, torn):
     assert_equal(whole, nettrain.train([f"resume={here / 'cut'}", "epochs=6"]))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("optimizer", SOLVERS)
 def test_every_solver_goes_on(here, monkeypatch, optimizer):
     overrides = ["data=iris", "model.hidden=[4]", f"optimizer={optimizer}", "epochs=8", "quiet=true"]

@@ -23,6 +23,7 @@ from nettrain.training.trainer import Trainer
 RULES = [name for name, part in parts("optimizer").items() if issubclass(part, Rule)]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("optimizer", RULES)
 def test_every_rule_with_hyperparameters_of_each_row_s_own(here, optimizer):
     extra = {
@@ -51,6 +52,7 @@ HEADS = [
 ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_with_splits_of_each_row_s_own(here, head):
     assert_equal_to_alone(here, *head.split(), "epochs=5", rows=["seed=1", "seed=2"])

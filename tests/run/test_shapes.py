@@ -118,6 +118,7 @@ def test_rows_of_a_stack_are_what_each_is_alone(command, kind, split_seed):
             np.testing.assert_allclose(row, alone.metrics[column], rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_run_has_the_same_bits(kind):
     whole = train(kind, "epochs=4", "bs=48")

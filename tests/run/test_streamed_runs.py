@@ -46,6 +46,7 @@ def keys(tmp_path, monkeypatch) -> list[str]:
     return [*words, "epochs=3", "bs=32", "model.hidden=[8]"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("after", [14, 19], ids=["between epochs", "within an epoch"])
 @pytest.mark.parametrize("setting", [[], ["precision=float64"], ["optimizer=lbfgs"]], ids=str)
 def test_a_streamed_run_resumes_bit_for_bit(after, setting, keys, tmp_path, monkeypatch):

@@ -158,6 +158,7 @@ def words(name, settings, where="torch.optim"):
     ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_has_the_bits_of_a_loop_by_hand(here, name):
     def make(named):
@@ -269,6 +270,7 @@ SCHEDULERS = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("optimizer", ["sgd", "torch"])
 def test_a_scheduler_gives_the_bits_of_a_loop_by_hand(here, name, optimizer):

@@ -210,6 +210,7 @@ def test_the_parabola_is_found(here):
     assert last.numpy() == pytest.approx(closed_form, abs=0.05)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("optimizer", [name for name in parts("optimizer") if name != "torch"])
 def test_every_optimizer_lowers_the_loss(here, optimizer):
     budget = ["bs=8", "epochs=15"] if issubclass(parts("optimizer")[optimizer], Rule) else ["epochs=60"]
