@@ -96,7 +96,7 @@ class ConvolutionalNetwork(RowModule):
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         weight = parameters["linear.weight"]
         rows, f = (len(weight) if weight.dim() == 3 else None), self.activation
-        x = functional.images(cast(Tensor, x), self.sample_dims)
+        x = functional.images(cast(Tensor, x), self.sample_dims, channels_last=not self.flatten)
         for i, stem in enumerate(self.stem):
             yield f"stem.{i}", (x := cast(Convolution, stem).of_rows(parameters, f"stem.{i}", x, noise))
             x = f(x)

@@ -35,17 +35,17 @@ def linear_steps(x: Tensor, weight: Tensor) -> Tensor:
     return torch.matmul(x.flatten(-3, -2), weight.mT).unflatten(-2, x.shape[-3:-1])
 
 
-def images(x: Tensor, sample_dims: int) -> Tensor:
+def images(x: Tensor, sample_dims: int, channels_last: bool) -> Tensor:
     """Images as they are computed, (n, C, H, W) or (n, K C, H, W), of x (n, *shape) or (K, n, *shape).
 
-    A shape of two dimensions is that of an image with one channel. On a processor those of one run lie in memory with
-    their channels last, which its convolutions are fastest with.
+    A shape of two dimensions is that of an image with one channel. With `channels_last` those of one run lie so in the
+    memory of a processor, whose convolutions are fastest then, as long as everything lies so.
     """
     if sample_dims == 2:
         x = x.unsqueeze(-3)
     if x.dim() == 5:
         return x.transpose(0, 1).flatten(1, 2)
-    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+    return x.contiguous(memory_format=torch.channels_last) if channels_last and x.device.type == "cpu" else x
 
 
 def vectors(x: Tensor, rows: int | None) -> Tensor:

@@ -29,6 +29,7 @@ OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tenso
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
+LARGEST_CONVOLUTIONS = 2**25  # the same of a run alone whose weights are used at many places of a sample
 LARGE = 2**20  # weights from which on a rule may be fused
 GPU_BUILD_SECONDS = 4.0  # that it takes to compile a program for a GPU
 GPU_UPDATE_SECONDS = 60e-6  # that it saves of a replayed update: the starts of some dozens of kernels
@@ -136,7 +137,9 @@ def _compiling_pays(stack: Stack, whole: Whole, updates_left: int, say: Say) -> 
     numbers = layout.size * runs if stack.stacked else 0
     saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
     build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * whole.rule_groups
-    pays = stack.runs[0].multiplications * stack.batches.bs <= LARGEST and saved > 2 * build
+    multiplications = stack.runs[0].multiplications
+    most = LARGEST if runs > 1 or multiplications <= layout.size else LARGEST_CONVOLUTIONS
+    pays = multiplications * stack.batches.bs <= most and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
             "engine     eager: the same digits in float64 as without compiling; engine=compiled would save about "
