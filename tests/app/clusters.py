@@ -79,3 +79,10 @@ def assert_same_sweep(one, other):
             assert same(a, b), (row["run"], name)
         texts = [(folder / ".hydra" / "config.yaml").read_text() for folder in folders]
         assert texts[0] == texts[1]
+
+
+def trained_here(folder):
+    """The folder of the long sweep as one process trains it."""
+    code, _, err = ended(sweep(folder, *LONG, "hydra.sweep.dir=sweep"))
+    assert code == 0, err
+    return folder / "sweep"

@@ -7,7 +7,7 @@ import time
 
 import fake_slurm
 import pytest
-from clusters import LONG, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
+from clusters import LONG, assert_same_sweep, checkpoints, ended, rows, sweep, trained_here, wait_for
 
 pytest.importorskip("submitit")
 pytestmark = pytest.mark.slow
@@ -16,10 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """The folder of the sweep as one process trains it."""
-    folder = tmp_path_factory.mktemp("local")
-    code, _, err = ended(sweep(folder, *LONG, "hydra.sweep.dir=sweep"))
-    assert code == 0, err
-    return folder / "sweep"
+    return trained_here(tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(params=["local", "slurm"])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, wait_for
+from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, trained_here, wait_for
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
@@ -31,10 +31,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """The folder of the sweep as one machine trains it."""
-    folder = tmp_path_factory.mktemp("local")
-    code, _, err = ended(sweep(folder, *LONG, "hydra.sweep.dir=sweep"))
-    assert code == 0, err
-    return folder / "sweep"
+    return trained_here(tmp_path_factory.mktemp("local"))
 
 
 def on(cluster, *more):

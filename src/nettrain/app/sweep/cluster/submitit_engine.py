@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class FileReport:
             self.path.write_text(str(epochs))
 
 
-class _Submitit:
+class _Submitit(ABC):
     """What both of submitit's executors have in common."""
 
     name: str
@@ -66,8 +67,9 @@ class _Submitit:
             train_task, versions(), task, shared, FileReport(self.reports[number]), self.of_process
         )
 
+    @abstractmethod
     def _executor(self) -> Any:
-        raise NotImplementedError
+        """What submitit sends a task with."""
 
     def _done(self, job: Any) -> bool:
         return bool(job.done())
