@@ -7,7 +7,8 @@ import time
 
 import fake_slurm
 import pytest
-from clusters import LONG, assert_same_sweep, checkpoints, ended, rows, sweep, trained_here, wait_for
+import torch
+from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, trained_here, wait_for
 
 pytest.importorskip("submitit")
 pytestmark = pytest.mark.slow
@@ -87,3 +88,38 @@ def test_a_signal_ends_the_workers_in_order(tmp_path, engine):
     assert (code, err) == (128 + signal.SIGTERM, "")
     assert len(checkpoints(tmp_path / "sweep")) == 16
     assert {row["status"] for row in rows(tmp_path / "sweep")} == {"interrupted"}
+
+
+def test_each_worker_has_a_gpu_of_its_own(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**33, 2**34))
+    (tmp_path / "mine.py").write_text(
+        "import os\n\nimport torch\n\nfrom nettrain.parts.activations import activation\n\n"
+        '\n\n@activation\ndef wavy(z):\n    print("gpus", os.environ.get("CUDA_VISIBLE_DEVICES"))\n'
+        "    return torch.sin(z)\n"
+    )
+    words = ("seed=range(16)", "epochs=2", "parts=[mine.py]", "activation=wavy", *QUICK, "hydra.sweep.dir=sweep")
+    ended = command("-m", *words, "hydra.launcher.cluster=local", "hydra.launcher.gpus=1")
+    assert ended.code == 0, ended.err
+    assert "sent to 2 workers of local in 2 stacks" in ended.out
+    logs = [re.findall(r"gpus (\S+)", path.read_text())[-1] for path in (tmp_path / "sweep").glob("*/worker.log")]
+    assert sorted(logs) == ["0"] * 8 + ["1"] * 8
+
+
+def test_a_stack_that_costs_two_workers_is_halved_and_a_run_that_does_so_has_failed(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import os\nimport sys\n\nimport torch\n\nfrom nettrain.parts.activations import activation\n\n\n"
+        "@activation\ndef heavy(z):\n    if z.dim() == 3 and len(z) > 2:\n        os._exit(9)\n"
+        "    return torch.sin(z)\n\n\n"
+        "@activation\ndef deadly(z):\n    if 'submitit' in sys.argv[0]:\n        os._exit(9)\n    return torch.sin(z)\n"
+    )
+    words = ("parts=[mine.py]", "epochs=2", "engine=eager", *QUICK, "hydra.sweep.dir=sweep")
+    words += ("hydra.launcher.cluster=local", "hydra.launcher.workers=1")
+    code, _, err = ended(sweep(tmp_path, "seed=range(4)", "activation=heavy", *words))
+    assert code == 0, err
+    assert "4 runs have cost two workers" in err
+    assert [row["status"] for row in rows(tmp_path / "sweep")] == ["completed"] * 4
+    words = ("hydra.launcher.memory=1e-4", *words[:-3], "hydra.sweep.dir=other", *words[-2:])
+    code, _, err = ended(sweep(tmp_path, "seed=1", "activation=deadly,relu", *words))
+    assert (code, "lost again and again" in err) == (1, True)
+    assert sorted(row["status"] for row in rows(tmp_path / "other")) == ["completed", "failed"]

@@ -67,9 +67,10 @@ def test_a_sweep_leaves_the_folders_that_the_basic_launcher_leaves(command, tmp_
 def test_what_trains_together_is_said_first(command):
     common = ("data=iris", "epochs=1", "hydra.sweep.dir=sweep", "tensorboard=false")
     ended = command("-m", "optimizer=sgd,adam,newton", "bs=8,16", "seed=1,2", "model=linear", *common)
-    assert ended.out.splitlines()[:2] == [
+    assert ended.out.splitlines()[:3] == [
         "12 runs -> 2 stacks of 4, 4 alone",
         "  4 alone: optimizer=newton trains alone",
+        "  on cpu",
     ]
     assert ended.code == 0
 

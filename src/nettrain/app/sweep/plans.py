@@ -71,6 +71,7 @@ class StackPlan:
     `groups` are the new ones, and those that have trained together before. `alone` is why they cannot be stacked all
     the same; `notes` are sentences for the person who starts them. An epoch of a run
     makes so many `updates` of so many `multiplications`. In a part of a `divisible` stack a row has the same bits.
+    `device` is where they train; None: where a worker does.
     """
 
     groups: list[list[int]]
@@ -80,6 +81,7 @@ class StackPlan:
     updates: int = 0
     multiplications: int = 0
     divisible: bool = True
+    device: torch.device | None = None
 
     @property
     def jobs(self) -> list[int]:
@@ -114,7 +116,7 @@ def plan_stacks(
 
 
 def describe(plans: Sequence[StackPlan]) -> str:
-    """The grouping in words: `180 runs -> 1 stack of 180`."""
+    """The grouping in words: `180 runs -> 1 stack of 180`, and the devices."""
     sizes = [len(stack) for plan in plans for stack in plan.stacks]
     stacks = Counter(size for size in sizes if size > 1)
     many = [f"{n} stack{'s' * (n > 1)} of {size}" for size, n in sorted(stacks.items(), reverse=True)]
@@ -126,7 +128,17 @@ def describe(plans: Sequence[StackPlan]) -> str:
         if plan.alone:
             reasons[plan.alone] += len(plan.jobs)
     notes = dict.fromkeys(f"  {note}" for plan in plans for note in plan.notes)
-    return "\n".join([*lines, *(f"  {n} alone: {reason}" for reason, n in reasons.items()), *notes])
+    devices = dict.fromkeys(f"  on {_in_words(plan.device)}" for plan in plans if plan.device)
+    return "\n".join([*lines, *(f"  {n} alone: {reason}" for reason, n in reasons.items()), *notes, *devices])
+
+
+def _in_words(device: torch.device) -> str:
+    if device.type != "cuda":
+        return str(device)
+    words, count = f"{device} ({torch.cuda.get_device_name(device)})", torch.cuda.device_count()
+    if count == 1 or device.index is not None:
+        return words
+    return f"{words}, one of {count}; hydra.launcher.cluster=local hydra.launcher.gpus=1 trains on all of them"
 
 
 def _alike(jobs: Sequence[Job]) -> list[list[int]]:
@@ -161,7 +173,7 @@ def _plan(jobs: Sequence[Job], members: list[int], budget: float | None, cache: 
         except Exception as error:
             fail_job(job, error)
             continue
-        plan = StackPlan(_groups(jobs, members[position:]), refusal(run))
+        plan = StackPlan(_groups(jobs, members[position:]), refusal(run), device=None if elsewhere else device)
         plan.updates, plan.multiplications = run.updates_per_epoch, run.parameters * run.batch_size
         plan.divisible = isinstance(run.model, RowModule)  # what vmap makes of others depends on the number of rows
         plan.notes = [note for part in (run.config.model, run.optimizer) for note in getattr(part, "notes", [])]

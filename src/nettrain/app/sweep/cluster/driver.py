@@ -86,8 +86,9 @@ class Driver:
         batch = Batch(list(jobs), halving, self.engine.share(pickle.dumps(parts)))
         batch.waiting = cut(plans, jobs, ended, workers, halving is not None)
         if not self.quiet and plans:
-            sizes = f"{len(batch.waiting)} stack{'s' * (len(batch.waiting) != 1)}"
-            say(f"{describe(plans)}\n  sent to {self.engine.workers} workers of {self.engine.name} in {sizes}")
+            stacks, count = len(batch.waiting), self.engine.workers
+            sent = f"sent to {count} worker{'s' * (count != 1)} of {self.engine.name}"
+            say(f"{describe(plans)}\n  {sent} in {stacks} stack{'s' * (stacks != 1)}")
         self.bar.add(len(jobs), batch.waiting, jobs)
         self.batches.append(batch)
         self._hand_over()

@@ -140,8 +140,10 @@ class Local(_Submitit):
         per_gpu = int(1 / gpus) if 0 < gpus <= 1 else 1
         most = min(processors // cores, int(devices / gpus) if gpus else processors)
         count = workers or max(1, most)
-        share = memory if memory is not None else free_memory(torch.device("cpu")) / 2**31 / count
-        super().__init__(folder, count, cores, share)
+        free = free_memory(torch.device("cpu")) / count
+        if gpus:
+            free = min(free_memory(torch.device("cuda", i)) for i in range(devices)) / per_gpu
+        super().__init__(folder, count, cores, memory if memory is not None else free / 2**31)
         self.limit: float = count
         self.gpus, self.per_gpu = gpus, per_gpu
         self.places: dict[str, int] = {}  # of those that train, by the numbers of their processes
