@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -110,6 +111,17 @@ def test_ranks_that_disagree_are_refused(here, second, sentence, code):
     assert sentence in line
     assert "Traceback" not in "".join(told)
     assert not list(here.rglob("summary.json"))
+
+
+def test_ranks_of_other_versions_are_refused(here, monkeypatch):
+    older = "import os\n\nimport numpy\n\nif os.environ['RANK'] == '1':\n    numpy.__version__ = '1.0'\n"
+    (here / "sitecustomize.py").write_text(older)
+    monkeypatch.setenv("PYTHONPATH", str(here), prepend=os.pathsep)
+    codes, _, told = Ranks(here, *RUN).ended()
+    assert codes[0] == 2, told
+    (line,) = sentences("".join(told))
+    sentence = f"numpy=1.0 on rank 1, {np.__version__} on rank 0; install the same versions on every node."
+    assert line == f"nettrain: {sentence}"
 
 
 @pytest.mark.parametrize(

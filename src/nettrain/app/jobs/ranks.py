@@ -56,8 +56,7 @@ def require_alike(run: PreparedRun, ranks: Ranks) -> None:
     for rank, other in enumerate(every[1:], 1):
         if other["versions"] != first["versions"]:
             raise ConfigError(
-                f"rank {rank} of {ranks.size} has {_differences(first['versions'], other['versions'], rank)}; install "
-                "the same versions on every node."
+                f"{_differences(first['versions'], other['versions'], rank)}; install the same versions on every node."
             )
         if other["config"] != first["config"]:
             raise ConfigError(
