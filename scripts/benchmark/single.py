@@ -6,7 +6,7 @@ Each measurement is the seconds of an update with Adam, in float32; the peers ar
 import copy
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def single(seconds: float) -> list[dict[str, Any]]:
         run = maker()
         makers = {
             "nettrain": partial(nettrain, run),
+            "nettrain, inductor": partial(nettrain, replace(run, config=replace(run.config, engine="inductor"))),
             "PyTorch, in memory, fused": partial(plain, run, False, False),
             "PyTorch, channels last": partial(plain, run, True, False),
             "PyTorch, channels last, torch.compile": partial(plain, run, True, True),

@@ -70,24 +70,28 @@ class Objective:
 
     def _forward(self, parameters: Tensors, stacked: bool, x: X, noise: Noise | None, training: bool = False) -> Tensor:
         if isinstance(self.model, RowModule):
-            forward = self.model.trained_logits if training else self.model.logits
-            return forward(self._complete(parameters, stacked), x, noise)
+            return self.logits_of_rows(self._complete(parameters, stacked), x, noise, training)
         self.model.train(noise is not None)
         if stacked:
             dims = 0, 0, 0 if sample_dim(x, self.inputs) else None
             if noise is None or not self._draws(parameters, x):
-                return vmap(self._call, dims)(parameters, self.buffers, x)
+                return vmap(self.logits_of_module, dims)(parameters, self.buffers, x)
             device = next(iter(parameters.values())).device
             if dims[-1] is None:  # so that noise of x itself is each run's own, too
                 x = each(lambda t: t.expand(len(noise.seeds), *t.shape), x)
             with row_streams(noise.seeds, device):
-                return vmap(self._call, randomness="different")(parameters, self.buffers, x)
+                return vmap(self.logits_of_module, randomness="different")(parameters, self.buffers, x)
         if noise is not None:  # so that a foreign module's dropout, too, depends on the step alone
             torch.manual_seed(*noise.seeds)
         if noise is not None and noise.samples is not None:
             with part_streams(noise.samples, noise.whole):
-                return self._call(parameters, self.buffers, x)
-        return self._call(parameters, self.buffers, x)
+                return self.logits_of_module(parameters, self.buffers, x)
+        return self.logits_of_module(parameters, self.buffers, x)
+
+    def logits_of_rows(self, parameters: Tensors, x: X, noise: Noise | None, training: bool) -> Tensor:
+        """z (..., n, outputs) of a module of nettrain's own; in training its copies may each have theirs."""
+        assert isinstance(self.model, RowModule)
+        return (self.model.trained_logits if training else self.model.logits)(parameters, x, noise)
 
     def _draws(self, parameters: Tensors, x: X) -> bool:
         """Whether a foreign module draws noise in training, as its first row shows once."""
@@ -96,7 +100,7 @@ class Objective:
             of_row, buffers = ({n: t[0].clone() for n, t in some.items()} for some in (parameters, self.buffers))
             with torch.no_grad(), generator_as_it_was(device):
                 before = generator_state(device)
-                self._call(of_row, buffers, each(lambda t: t[0], x) if sample_dim(x, self.inputs) else x)
+                self.logits_of_module(of_row, buffers, each(lambda t: t[0], x) if sample_dim(x, self.inputs) else x)
                 self._noisy = not torch.equal(before, generator_state(device))
         return self._noisy
 
@@ -111,7 +115,7 @@ class Objective:
             **{name: t.expand(rows, *t.shape) if name in shared else t for name, t in self.buffers.items()},
         }
 
-    def _call(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
+    def logits_of_module(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
         """z (n, outputs) of a foreign module."""
         z: Tensor = functional_call(self.model, (parameters, buffers), (x,))
         return z.unsqueeze(-1) if z.dim() == 1 else z  # a module with one output may give (n,)
@@ -155,7 +159,7 @@ class Objective:
         g.
         """
         if self._views is None or self._views.w is not w:
-            self._views = _Views(w, self.room_for(w), self.layout, not self._by_formulas)
+            self._views = _Views(w, self.room_for(w), self.layout, not self.by_formulas)
         sample = y.dim() - 1 - len(self.head.event_shape)
         views, samples = self._views, y.shape[sample]
         size, whole = max(1, -(-samples // self.accumulate)), samples if whole is None else whole
@@ -177,14 +181,15 @@ class Objective:
         return w.new_empty(w.numel() + self.padding)[: w.numel()].view(w.shape)
 
     @property
-    def _by_formulas(self) -> bool:
+    def by_formulas(self) -> bool:
+        """Whether the model says itself how its gradient is computed."""
         return isinstance(self.model, RowModule) and self.autocast is None
 
     def _backward(
         self, views: "_Views", x: X, y: Tensor, noise: Noise | None, weights: Tensor | None, whole: int
     ) -> Tensor:
         """Write the gradient of the sum of losses, divided by `whole`, into `views.gradients`; the logits z."""
-        if self._by_formulas:
+        if self.by_formulas:
             assert isinstance(self.model, RowModule)
             with torch.no_grad():
                 derivative = partial(self._loss_gradient, y, weights, whole)

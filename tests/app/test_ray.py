@@ -127,7 +127,7 @@ def test_nodes_that_do_not_see_the_folder_of_the_sweep_one_of_which_dies(cluster
     for k in range(2):
         nodes.append(start())
         wait_for(lambda k=k: count() == k + 1)
-    words = (*LONG[:-1], "epochs=3000", "checkpoint.every_steps=500", *CSV)
+    words = (*LONG[:-1], "epochs=1000", "checkpoint.every_steps=500", *CSV)
     assert ended(sweep(tmp_path, *words, "hydra.sweep.dir=local"))[0] == 0
     process = sweep(tmp_path, *words, *on(cluster, "hydra.launcher.cores=2"))
     wait_for(lambda: len(checkpoints(tmp_path / "sweep")) >= 8)

@@ -139,10 +139,10 @@ class Settings:
     engine: str = option(
         "auto",
         "how updates are computed: eager (torch), graph (on a GPU: one is recorded, and replayed), fused (the update "
-        "rule in one compiled pass, for large networks), compiled (many updates per call; on a CPU both need a C++ "
-        "compiler), or auto, which compiles where that is faster",
+        "rule in one compiled pass, for large networks), inductor (the network by torch.compile), compiled (many "
+        "updates per call; on a CPU these need a C++ compiler), or auto, which fuses or compiles where that is faster",
         "speed",
-        choices=("auto", "eager", "graph", "fused", "compiled"),
+        choices=("auto", "eager", "graph", "fused", "inductor", "compiled"),
     )
     sharded: bool = option(
         False,

@@ -23,6 +23,8 @@ from nettrain.wording import counted, joined
 
 _HEADS: list[Any] = subclasses(Head)
 
+NO_COMPILER = "there is no C++ compiler (g++ or clang++, or what CXX names)"
+
 
 def check_streamed(config: Config) -> None:
     """Raise `ConfigError` for what needs the whole table in memory."""
@@ -73,10 +75,23 @@ def check_compiled(run: PreparedRun, device: torch.device) -> None:
     elif not whole and device.type != "cpu":
         why = f"rules are fused on the CPU only, and this run is on {device.type}"
     elif device.type == "cpu" and compiler() is None:
-        why = "there is no C++ compiler (g++ or clang++, or what CXX names)"
+        why = NO_COMPILER
     else:
         return
     raise ConfigError(f"engine={config.engine}: {why}; use engine=auto.")
+
+
+def check_inductor(run: PreparedRun, device: torch.device) -> None:
+    """Raise `ConfigError` for a run whose network `torch.compile` is not asked to compile."""
+    if isinstance(run.optimizer, Solver):
+        why = f"optimizer={run.optimizer.name} evaluates the loss in its own ways; it is for gradient rules"
+    elif run.config.member_count > 1:
+        why = f"it is for one large network, and {run.config.members_key} trains several together"
+    elif device.type == "cpu" and compiler() is None:
+        why = NO_COMPILER
+    else:
+        return
+    raise ConfigError(f"engine=inductor: {why}; use engine=auto.")
 
 
 def check_device(config: Config, device: torch.device) -> None:

@@ -116,6 +116,8 @@ def _tried(config: Config, folder: Path, loaded: Data, device: torch.device, han
         schedule.require(run.lr, run.updates_per_epoch, run.updates)
     if config.engine in ("compiled", "fused"):
         checks.check_compiled(run, device)
+    if config.engine == "inductor":
+        checks.check_inductor(run, device)
     checks.check_device(config, device)
     if isinstance(config.optimizer, Solver):
         checks.check_solver(run)

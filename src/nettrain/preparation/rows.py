@@ -72,8 +72,8 @@ def refusal(run: PreparedRun) -> str | None:
         return f"optimizer={run.optimizer.name} trains alone"
     if isinstance(run.optimizer, TorchOptimizer) and run.optimizer.traits.by_closure:
         return f"{run.optimizer._target_} evaluates the loss as it goes along, and trains alone"
-    if run.config.engine == "fused":
-        return "engine=fused is for one large network"
+    if run.config.engine in ("fused", "inductor"):
+        return f"engine={run.config.engine} is for one large network"
     if isinstance(run.model, RowModule):
         return None
     name = run.config.model._target_

@@ -19,7 +19,7 @@ from nettrain.storage.reading import shown
 
 STATUSES = ("completed", "interrupted", "diverged", "failed")  # how a run has ended
 LARGEST = 2**53  # of what is counted
-ENGINES = ("eager", "graph", "fused", "compiled")
+ENGINES = ("eager", "graph", "fused", "inductor", "compiled")
 
 
 def _is_count(value: Any) -> bool:

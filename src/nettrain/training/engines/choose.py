@@ -3,6 +3,7 @@ a GPU, as a graph that is replayed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ from nettrain.training.engines.eager import Eager
 from nettrain.training.engines.fused import Fused
 from nettrain.training.engines.gpu_program import in_fast_memory
 from nettrain.training.engines.graph import Graph, can_replay
+from nettrain.training.engines.inductor import InductorObjective
 from nettrain.training.engines.protocol import Engine
 from nettrain.training.engines.shared import Shared
 from nettrain.training.engines.solver import SolverEngine
@@ -76,22 +78,28 @@ def choose_engine(
     optimizer, whole = stack.runs[0].optimizer, whole or Whole.of(stack)
     if isinstance(optimizer, Solver):
         return SolverEngine(stack, optimizer, abandon)
-    eager = Shared if stack.ranks.size > 1 else Eager
+    eager: Callable[..., Engine] = Shared if stack.ranks.size > 1 else Eager
+    if asked == "inductor":
+        say("engine     inductor: torch.compile compiles the network at the first update")
+        part = stack.ranks.part(stack.batches.bs)
+        samples = -(-(part.stop - part.start) // stack.objective.accumulate)
+        eager = partial(eager, name="inductor", objective=InductorObjective(stack.objective, samples))
     if isinstance(optimizer, TorchOptimizer):
         return eager(stack)
     if stack.ranks.size > 1 and (asked in ("compiled", "graph") or stack.device.type == "cuda"):
         asked = "eager" if stack.device.type == "cuda" else "auto"  # it was alone when it was saved
-    if stack.device.type == "cuda" and asked != "eager":
+    if stack.device.type == "cuda" and asked not in ("eager", "inductor"):
         return _on_gpu(stack, whole, asked, updates_left, abandon, say)
     auto = asked == "auto" and compiler() is not None
     try:
         if asked == "compiled" or (auto and can_compile(stack) and _compiling_pays(stack, whole, updates_left, say)):
             return Compiled(stack, threads, abandon)
-        if asked == "fused" or (auto and can_fuse(stack) and _fusing_pays(stack, updates_left, say)):
+        rule_too = auto or (asked == "inductor" and compiler() is not None)
+        if asked == "fused" or (rule_too and can_fuse(stack) and _fusing_pays(stack, updates_left, say)):
             (group,) = stack.rule_groups
             assert isinstance(group, RuleGroup)
             fused = Fused(group.rule, group.names, stack.dtype, torch.get_num_threads(), abandon)
-            return eager(stack, fused.step, "fused")
+            return eager(stack, fused.step, **({} if asked == "inductor" else {"name": "fused"}))
     except (CannotCompile, BuildError, OSError) as error:
         why = f"this run's update cannot be compiled ({error})"
         if asked != "auto":

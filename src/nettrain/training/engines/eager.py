@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nettrain.objective import samples_at_once
+from nettrain.objective import Objective, samples_at_once
 from nettrain.optimizers.pieces import Step
 from nettrain.problem import Counts
 from nettrain.profile import stage
@@ -28,13 +28,17 @@ Evaluate = Callable[[], tuple[Tensor, Tensor]]  # the logits z of a batch, and t
 class Eager:
     """The updates of a stack, each by some dozens of operations on whole tensors.
 
-    `step` is the rules' step where it is computed in another way; the engine is then called `name`.
+    `step` is the rules' step, and `objective` has the gradients, where they are computed in another way; the engine is
+    then called `name`.
     """
 
     updates_per_call = 1
 
-    def __init__(self, stack: Stack, step: Step | None = None, name: str = "eager") -> None:
+    def __init__(
+        self, stack: Stack, step: Step | None = None, name: str = "eager", objective: Objective | None = None
+    ) -> None:
         self.stack, self.step, self.name = stack, step, name
+        self.objective = objective or stack.objective
         self.by_closure = any(isinstance(group, TorchGroup) and group.by_closure for group in stack.rule_groups)
 
     def begin_epoch(self, epoch: int, rates: np.ndarray, first: int) -> None:
@@ -66,7 +70,7 @@ class Eager:
 
     def _gradient(self, x: X, y: Tensor, noise: Noise | None, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """The logits z of a batch, and the gradient g of its loss."""
-        return self.stack.objective.gradient(self.stack.w, x, y, noise, weights)
+        return self.objective.gradient(self.stack.w, x, y, noise, weights)
 
     def _update(self, evaluate: Evaluate, y: Tensor, scalars: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """z and g of a batch, by which the rules have made one update."""

@@ -36,7 +36,7 @@ class Shared(Eager):
             yield batch, weights, scalars, noise and replace(noise, samples=samples, whole=self.whole)
 
     def _gradient(self, x: X, y: Tensor, noise: Noise | None, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        stack, objective, w = self.stack, self.stack.objective, self.stack.w
+        stack, objective, w = self.stack, self.objective, self.stack.w
         if len(y):
             z, g = objective.gradient(w, x, y, noise, weights, self.whole)
         else:  # of a batch with fewer samples than there are ranks

@@ -153,5 +153,5 @@ def _dropout(models: Sequence[nn.Module]) -> np.ndarray | None:
 
 def _as_row(run: PreparedRun) -> bool:
     """Whether the run trains as a row of a stack even if it is alone, so as to have the very numbers of the row."""
-    double = run.config.dtype == torch.float64 and run.config.engine != "fused"
+    double = run.config.dtype == torch.float64 and run.config.engine not in ("fused", "inductor")
     return double and isinstance(run.model, RowModule) and not isinstance(run.optimizer, Solver)

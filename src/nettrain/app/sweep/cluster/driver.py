@@ -174,7 +174,7 @@ class Driver:
 
     def _full(self, batch: Batch, piece: Piece, result: Result) -> None:
         """A disk takes no file any more: if it is a worker's own, another one goes on."""
-        if not piece.unseen or result.place in piece.avoided or len(piece.avoided) >= LOSSES:
+        if not result.temporary or result.place in piece.avoided or len(piece.avoided) >= LOSSES:
             raise StorageError(str(result.full), everywhere=True)
         warn(f"{result.node}: {result.full} Another worker goes on with its {len(piece.jobs)} runs.")
         piece.avoided.append(result.place)

@@ -77,7 +77,7 @@ class Result:
 
     `interrupted` where a signal ended it; `refusal` is an exit code and a sentence where nothing could be trained;
     `unseen` where the worker needs the files of the runs, which it cannot see; `full` what was said of a disk that
-    takes no file any more. `files` are those of the runs that this machine cannot see;
+    takes no file any more, one of the worker's own where its folders were `temporary`. `files` are those of the runs that this machine cannot see;
     `place` is the worker's node by the name that the engine has for it.
     """
 
@@ -89,6 +89,7 @@ class Result:
     refusal: tuple[int, str] | None = None
     unseen: bool = False
     full: str | None = None
+    temporary: bool = False
     files: dict[int, dict[str, bytes]] = field(default_factory=dict)
     node: str = field(default_factory=socket.gethostname)
     place: str = ""

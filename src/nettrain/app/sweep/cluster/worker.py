@@ -85,11 +85,12 @@ def _train(content: bytes, shared_content: bytes | Path, report: Report) -> Resu
     except StorageError as error:
         if not error.everywhere:
             raise
-        return Result(full=str(error))
+        return Result(full=str(error), temporary=not seen)
     except OSError as error:  # of a log, or a temporary folder
         if error.errno not in EVERYWHERE:
             raise
-        return Result(full=str(storage_error(Path(error.filename or tempfile.gettempdir()), error)))
+        where = Path(error.filename or tempfile.gettempdir())
+        return Result(full=str(storage_error(where, error)), temporary=not seen)
 
 
 def _train_here(task: Task, shared: Shared, seen: bool, report: Report) -> Result:
