@@ -77,8 +77,8 @@ class Result:
 
     `interrupted` where a signal ended it; `refusal` is an exit code and a sentence where nothing could be trained;
     `unseen` where the worker needs the files of the runs, which it cannot see; `full` what was said of a disk that
-    takes no file any more, one of the worker's own where its folders were `temporary`. `files` are those of the runs that this machine cannot see;
-    `place` is the worker's node by the name that the engine has for it.
+    takes no file any more, one of the worker's own where its folders were `temporary`. `files` are those of the runs
+    that this machine cannot see; `place` is the worker's node by the name that the engine has for it.
     """
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
