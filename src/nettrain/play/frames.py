@@ -76,9 +76,7 @@ class Frames:
         """The present state; of each lane the epochs that are not known yet; hidden units of the lane in `focus`."""
         lanes = self.session.lanes
         focus = min(max(focus, 0), len(lanes) - 1)
-        shown = [
-            self._state(i, lane, known[i] if i < len(known) else 0, i == focus) for i, lane in enumerate(lanes)
-        ]
+        shown = [self._state(i, lane, known[i] if i < len(known) else 0, i == focus) for i, lane in enumerate(lanes)]
         surface = self.surface.shown(lanes, lanes[focus]) if self.surface else None
         return {"running": self.session.running, "lanes": shown, "surface": surface, "focus": focus}
 

@@ -90,4 +90,3 @@ def same_data(configs: Sequence[Config]) -> bool:
     """Whether all read the same table, however they split it."""
     tables = [dataclasses.replace(config.data, split_seed=None) for config in configs]
     return all(table == tables[0] for table in tables)
-
