@@ -1,4 +1,4 @@
-"""What a page can choose from: the parts of nettrain with their keys, defaults, limits and help, as plain containers."""
+"""What a page can choose from: parts with their keys, defaults, limits and help, as plain containers."""
 
 import dataclasses
 import inspect
@@ -44,7 +44,7 @@ def choices() -> dict[str, Any]:
 def _part(group: str, name: str) -> dict[str, Any]:
     part = parts(group)[name]
     keys = {key: field for key, field in options(part).items() if group != "data" or key in _OF_DATA}
-    file = OmegaConf.load(config_folder() / group / f"{name}.yaml")
+    file: Any = OmegaConf.load(config_folder() / group / f"{name}.yaml")
     return {
         "help": (inspect.getdoc(part) or "").partition("\n")[0],
         "keys": {key: _option(field) for key, field in keys.items()},

@@ -13,6 +13,7 @@ from nettrain.errors import ConfigError, Mistake, unexpected
 from nettrain.play.choices import choices
 from nettrain.play.frames import Frames
 from nettrain.play.session import Session, Setting, computing
+from nettrain.play.settings import check
 from nettrain.play.tables import Tables
 from nettrain.terminal import warn
 from nettrain.training.device import threads_for
@@ -55,11 +56,15 @@ class Answers:
         return self._choices
 
     def table(self, asked: Json) -> Json:
-        """Make a table that the page brings a file: a drawing, an upload or a data set of the package."""
+        """The columns of a file, which may be one that is made of what the page brings or of a data set of the package."""
         if "points" in asked:
             return self.tables.drawing(asked["points"], bool(asked.get("classes")))
         if "content" in asked:
             return self.tables.upload(str(asked["name"]), str(asked["content"]))
+        if "path" in asked:
+            path = str(asked["path"])
+            check([f"data.path={path}"], self.readable)
+            return self.tables.described(Path(path))
         return self.tables.shipped(str(asked["shipped"]))
 
     def start(self, asked: Json) -> Json:

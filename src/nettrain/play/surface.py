@@ -8,6 +8,7 @@ import torch
 
 from nettrain.figures.grids import Grid
 from nettrain.minimization import minimize
+from nettrain.parts.models import RowModule
 from nettrain.play.lane import Lane
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.samples import ready
@@ -31,7 +32,9 @@ class Surface:
         self.x = ready(run.data.rows(rows), run.data.inputs, dtype)
         y = torch.as_tensor(run.data.y[rows])
         self.y, self.dtype = y if run.data.encoder.classes else y.to(dtype), dtype
-        self.model, self.head, self.layout = run.model.to("cpu"), run.head, Layout.of(run.model)
+        model = run.model.to("cpu")
+        assert isinstance(model, RowModule)
+        self.model, self.head, self.layout = model, run.head, Layout.of(model)
         best = self._minimum(starts[0])
         self.points = [*starts, *([best] if best is not None else [])]
         self.best = best

@@ -35,7 +35,7 @@ class Tables:
         for point in points:
             numbers = [f"{float(number):.4g}" for number in point[:2]]
             rows.append([*numbers, "ABCDEF"[int(point[2]) % 6]] if classes else numbers)
-        return self._described(self._write("drawing", ".csv", _csv(rows)))
+        return self.described(self._write("drawing", ".csv", _csv(rows)))
 
     def shipped(self, name: str) -> dict[str, Any]:
         """The table of a data set that lies in the package, so that two of its columns can be chosen."""
@@ -46,7 +46,7 @@ class Tables:
         target = [table.classes[i] for i in table.target] if table.classes else table.target.tolist()
         columns = [*(values.tolist() for values in table.columns.values()), target]
         rows = [[*table.columns, table.target_name], *map(list, zip(*columns, strict=True))]
-        return self._described(self._write(name, ".csv", _csv(rows)))
+        return self.described(self._write(name, ".csv", _csv(rows)))
 
     def upload(self, name: str, content: str) -> dict[str, Any]:
         """A file of somebody's, whose bytes are in base64."""
@@ -58,7 +58,7 @@ class Tables:
         except binascii.Error:
             raise DataError(f"{name}: it did not arrive as it was sent; try again.") from None
         stem = re.sub(r"[^\w-]+", "-", path.stem, flags=re.ASCII).strip("-")[:40] or "table"
-        return self._described(self._write(stem, path.suffix.lower(), data))
+        return self.described(self._write(stem, path.suffix.lower(), data))
 
     def _write(self, stem: str, suffix: str, content: bytes) -> Path:
         path = self.folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
@@ -70,7 +70,7 @@ class Tables:
             replace_file(path, content)
         return path
 
-    def _described(self, path: Path) -> dict[str, Any]:
+    def described(self, path: Path) -> dict[str, Any]:
         """The path, and of each column its name and whether it holds numbers."""
         columns = open_table(str(path)).columns
         numeric = [_are_numbers(column.slice(0, LOOKED_AT).to_pylist()) for column in columns.values()]

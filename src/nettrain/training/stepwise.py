@@ -18,6 +18,7 @@ from nettrain.training.outputs import HeldOutputs, Outputs
 from nettrain.training.progress import Progress
 from nettrain.training.run_state import RunState
 from nettrain.training.signals import Signals
+from nettrain.training.stack.batches import Batches
 from nettrain.training.stack.rows import to_host
 from nettrain.training.trainer import Trainer
 
@@ -77,9 +78,9 @@ class Stepwise(Trainer):
         those of the first run that is left; nothing before the first update, and where a solver saw no batch.
         """
         epoch, outputs = (self.epoch, self.begun.outputs) if self.begun.outputs else self._seen or (0, None)
-        if not self.rows or not isinstance(outputs, HeldOutputs):
-            return np.empty(0), np.empty(0, np.int64)
         batches, objective = self.stack.batches, self.stack.objective
+        if not self.rows or not isinstance(outputs, HeldOutputs) or not isinstance(batches, Batches):
+            return np.empty(0), np.empty(0, np.int64)
         z = torch.cat(outputs.z, -2)
         count = z.shape[-2]
         losses, order = objective.losses(z, batches.targets("train", epoch)[..., :count]), batches.order("train", epoch)

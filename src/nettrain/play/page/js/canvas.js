@@ -1,0 +1,218 @@
+// What all pictures share: sharp canvases, colours of the theme, axes, pictures of bytes, lines of equal value.
+
+// Okabe and Ito (2008), "Color Universal Design"; beside its colour each line has a dash of its own.
+const LIGHT = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07C00", "#3A3A3A"];
+const DARK = ["#56B4E9", "#FF8C42", "#2CCB9B", "#E59CC5", "#F0C04A", "#D5D5D5"];
+const CLASSES = [[213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
+export const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3], [12, 4], [4, 2, 1, 2]];
+
+export const theme = { dark: false };
+
+export function readTheme() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name) => style.getPropertyValue(name).trim();
+  Object.assign(theme, {
+    dark: read("--dark") === "1",
+    ink: read("--ink"),
+    faint: read("--faint"),
+    line: read("--line"),
+    panel: read("--panel"),
+    accent: read("--accent"),
+    neutral: read("--neutral").split(",").map(Number),
+  });
+}
+
+export const laneColor = (i) => (theme.dark ? DARK : LIGHT)[i % LIGHT.length];
+export const classColor = (i) => `rgb(${CLASSES[i % CLASSES.length].join(",")})`;
+
+// A context in CSS pixels, cleared, of a canvas as large as its box.
+export function open(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.font = "11px system-ui, sans-serif";
+  context.lineJoin = "round";
+  return { context, width, height };
+}
+
+export function bytes(text) {
+  const raw = atob(text);
+  const values = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) values[i] = raw.charCodeAt(i);
+  return values;
+}
+
+const mix = (from, to, share) => from.map((value, i) => value + (to[i] - value) * share);
+
+// 256 colours from that of class 0 over neutral to that of class 1.
+const ramps = new Map();
+function ramp(strength) {
+  const key = `${strength} ${theme.neutral}`;
+  if (!ramps.has(key)) {
+    ramps.set(key, Array.from({ length: 256 }, (_, v) => {
+      const side = v < 127.5 ? CLASSES[0] : CLASSES[1];
+      return mix(theme.neutral, side, strength * Math.abs(v - 127.5) / 127.5).map(Math.round);
+    }));
+  }
+  return ramps.get(key);
+}
+
+const scratch = document.createElement("canvas");
+
+// Draw values, `size` x `size` bytes row by row from the bottom, into a rectangle; `chosen` are classes.
+export function picture(context, values, size, x, y, width, height, { chosen = null, classes = 2, strength = 0.72, smooth = true } = {}) {
+  scratch.width = scratch.height = size;
+  const inner = scratch.getContext("2d");
+  const image = inner.createImageData(size, size);
+  const colors = ramp(strength);
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      const from = (size - 1 - row) * size + column;
+      const to = 4 * (row * size + column);
+      let color = colors[values[from]];
+      if (chosen) {
+        const share = Math.max(0, (values[from] / 255 - 1 / classes) / (1 - 1 / classes));
+        color = mix(theme.neutral, CLASSES[chosen[from] % CLASSES.length], strength * (0.25 + 0.75 * share));
+      }
+      image.data[to] = color[0];
+      image.data[to + 1] = color[1];
+      image.data[to + 2] = color[2];
+      image.data[to + 3] = 255;
+    }
+  }
+  inner.putImageData(image, 0, 0);
+  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(scratch, 0, 0, size, size, x, y, width, height);
+}
+
+// Trace the lines on which a table of values, `size` x `size` from the bottom, has a value (marching squares).
+export function contour(context, values, size, level, x, y, width, height) {
+  const toX = (column) => x + (column / (size - 1)) * width;
+  const toY = (row) => y + height - (row / (size - 1)) * height;
+  for (let row = 0; row < size - 1; row++) {
+    for (let column = 0; column < size - 1; column++) {
+      const at = row * size + column;
+      const corners = [values[at], values[at + 1], values[at + size + 1], values[at + size]];
+      const above = corners.map((value) => value > level);
+      if (above[0] === above[1] && above[1] === above[2] && above[2] === above[3]) continue;
+      const points = [];
+      for (let edge = 0; edge < 4; edge++) {
+        const next = (edge + 1) % 4;
+        if (above[edge] === above[next]) continue;
+        const share = (level - corners[edge]) / (corners[next] - corners[edge]);
+        const [c0, r0] = [edge === 1 || edge === 2 ? 1 : 0, edge > 1 ? 1 : 0];
+        const [c1, r1] = [next === 1 || next === 2 ? 1 : 0, next > 1 ? 1 : 0];
+        points.push([toX(column + c0 + share * (c1 - c0)), toY(row + r0 + share * (r1 - r0))]);
+      }
+      for (let i = 0; i + 1 < points.length; i += 2) {
+        context.moveTo(...points[i]);
+        context.lineTo(...points[i + 1]);
+      }
+    }
+  }
+}
+
+export const short = (value, digits = 3) => {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return "∞";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(1).replace("e+", "e").replace("-", "−").replace("e-", "e−");
+  return String(Number(value.toPrecision(digits))).replace("-", "−");
+};
+
+function niceSteps(low, high, count) {
+  const raw = (high - low) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+  const ticks = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) ticks.push(Math.abs(v) < step * 1e-6 ? 0 : v);
+  return ticks;
+}
+
+function logTicks(low, high) {
+  const ticks = [];
+  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
+  const every = Math.max(1, Math.ceil((last - first) / 6));
+  for (let p = first; p <= last; p += every) ticks.push(10 ** p);
+  if (last - first <= 2) for (let p = first; p <= last; p++) ticks.push(2 * 10 ** p, 5 * 10 ** p);
+  return ticks.filter((v) => v >= low * 0.999 && v <= high * 1.001).sort((a, b) => a - b);
+}
+
+// Axes of a chart: functions from values to pixels, with ticks and grid lines drawn.
+export function axes(context, box, xs, ys, { logY = false, logX = false, xLabel = "", yLabel = "", grid = true, ticksX = 6, ticksY = 4 } = {}) {
+  const map = (limits, log, from, to) => {
+    const [low, high] = log ? limits.map(Math.log) : limits;
+    const span = high - low || 1;
+    return (value) => from + (((log ? Math.log(value) : value) - low) / span) * (to - from);
+  };
+  const toX = map(xs, logX, box.x, box.x + box.width);
+  const toY = map(ys, logY, box.y + box.height, box.y);
+  context.save();
+  context.lineWidth = 1;
+  context.fillStyle = theme.faint;
+  context.strokeStyle = theme.line;
+  context.textAlign = "center";
+  context.textBaseline = "top";
+  for (const value of logX ? logTicks(...xs) : niceSteps(...xs, ticksX)) {
+    const at = Math.round(toX(value)) + 0.5;
+    if (grid) line(context, at, box.y, at, box.y + box.height);
+    context.fillText(short(value), at, box.y + box.height + 4);
+  }
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const value of logY ? logTicks(...ys) : niceSteps(...ys, ticksY)) {
+    const at = Math.round(toY(value)) + 0.5;
+    if (grid) line(context, box.x, at, box.x + box.width, at);
+    context.fillText(short(value), box.x - 5, at);
+  }
+  context.textAlign = "right";
+  context.textBaseline = "bottom";
+  if (xLabel) context.fillText(xLabel, box.x + box.width - 2, box.y + box.height - 2);
+  context.textAlign = "left";
+  context.textBaseline = "top";
+  if (yLabel) context.fillText(yLabel, box.x + 4, box.y + 2);
+  context.restore();
+  return { toX, toY };
+}
+
+export function line(context, x0, y0, x1, y1) {
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.lineTo(x1, y1);
+  context.stroke();
+}
+
+// A curve through points; where a value is missing it is interrupted.
+export function curve(context, xs, ys) {
+  context.beginPath();
+  let down = false;
+  for (let i = 0; i < xs.length; i++) {
+    if (ys[i] === null || !Number.isFinite(ys[i]) || !Number.isFinite(xs[i])) {
+      down = false;
+      continue;
+    }
+    if (down) context.lineTo(xs[i], ys[i]);
+    else context.moveTo(xs[i], ys[i]);
+    down = true;
+  }
+  context.stroke();
+}
+
+// A mark whose shape says the class: circle, square, triangle, diamond, and so on.
+export function mark(context, shape, x, y, radius) {
+  context.beginPath();
+  if (shape % 4 === 0) context.arc(x, y, radius, 0, 2 * Math.PI);
+  else if (shape % 4 === 1) context.rect(x - radius * 0.88, y - radius * 0.88, radius * 1.76, radius * 1.76);
+  else {
+    const points = shape % 4 === 2 ? [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]] : [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]];
+    points.forEach(([dx, dy], i) => context[i ? "lineTo" : "moveTo"](x + dx * radius, y + dy * radius));
+    context.closePath();
+  }
+}
