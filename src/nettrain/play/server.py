@@ -56,7 +56,7 @@ class Answers:
         return self._choices
 
     def table(self, asked: Json) -> Json:
-        """The columns of a file, which may be one that is made of what the page brings or of a data set of the package."""
+        """The columns of a file: one that is named, or that is made of what the page brings or a data set has."""
         if "points" in asked:
             return self.tables.drawing(asked["points"], bool(asked.get("classes")))
         if "content" in asked:
