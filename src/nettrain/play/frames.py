@@ -13,7 +13,7 @@ from nettrain.play.surface import Surface
 from nettrain.play.views import inputs_of
 from nettrain.training.stack.rows import to_host
 
-FIELD, UNIT, SMALL = 56, 24, 24  # points along each input: of the picture, of one of a hidden unit, of one seed
+FIELD, AMONG, UNIT, SMALL = 56, 36, 24, 24  # points along an input: of one picture, or several, of a unit, of a seed
 MOST_WEIGHTS = 4000  # that are sent to be drawn as links
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ class Frames:
     def __init__(self, session: Session) -> None:
         self.session = session
         many = session.setting.seeds > 1
-        size = SMALL if many else FIELD
+        self.size = size = SMALL if many else AMONG if len(session.lanes) > 2 else FIELD
         self.views = [lane.view(session.box, size) for lane in session.lanes]
         self.small = [lane.view(session.box, UNIT) for lane in session.lanes]
         self.surface = None if many else Surface.of(session.lanes)
@@ -52,7 +52,7 @@ class Frames:
             "split": split_of[rows].tolist(),
             "train": [place[row] for row in data.splits["train"].tolist()],
             "seeds": session.setting.seeds,
-            "size": SMALL if session.setting.seeds > 1 else FIELD,
+            "size": self.size,
             "unit_size": UNIT,
             "lanes": [self._lane(lane, text) for lane, text in zip(session.lanes, session.commands, strict=True)],
             "surface": self.surface is not None,

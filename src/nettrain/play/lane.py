@@ -22,6 +22,7 @@ from nettrain.training.stack.compatibility import shared_shapes
 from nettrain.training.stepwise import Stepwise
 
 NOWHERE = Path("outputs")  # no run of the page writes anything
+PATHS = (2, 3)  # weights of a model whose way is drawn
 QUANTILES = [0.0, 0.25, 0.5, 0.75, 1.0]  # of the runs with many seeds
 
 
@@ -46,7 +47,8 @@ class Lane:
         self.history: list[list[Any]] = []
         with self._configured() as threads:
             self.trainer = Stepwise(self.runs, self.device, threads, len(seeds) > 1)
-        self.path = [self.first_weights()]  # after each update that was looked at, of the first run
+        self.has_path = first.parameters in PATHS
+        self.path = [self.first_weights()]  # of the first run, after each update
 
     def _configured(self) -> Any:
         return as_configured(self.config, self.device, self.work)
@@ -74,17 +76,21 @@ class Lane:
         """Make so many updates at most, none beyond the end of the present epoch."""
         if not self.running:
             return
+        left = min(updates, self.trainer.updates_left)
         with self._configured():
-            self.trainer.advance(min(updates, self.trainer.updates_left))
+            if self.has_path:
+                for _ in range(left):
+                    self.trainer.advance(1)
+                    self._note_path()
+            else:
+                self.trainer.advance(left)
         if self.trainer.epoch > len(self.history):
             self.history.append(self._numbers())
 
-    def note_path(self) -> None:
-        """Remember where the weights of the first run are, where they are few enough to be drawn as a path."""
-        if self.runs[0].parameters <= 3:
-            w = self.first_weights()
-            if np.isfinite(w).all():
-                self.path.append(w)
+    def _note_path(self) -> None:
+        w = self.first_weights()
+        if np.isfinite(w).all():
+            self.path.append(w)
 
     def _numbers(self) -> list[Any]:
         values = [[state.last.get(name, math.nan) for state in self.trainer.states] for name in self.names]

@@ -66,7 +66,6 @@ class Session:
         with computing:
             for lane in self.lanes:
                 lane.advance(1)
-                lane.note_path()
 
     def advance_epochs(self, epochs: int, seconds: float = float("inf")) -> None:
         """Train to the end of so many epochs, the present one included; of fewer when so many seconds have passed."""
@@ -76,6 +75,5 @@ class Session:
                 for lane in self.lanes:
                     if lane.running:
                         lane.advance(lane.trainer.updates_left)
-                        lane.note_path()
                 if not self.running or time.monotonic() > end:
                     break

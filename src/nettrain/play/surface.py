@@ -9,13 +9,14 @@ import torch
 from nettrain.figures.grids import Grid
 from nettrain.minimization import minimize
 from nettrain.parts.models import RowModule
-from nettrain.play.lane import Lane
+from nettrain.play.lane import PATHS, Lane
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.samples import ready
 from nettrain.vector import Layout
 
 SIZE = 41  # points along each weight
 FAR = 25.0  # beyond which a minimum is not shown: of classes that a line separates it is at infinity
+MOST_POINTS = 400  # of a path
 ROWS = 512  # training samples on which the loss is computed
 
 
@@ -47,7 +48,7 @@ class Surface:
             Layout.of(lane.runs[0].model) == Layout.of(first.model) and lane.runs[0].head == first.head
             for lane in lanes
         )
-        return cls(first, [lane.path[0] for lane in lanes]) if alike and first.parameters in (2, 3) else None
+        return cls(first, [lane.path[0] for lane in lanes]) if alike and first.parameters in PATHS else None
 
     def _loss(self, w: torch.Tensor) -> torch.Tensor:
         """The mean loss with weights w (..., P)."""
@@ -71,7 +72,7 @@ class Surface:
     @torch.no_grad()
     def shown(self, lanes: Sequence[Lane], focus: Lane) -> dict[str, Any]:
         """The grid, the loss at its points, row by row, the paths of all lanes in it, and where the minimum is."""
-        paths = [np.array(lane.path)[:, :2] for lane in lanes]
+        paths = [_thinned(np.array(lane.path)[:, :2]) for lane in lanes]
         ends = np.concatenate([*(np.array(p)[None, :2] for p in self.points), *paths])
         ends = ends[np.abs(ends - ends[0]).max(-1) < 2 * FAR]  # a lane that has diverged is off the picture
         low, high = ends.min(0), ends.max(0)
@@ -92,3 +93,9 @@ class Surface:
             "paths": [path.tolist() for path in paths],
             "minimum": None if self.best is None else self.best[:2].tolist(),
         }
+
+
+def _thinned(path: np.ndarray) -> np.ndarray:
+    """At most so many points of a path as can be told apart, the last one among them."""
+    kept = np.unique(np.linspace(0, len(path) - 1, min(len(path), MOST_POINTS)).round().astype(int))
+    return path[kept]

@@ -128,7 +128,8 @@ export const short = (value, digits = 3) => {
 };
 
 function niceSteps(low, high, count) {
-  const raw = (high - low) / Math.max(1, count);
+  if (!count) return [];
+  const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
   const ticks = [];
@@ -160,10 +161,11 @@ export function axes(context, box, xs, ys, { logY = false, logX = false, xLabel 
   context.strokeStyle = theme.line;
   context.textAlign = "center";
   context.textBaseline = "top";
+  const named = xLabel && ticksX ? context.measureText(xLabel).width + 14 : 0; // the name stands beside the numbers
   for (const value of logX ? logTicks(...xs) : niceSteps(...xs, ticksX)) {
     const at = Math.round(toX(value)) + 0.5;
     if (grid) line(context, at, box.y, at, box.y + box.height);
-    context.fillText(short(value), at, box.y + box.height + 4);
+    if (!named || at < box.x + box.width - named) context.fillText(short(value), at, box.y + box.height + 4);
   }
   context.textAlign = "right";
   context.textBaseline = "middle";
@@ -172,14 +174,23 @@ export function axes(context, box, xs, ys, { logY = false, logX = false, xLabel 
     if (grid) line(context, box.x, at, box.x + box.width, at);
     context.fillText(short(value), box.x - 5, at);
   }
+  context.fillStyle = theme.ink;
   context.textAlign = "right";
-  context.textBaseline = "bottom";
-  if (xLabel) context.fillText(xLabel, box.x + box.width - 2, box.y + box.height - 2);
-  context.textAlign = "left";
   context.textBaseline = "top";
-  if (yLabel) context.fillText(yLabel, box.x + 4, box.y + 2);
+  if (xLabel) context.fillText(xLabel, box.x + box.width, box.y + box.height + 4);
+  context.textAlign = "left";
+  if (yLabel) label(context, yLabel, box.x + 5, box.y + 4);
   context.restore();
   return { toX, toY };
+}
+
+// A text that can be read on any picture.
+function label(context, text, x, y) {
+  context.lineWidth = 3.5;
+  context.strokeStyle = theme.panel;
+  context.fillStyle = theme.ink;
+  context.strokeText(text, x, y);
+  context.fillText(text, x, y);
 }
 
 export function line(context, x0, y0, x1, y1) {

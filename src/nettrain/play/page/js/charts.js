@@ -1,6 +1,6 @@
 // The charts: loss over epochs, gradient and saturation of each layer, the updates of an epoch, the loss surface.
 
-import { DASHES, axes, bytes, classColor, contour, curve, laneColor, mark, open, short, theme } from "./canvas.js";
+import { DASHES, axes, bytes, contour, curve, laneColor, mark, open, short, theme } from "./canvas.js";
 import { t } from "./texts.js";
 
 const box = (width, height, left = 44, right = 10, top = 8, bottom = 22) => ({ x: left, y: top, width: width - left - right, height: height - top - bottom });
@@ -203,7 +203,7 @@ export function drawSurface(canvas, surface) {
     context.strokeStyle = "rgba(255,255,255,.85)";
     curve(context, points.map((p) => p[0]), points.map((p) => p[1]));
     context.lineWidth = 2.2;
-    context.strokeStyle = context.fillStyle = LIGHT_LANE(i);
+    context.strokeStyle = context.fillStyle = onSurface(i);
     context.setLineDash(DASHES[i % DASHES.length]);
     curve(context, points.map((p) => p[0]), points.map((p) => p[1]));
     context.setLineDash([]);
@@ -232,7 +232,8 @@ export function drawSurface(canvas, surface) {
   axes(context, inside, surface.a, surface.b, { grid: false, xLabel: surface.names[0], yLabel: surface.names[1], ticksX: 5 });
 }
 
-const LIGHT_LANE = (i) => ["#0072B2", "#C04A00", "#007A58", "#A8417F", "#8A5F00", "#222222"][i % 6];
+// Lanes on the colours of the surface, which are the same in the dark.
+const onSurface = (i) => ["#0072B2", "#C04A00", "#007A58", "#A8417F", "#8A5F00", "#222222"][i % 6];
 
 // From the floor of the valley, light, to its rims, dark: cividis backwards, as in the reports' figures.
 const STOPS = [[253, 234, 69], [201, 184, 105], [153, 143, 117], [112, 112, 116], [73, 83, 109], [35, 58, 109], [0, 34, 78]];
@@ -277,5 +278,3 @@ export function drawSeeds(root, lane, problem, column) {
     button.onclick = () => column.open(column.first + seed);
   });
 }
-
-export { classColor };

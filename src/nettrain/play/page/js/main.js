@@ -1,15 +1,14 @@
 // The page: what is set becomes a session of the server, which is asked for frames as long as it plays.
 
 import { Gone, Mistake, ask } from "./api.js";
-import { DASHES, laneColor, readTheme, short, theme } from "./canvas.js";
+import { laneColor, open, picture, readTheme, short, theme } from "./canvas.js";
 import { drawBatches, drawLayers, drawLoss, drawSeeds, drawSurface, empty } from "./charts.js";
-import { open, picture } from "./canvas.js";
-import { Controls, element, listOf } from "./controls.js";
+import { Controls, element } from "./controls.js";
 import { Drawing, decode, encode } from "./drawing.js";
 import { Network } from "./network.js";
 import { Stage, swatch } from "./stage.js";
-import { State, unparse } from "./state.js";
-import { currentLanguage, has, missing, setLanguage, t } from "./texts.js";
+import { State } from "./state.js";
+import { currentLanguage, missing, setLanguage, t } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
 const SPEEDS = {
@@ -150,14 +149,16 @@ class Page {
     if (this.playing) this.loop();
   }
 
+  // What tells the lanes apart, the optimizer first.
   labels() {
-    const first = this.state.base;
-    return [first, ...this.state.lanes].map((lane, i) => {
-      if (i) return unparse(new Map([...lane].map(([key, value]) => [key.replace(/^optimizer\./, "").replace(/^model\./, ""), value]))).replace("optimizer=", "");
-      const others = new Set(this.state.lanes.flatMap((other) => [...other.keys()]));
-      if (!others.size) return first.get("optimizer") ?? "adam";
-      const shown = [...first].filter(([key]) => others.has(key) || (key === "optimizer.lr" && others.has("optimizer")));
-      return unparse(new Map(shown.map(([key, value]) => [key.replace(/^optimizer\./, "").replace(/^model\./, ""), value]))).replace("optimizer=", "") || first.get("optimizer") || "adam";
+    const { base, lanes } = this.state;
+    const keys = new Set(["optimizer", ...lanes.flatMap((lane) => [...lane.keys()])]);
+    if (![...keys].some((key) => lanes.some((lane) => key === "optimizer" && lane.has(key)))) keys.delete("optimizer");
+    const own = [...base].filter(([key]) => keys.has(key) || (key === "optimizer.lr" && keys.has("optimizer")));
+    return [new Map(own), ...lanes].map((lane) => {
+      const optimizer = lane.get("optimizer");
+      const rest = [...lane].filter(([key]) => key !== "optimizer").map(([key, value]) => `${key.replace(/^(optimizer|model|data)\./, "")}=${value}`);
+      return [...(optimizer ? [optimizer] : []), ...rest].join(" ") || base.get("optimizer") || "adam";
     });
   }
 
@@ -168,7 +169,8 @@ class Page {
     $("seeds-panel").hidden = !many;
     $("surface-panel").hidden = !problem.surface;
     $("network-panel").hidden = many || problem.surface;
-    $("batches-panel").hidden = $("layers-panel").hidden = many;
+    $("batches-panel").hidden = many;
+    $("layers-panel").hidden = many || problem.surface; // which has a single layer
     document.querySelector("main").dataset.kind = many ? "seeds" : problem.surface ? "surface" : "network";
     $("network-hint").textContent = t("networkHint");
     $("commands").replaceChildren(...problem.lanes.map(({ command }, i) => {
@@ -189,10 +191,9 @@ class Page {
     const many = problem.seeds > 1, race = problem.lanes.length > 1;
     const single = problem.inputs.length === 1;
     const item = (mark, text) => element("span", { className: "item" }, mark, ` ${text}`);
-    const dash = (i, pattern, alpha) => { const made = strokes(i, pattern, alpha); return made; };
     const labels = this.labels();
     $("legend").replaceChildren(...(many ? [t(single ? "curvesOfAll" : "blend")] : single && race ? labels.map((label, i) => item(swatch(i), label)) : [t("trainMark"), " · ", t("valMark")]));
-    $("loss-legend").replaceChildren(...(many ? [t("quantiles")] : race ? [item(strokes(-1, [], 1, 2.4), t("val")), item(strokes(-1, [], 0.6, 1), t("train"))] : [item(dash(0, [], 1), t("val")), item(dash(0, [4, 3], 0.6), t("train"))]));
+    $("loss-legend").replaceChildren(...(many ? [t("quantiles")] : race ? [item(strokes(-1, [], 1, 2.4), t("val")), item(strokes(-1, [], 0.6, 1), t("train"))] : [item(strokes(0, [], 1), t("val")), item(strokes(0, [4, 3], 0.6), t("train"))]));
     $("layers-legend").textContent = t("gradientNorm") + (race ? ` · ${labels[this.focus] ?? ""}` : "");
     $("surface-legend").replaceChildren(...(race ? labels.map((label, i) => item(swatch(i), label)) : []));
     $("network-title").textContent = t("network") + (race ? ` · ${labels[this.focus] ?? ""}` : "");
@@ -221,8 +222,8 @@ class Page {
       if (!frame) return this.play(false);
       this.take(frame);
       if (!frame.running) return this.play(false);
-      const left = FRAME - (performance.now() - began);
-      await new Promise((next) => (left > 2 ? setTimeout(() => requestAnimationFrame(next), left - 8) : requestAnimationFrame(next)));
+      const left = FRAME - (performance.now() - began); // while a frame is drawn, the next one is trained
+      if (left > 0) await new Promise((next) => setTimeout(next, left));
     }
   }
 
@@ -337,7 +338,7 @@ class Page {
     const row = this.histories[i].at(-1);
     if (!row) return "";
     const value = (column) => (Array.isArray(row[column]) ? row[column][2] : row[column]);
-    return `${t("loss")} ${short(value(2))}`;
+    return short(value(2));
   }
 
   paintMetric() {

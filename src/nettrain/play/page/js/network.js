@@ -1,6 +1,6 @@
 // The network: every input, hidden unit and output as a picture of what it is over the inputs, joined by its weights.
 
-import { bytes, curve, laneColor, open, picture, short, theme } from "./canvas.js";
+import { bytes, curve, laneColor, open, picture, theme } from "./canvas.js";
 import { t } from "./texts.js";
 
 const MOST_INPUTS = 8, MOST_UNITS = 16;
@@ -138,5 +138,3 @@ export class Network {
     context.setLineDash([]);
   }
 }
-
-export const scaleText = (layer) => short(layer.scale);

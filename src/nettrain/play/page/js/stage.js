@@ -4,6 +4,7 @@ import { DASHES, axes, bytes, classColor, contour, curve, laneColor, mark, open,
 import { t } from "./texts.js";
 
 const MARGIN = { left: 34, right: 8, top: 8, bottom: 22 };
+const NARROW = { left: 5, right: 5, top: 4, bottom: 5 }; // of one picture among several, without numbers
 
 export class Stage {
   constructor(root) {
@@ -27,16 +28,18 @@ export class Stage {
       const caption = document.createElement("figcaption");
       if (count > 1) figure.append(caption);
       figure.append(canvas);
-      caption.append(swatch(i), ` ${labels[i] ?? ""} `, Object.assign(document.createElement("b"), { className: "value" }));
+      caption.append(swatch(i), named("span", "name", labels[i] ?? ""), named("b", "value", ""));
       this.root.append(figure);
       return { canvas, caption, value: caption.querySelector("b") };
     });
+    this.samples = null;
   }
 
   draw(frame, summary) {
     this.canvases.forEach(({ canvas, value }, i) => {
       const { context, width, height } = open(canvas);
-      const box = { x: MARGIN.left, y: MARGIN.top, width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+      const margin = this.canvases.length > 2 ? NARROW : MARGIN;
+      const box = { x: margin.left, y: margin.top, width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
       if (box.width < 20 || box.height < 20) return;
       if (this.single) this.drawCurves(context, box, frame);
       else this.drawField(context, box, frame.lanes[i], i);
@@ -72,7 +75,7 @@ export class Stage {
     context.strokeStyle = theme.line;
     context.strokeRect(box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1);
     const { inputs } = problem.box;
-    axes(context, box, inputs[0], inputs[1], { grid: false, xLabel: problem.inputs[0], yLabel: problem.inputs[1], ticksX: 5 });
+    if (this.canvases.length < 3) axes(context, box, inputs[0], inputs[1], { grid: false, xLabel: problem.inputs[0], yLabel: problem.inputs[1], ticksX: 5 });
   }
 
   // Where the most probable class changes: one line, or the cloud of those of all seeds.
@@ -96,34 +99,54 @@ export class Stage {
     context.globalAlpha = 1;
   }
 
+  // The samples stay where they are: they are drawn once, on a sheet that is laid over each frame.
   drawSamples(context, box) {
+    const ratio = window.devicePixelRatio || 1;
+    const key = [box.width, box.height, ratio, theme.dark].join(" ");
+    if (this.samples?.key !== key) this.samples = { key, sheet: this.sheet(box, ratio) };
+    context.drawImage(this.samples.sheet, box.x, box.y, box.width, box.height);
+    if (!this.marked) return;
+    const { toX, toY, radius } = this.places(box);
+    context.lineWidth = 2;
+    context.strokeStyle = theme.ink;
+    for (const i of this.marked) {
+      mark(context, 0, box.x + toX(i), box.y + toY(i), radius + 3);
+      context.stroke();
+    }
+  }
+
+  // Where each sample lies in a box, and how large it is.
+  places(box) {
+    const { problem, single } = this;
+    const [[left, right], [low, high]] = [problem.box.inputs[0], single ? problem.box.target : problem.box.inputs[1]];
+    const toX = (i) => ((problem.x[i][0] - left) / (right - left)) * box.width;
+    const toY = (i) => box.height - (((single ? problem.y[i] : problem.x[i][1]) - low) / (high - low)) * box.height;
+    const radius = Math.max(1.9, Math.min(4, Math.min(box.width, box.height) / 95)) * (problem.x.length > 700 ? 0.7 : 1);
+    return { toX, toY, radius };
+  }
+
+  sheet(box, ratio) {
     const { problem } = this;
-    const [[left, right], [low, high]] = [problem.box.inputs[0], this.single ? problem.box.target : problem.box.inputs[1]];
-    const toX = (x) => box.x + ((x - left) / (right - left)) * box.width;
-    const toY = (y) => box.y + box.height - ((y - low) / (high - low)) * box.height;
-    const radius = Math.max(2.1, Math.min(4, Math.min(box.width, box.height) / 95)) * (problem.x.length > 700 ? 0.7 : 1);
+    const sheet = document.createElement("canvas");
+    sheet.width = Math.round(box.width * ratio);
+    sheet.height = Math.round(box.height * ratio);
+    const context = sheet.getContext("2d");
+    context.scale(sheet.width / box.width, sheet.height / box.height);
+    const { toX, toY, radius } = this.places(box);
     const classes = problem.classes.length;
+    const [low, high] = problem.box.target;
     for (let i = 0; i < problem.x.length; i++) {
       if (problem.split[i] === 2) continue; // what tests is for the end
       const training = problem.split[i] === 0;
-      const x = toX(problem.x[i][0]);
-      const y = toY(this.single ? problem.y[i] : problem.x[i][1]);
-      const color = classes ? classColor(problem.y[i]) : this.single ? theme.faint : rampColor((problem.y[i] - problem.box.target[0]) / (problem.box.target[1] - problem.box.target[0]));
-      mark(context, classes ? problem.y[i] : 0, x, y, training ? radius : radius * 0.95);
+      const color = classes ? classColor(problem.y[i]) : this.single ? theme.faint : rampColor((problem.y[i] - low) / (high - low));
+      mark(context, classes ? problem.y[i] : 0, toX(i), toY(i), radius);
       context.lineWidth = training ? 1 : 1.5;
       context.fillStyle = training ? color : theme.panel;
       context.strokeStyle = training ? theme.panel : color;
       context.fill();
       context.stroke();
     }
-    if (this.marked) {
-      context.lineWidth = 2;
-      context.strokeStyle = theme.ink;
-      for (const i of this.marked) {
-        mark(context, 0, toX(problem.x[i][0]), toY(this.single ? problem.y[i] : problem.x[i][1]), radius + 3);
-        context.stroke();
-      }
-    }
+    return sheet;
   }
 
   drawCurves(context, box, frame) {
@@ -181,6 +204,8 @@ export class Stage {
       Array.from(values, (v) => box.y + box.height * (1 - (0.1 + 0.8 * v / 255))));
   }
 }
+
+const named = (tag, className, textContent) => Object.assign(document.createElement(tag), { className, textContent });
 
 export function swatch(i) {
   const canvas = document.createElement("canvas");

@@ -27,7 +27,7 @@ export class State {
 
   static read(hash) {
     const state = new State();
-    const read = new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"));
+    const read = new URLSearchParams(hash.replace(/^#/, ""));
     if (![...read.keys()].length) return state;
     state.base = new Map();
     for (const [key, value] of read) {
@@ -78,7 +78,7 @@ export class State {
   }
 }
 
-const escape = (text) => encodeURIComponent(text).replace(/%(5B|5D|2C|3A|2F|3D|3B)/g, (code) => decodeURIComponent(code)).replaceAll("%20", "+").replaceAll("+", "%20");
+const escape = (text) => encodeURIComponent(text).replace(/%(5B|5D|2C|3A|2F|3D|3B)/g, (code) => decodeURIComponent(code)).replaceAll("%20", "+");
 
 export function parse(text) {
   const pairs = text.trim().split(/\s+/).filter(Boolean).map((part) => {
