@@ -73,9 +73,11 @@ class Surface:
     def shown(self, lanes: Sequence[Lane], focus: Lane) -> dict[str, Any]:
         """The grid, the loss at its points, row by row, the paths of all lanes in it, and where the minimum is."""
         paths = [_thinned(np.array(lane.path)[:, :2]) for lane in lanes]
-        ends = np.concatenate([*(np.array(p)[None, :2] for p in self.points), *paths])
-        ends = ends[np.abs(ends - ends[0]).max(-1) < 2 * FAR]  # a lane that has diverged is off the picture
-        low, high = ends.min(0), ends.max(0)
+        fixed = np.array(self.points)[:, :2]
+        far = max(float(np.ptp(fixed, axis=0).max()), 1.0)
+        ends = np.concatenate([fixed, *paths])
+        near = np.abs(ends - fixed.mean(0)).max(-1) < 2 * far  # a lane that diverges leaves the picture
+        low, high = ends[near].min(0), ends[near].max(0)
         reach = np.maximum(high - low, 0.6 * max(float((high - low).max()), 0.5))
         middle = (low + high) / 2
         grid = Grid(*(np.linspace(middle[i] - 0.62 * reach[i], middle[i] + 0.62 * reach[i], SIZE) for i in (0, 1)))

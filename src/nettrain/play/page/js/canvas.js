@@ -50,70 +50,69 @@ export function bytes(text) {
 
 const mix = (from, to, share) => from.map((value, i) => value + (to[i] - value) * share);
 
-// 256 colours from that of class 0 over neutral to that of class 1.
+// 256 colours, as words of memory: from that of class 0 over neutral to that of class 1; or of a class, by its share.
 const ramps = new Map();
-function ramp(strength) {
-  const key = `${strength} ${theme.neutral}`;
-  if (!ramps.has(key)) {
-    ramps.set(key, Array.from({ length: 256 }, (_, v) => {
-      const side = v < 127.5 ? CLASSES[0] : CLASSES[1];
-      return mix(theme.neutral, side, strength * Math.abs(v - 127.5) / 127.5).map(Math.round);
-    }));
+function ramp(key, colorOf) {
+  const name = `${key} ${theme.neutral}`;
+  if (!ramps.has(name)) {
+    const colors = Uint8ClampedArray.from(Array.from({ length: 256 }, (_, v) => [...colorOf(v / 255), 255]).flat());
+    ramps.set(name, new Uint32Array(colors.buffer));
   }
-  return ramps.get(key);
+  return ramps.get(name);
 }
+
+const between = (strength) => ramp(strength, (share) => mix(theme.neutral, CLASSES[share < 0.5 ? 0 : 1], strength * Math.abs(2 * share - 1)));
+
+const ofClass = (c, classes, strength) => ramp([c, classes, strength], (share) => {
+  const above = Math.max(0, (share - 1 / classes) / (1 - 1 / classes));
+  return mix(theme.neutral, CLASSES[c % CLASSES.length], strength * (0.25 + 0.75 * above));
+});
 
 const scratch = document.createElement("canvas");
 
 // Draw values, `size` x `size` bytes row by row from the bottom, into a rectangle; `chosen` are classes.
-export function picture(context, values, size, x, y, width, height, { chosen = null, classes = 2, strength = 0.72, smooth = true } = {}) {
+export function picture(context, values, size, x, y, width, height, { chosen = null, classes = 2, strength = 0.72 } = {}) {
   scratch.width = scratch.height = size;
   const inner = scratch.getContext("2d");
   const image = inner.createImageData(size, size);
-  const colors = ramp(strength);
+  const words = new Uint32Array(image.data.buffer);
+  const colors = chosen ? Array.from({ length: classes }, (_, c) => ofClass(c, classes, strength)) : between(strength);
   for (let row = 0; row < size; row++) {
+    const from = (size - 1 - row) * size;
     for (let column = 0; column < size; column++) {
-      const from = (size - 1 - row) * size + column;
-      const to = 4 * (row * size + column);
-      let color = colors[values[from]];
-      if (chosen) {
-        const share = Math.max(0, (values[from] / 255 - 1 / classes) / (1 - 1 / classes));
-        color = mix(theme.neutral, CLASSES[chosen[from] % CLASSES.length], strength * (0.25 + 0.75 * share));
-      }
-      image.data[to] = color[0];
-      image.data[to + 1] = color[1];
-      image.data[to + 2] = color[2];
-      image.data[to + 3] = 255;
+      const value = values[from + column];
+      words[row * size + column] = chosen ? colors[chosen[from + column]][value] : colors[value];
     }
   }
   inner.putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(scratch, 0, 0, size, size, x, y, width, height);
 }
 
 // Trace the lines on which a table of values, `size` x `size` from the bottom, has a value (marching squares).
 export function contour(context, values, size, level, x, y, width, height) {
-  const toX = (column) => x + (column / (size - 1)) * width;
-  const toY = (row) => y + height - (row / (size - 1)) * height;
+  const dx = width / (size - 1), dy = height / (size - 1), bottom = y + height;
+  const xs = [0, 0, 0, 0], ys = [0, 0, 0, 0];
   for (let row = 0; row < size - 1; row++) {
     for (let column = 0; column < size - 1; column++) {
       const at = row * size + column;
-      const corners = [values[at], values[at + 1], values[at + size + 1], values[at + size]];
-      const above = corners.map((value) => value > level);
-      if (above[0] === above[1] && above[1] === above[2] && above[2] === above[3]) continue;
-      const points = [];
-      for (let edge = 0; edge < 4; edge++) {
-        const next = (edge + 1) % 4;
-        if (above[edge] === above[next]) continue;
-        const share = (level - corners[edge]) / (corners[next] - corners[edge]);
-        const [c0, r0] = [edge === 1 || edge === 2 ? 1 : 0, edge > 1 ? 1 : 0];
-        const [c1, r1] = [next === 1 || next === 2 ? 1 : 0, next > 1 ? 1 : 0];
-        points.push([toX(column + c0 + share * (c1 - c0)), toY(row + r0 + share * (r1 - r0))]);
-      }
-      for (let i = 0; i + 1 < points.length; i += 2) {
-        context.moveTo(...points[i]);
-        context.lineTo(...points[i + 1]);
+      const a = values[at], b = values[at + 1], c = values[at + size + 1], d = values[at + size];
+      const kind = (a > level) + 2 * (b > level) + 4 * (c > level) + 8 * (d > level);
+      if (kind === 0 || kind === 15) continue;
+      let found = 0;
+      const cross = (column, row) => {
+        xs[found] = x + column * dx;
+        ys[found] = bottom - row * dy;
+        found++;
+      };
+      if ((a > level) !== (b > level)) cross(column + (level - a) / (b - a), row);
+      if ((b > level) !== (c > level)) cross(column + 1, row + (level - b) / (c - b));
+      if ((c > level) !== (d > level)) cross(column + 1 - (level - c) / (d - c), row + 1);
+      if ((d > level) !== (a > level)) cross(column, row + 1 - (level - d) / (a - d));
+      for (let i = 0; i + 1 < found; i += 2) {
+        context.moveTo(xs[i], ys[i]);
+        context.lineTo(xs[i + 1], ys[i + 1]);
       }
     }
   }

@@ -17,6 +17,7 @@ const SPEEDS = {
   perTen: { epochs: 10, seconds: 0.2 },
   fast: { epochs: 1000, seconds: 0.05 },
 };
+const EVERY_SEEDS = 120; // milliseconds
 const FRAME = 1000 / 30; // milliseconds: 30 frames a second
 
 class Page {
@@ -93,7 +94,7 @@ class Page {
   retheme() {
     readTheme();
     this.controls.build(this.state);
-    if (this.problem) this.stage.begin(this.problem, this.labels());
+    if (this.problem) this.stage.begin(this.problem, this.shortLabels());
     this.legends();
     this.draw();
   }
@@ -143,7 +144,7 @@ class Page {
     this.histories = answer.problem.lanes.map(() => []);
     this.marked = null;
     this.stage.marked = this.stage.unit = null;
-    this.stage.begin(this.problem, this.labels());
+    this.stage.begin(this.problem, this.shortLabels());
     this.shape();
     this.take(answer.frame);
     if (this.playing) this.loop();
@@ -160,6 +161,12 @@ class Page {
       const rest = [...lane].filter(([key]) => key !== "optimizer").map(([key, value]) => `${key.replace(/^(optimizer|model|data)\./, "")}=${value}`);
       return [...(optimizer ? [optimizer] : []), ...rest].join(" ") || base.get("optimizer") || "adam";
     });
+  }
+
+  // The same where there is little room: the optimizers alone, if no two are alike.
+  shortLabels() {
+    const all = [this.state.base, ...this.state.lanes].map((lane) => lane.get("optimizer"));
+    return new Set(all).size === all.length && !all.includes(undefined) ? all : this.labels();
   }
 
   // Show the panels that this problem has.
@@ -207,6 +214,7 @@ class Page {
     if (on && this.frame && !this.frame.running) await this.restart();
     const was = this.playing;
     this.playing = on;
+    if (!on) this.draw();
     document.body.classList.toggle("playing", on);
     $("play").setAttribute("aria-pressed", String(on));
     if (on && !was) this.loop();
@@ -302,11 +310,18 @@ class Page {
       drawSurface($("surface"), frame.surface);
       $("surface-note").textContent = frame.surface.third ? t("third", frame.surface.third[0], short(frame.surface.third[1])) : "";
     }
-    if (problem.seeds > 1) drawSeeds($("seeds"), lane, problem, { picture, first: Number(this.state.base.get("seed") ?? 0), open: (seed) => this.openSeed(seed) });
+    if (problem.seeds > 1 && this.seedsAreDue()) drawSeeds($("seeds"), lane, problem, { picture, first: Number(this.state.base.get("seed") ?? 0), open: (seed) => this.openSeed(seed) });
     $("epoch").textContent = lane.epoch;
     $("updates").textContent = lane.step;
     this.paintMetric();
     this.paintStatus();
+  }
+
+  // Many small pictures are drawn less often than the large one, and when it stands still.
+  seedsAreDue() {
+    const due = !this.playing || performance.now() - (this.seedsDrawn ?? 0) > EVERY_SEEDS;
+    if (due) this.seedsDrawn = performance.now();
+    return due;
   }
 
   paintBatches(lane) {
