@@ -1,7 +1,9 @@
 """The server of the page: on the loopback interface alone, for pages that it has served itself."""
 
+import contextlib
 import json
 import secrets
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -15,7 +17,6 @@ from nettrain.play.frames import Frames
 from nettrain.play.session import Session, Setting, computing
 from nettrain.play.settings import check
 from nettrain.play.tables import Tables
-from nettrain.terminal import warn
 from nettrain.training.device import threads_for
 
 HOST = "127.0.0.1"
@@ -58,41 +59,58 @@ class Answers:
     def table(self, asked: Json) -> Json:
         """The columns of a file: one that is named, or that is made of what the page brings or a data set has."""
         if "points" in asked:
-            return self.tables.drawing(asked["points"], bool(asked.get("classes")))
+            return self.tables.drawing(_wanted(asked, "points", list), _wanted(asked, "classes", bool))
         if "content" in asked:
-            return self.tables.upload(str(asked["name"]), str(asked["content"]))
+            return self.tables.upload(_wanted(asked, "name", str), _wanted(asked, "content", str))
         if "path" in asked:
-            path = str(asked["path"])
+            path = _wanted(asked, "path", str)
             check([f"data.path={path}"], self.readable)
             return self.tables.described(Path(path))
-        return self.tables.shipped(str(asked["shipped"]))
+        return self.tables.shipped(_wanted(asked, "shipped", str))
 
     def start(self, asked: Json) -> Json:
         """Prepare the lanes of a setting; the session's name, what does not change, and the first frame."""
-        lanes = [[str(override) for override in lane] for lane in asked["lanes"]]
-        setting = Setting(lanes, int(asked.get("seeds", 1)))
+        lanes = [
+            [str(override) for override in lane] for lane in _wanted(asked, "lanes", list) if isinstance(lane, list)
+        ]
+        setting = Setting(lanes, _wanted(asked, "seeds", int, 1))
         setting.check(self.readable)
         with computing, threads_for(0):
             frames = Frames(Session(setting))
-            self.sessions.pop(str(asked.get("instead", "")), None)
+            self.sessions.pop(_wanted(asked, "instead", str, ""), None)
             name = secrets.token_urlsafe(12)
             self.sessions[name] = frames
             while len(self.sessions) > MOST_SESSIONS:
                 self.sessions.popitem(last=False)
-            return {"session": name, "problem": frames.problem(), "frame": frames.frame(int(asked.get("focus", 0)))}
+            return {
+                "session": name,
+                "problem": frames.problem(),
+                "frame": frames.frame(_wanted(asked, "focus", int, 0)),
+            }
 
     def advance(self, asked: Json) -> Json:
         """Train on: `updates` or `epochs`, at most for so many `seconds`; the frame after it."""
+        name, known = _wanted(asked, "session", str), _wanted(asked, "known", list, [])
+        epochs, seconds = _wanted(asked, "epochs", int, 0), _wanted(asked, "seconds", float, 10.0)
         with computing, threads_for(0):
-            frames = self.sessions.get(str(asked["session"]))
+            frames = self.sessions.get(name)
             if frames is None:
                 raise Gone
-            self.sessions.move_to_end(str(asked["session"]))
-            for _ in range(int(asked.get("updates", 0))):
+            self.sessions.move_to_end(name)
+            for _ in range(_wanted(asked, "updates", int, 0)):
                 frames.session.advance_update()
-            if epochs := int(asked.get("epochs", 0)):
-                frames.session.advance_epochs(epochs, float(asked.get("seconds", 10.0)))
-            return frames.frame(int(asked.get("focus", 0)), asked.get("known", []))
+            if epochs:
+                frames.session.advance_epochs(epochs, seconds)
+            return frames.frame(_wanted(asked, "focus", int, 0), [int(count) for count in known])
+
+
+def _wanted(asked: Json, name: str, kind: type, default: Any = None) -> Any:
+    """A value of a request, of this type; `ConfigError` for another one, and for one that is missing."""
+    value = asked.get(name, default)
+    value = float(value) if kind is float and isinstance(value, int) else value
+    if not isinstance(value, kind):
+        raise ConfigError(f"request: {name} must be of type {kind.__name__}, and is {value!r}.")
+    return value
 
 
 class PlayServer(ThreadingHTTPServer):
@@ -145,15 +163,19 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.BAD_REQUEST, {"error": "nettrain-play does not understand the request."})
             return
         try:
-            self._answer(HTTPStatus.OK, question(json.loads(self.rfile.read(length))))
+            asked = json.loads(self.rfile.read(length))
+            self._answer(HTTPStatus.OK, question(asked if isinstance(asked, dict) else {}))
+        except json.JSONDecodeError as error:
+            self._answer(HTTPStatus.BAD_REQUEST, {"error": f"request: it is no JSON ({error})."})
         except Gone:
             self._answer(HTTPStatus.GONE, {"error": "This training has been forgotten; it begins again."})
         except Mistake as mistake:
             self._answer(HTTPStatus.BAD_REQUEST, {"error": str(mistake)})
-        except (ValueError, KeyError, TypeError) as error:
-            self._answer(HTTPStatus.BAD_REQUEST, {"error": f"The request cannot be read: {unexpected(error)}"})
-        except RuntimeError as error:  # torch's, such as for memory that does not suffice
-            self._answer(HTTPStatus.BAD_REQUEST, {"error": unexpected(error)})
+        except ConnectionError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": unexpected(error)})
 
     def _is_from_page(self) -> bool:
         """Whether the request comes from the page itself; else it is refused."""
@@ -185,10 +207,5 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Serve the connection until the browser closes it."""
-        try:
+        with contextlib.suppress(ConnectionError, TimeoutError):
             super().handle()
-        except (ConnectionError, TimeoutError):
-            pass
-        except Exception as error:
-            warn(f"nettrain-play: {unexpected(error)}")
-            raise

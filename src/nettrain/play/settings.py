@@ -19,7 +19,7 @@ from nettrain.errors import ConfigError
 
 DATA = ("moons", "spirals", "sine", "quadratic", "csv")
 MODELS = ("mlp", "linear", "polynomial")
-_PARTS = {"data": DATA, "model": MODELS}
+_PARTS = {"data": DATA, "model": MODELS, "recipe": ("plain", "table", "all_rows")}
 _GROUPS = ("data", "model", "activation", "head", "optimizer", "schedule", "recipe")
 _OF_ANY_CLASS = ("torch", "loss", "module")  # parts that would import what a page names
 _ROOTS = (
