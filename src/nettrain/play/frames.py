@@ -118,8 +118,9 @@ class Frames:
             return {"value": _bytes((values[..., 0] - low) / (high - low))}
         if view.classes == 2:
             return {"value": _bytes(values[..., 1])}
+        second, first = np.moveaxis(np.sort(values, -1)[..., -2:], -1, 0)
         chosen = np.nan_to_num(values).argmax(-1)
-        return {"class": _base64(chosen), "value": _bytes(values.max(-1))}
+        return {"class": _base64(chosen), "value": _bytes(first), "margin": _bytes(first - second)}
 
     def _units(self, i: int, lane: Lane) -> list[Json]:
         """What the inputs, and the hidden units of each layer, are on a smaller grid: bytes, 128 for 0."""

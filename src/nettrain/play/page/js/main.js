@@ -178,6 +178,7 @@ class Page {
     $("network-panel").hidden = many || problem.surface;
     $("batches-panel").hidden = many;
     $("layers-panel").hidden = many || problem.surface; // which has a single layer
+    document.querySelectorAll(".column")[problem.surface ? 0 : 1].append($("batches-panel")); // where there is room
     document.querySelector("main").dataset.kind = many ? "seeds" : problem.surface ? "surface" : "network";
     $("network-hint").textContent = t("networkHint");
     $("commands").replaceChildren(...problem.lanes.map(({ command }, i) => {

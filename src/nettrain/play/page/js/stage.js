@@ -68,7 +68,7 @@ export class Stage {
       picture(context, shown, size, box.x, box.y, box.width, box.height, {
         chosen: chosen && (many ? vote(chosen, inner, problem.seeds, classes) : chosen), classes,
       });
-      this.drawBoundaries(context, box, values, chosen, size, many);
+      this.drawBoundaries(context, box, values, lane, size, many);
     }
     context.restore();
     this.drawSamples(context, box);
@@ -79,19 +79,21 @@ export class Stage {
   }
 
   // Where the most probable class changes: one line, or the cloud of those of all seeds.
-  drawBoundaries(context, box, values, chosen, size, many) {
-    if (!this.problem.classes.length) return;
+  drawBoundaries(context, box, values, lane, size, many) {
+    const { classes } = this.problem;
     const inner = size * size;
     context.strokeStyle = theme.ink;
     context.globalAlpha = many ? 0.28 : 0.9;
     context.lineWidth = many ? 1 : 1.8;
     context.beginPath();
-    for (let seed = 0; seed * inner < values.length; seed++) {
-      if (!chosen) contour(context, values.subarray(seed * inner, (seed + 1) * inner), size, 127.5, box.x, box.y, box.width, box.height);
-      else {
-        const part = chosen.subarray(seed * inner, (seed + 1) * inner);
-        for (let c = 1; c < this.problem.classes.length; c++) {
-          contour(context, part, size, c - 0.5, box.x, box.y, box.width, box.height);
+    if (classes.length === 2) {
+      for (let at = 0; at < values.length; at += inner) contour(context, values.subarray(at, at + inner), size, 127.5, box.x, box.y, box.width, box.height);
+    } else if (classes.length) {
+      const chosen = bytes(lane.picture.class), margin = bytes(lane.picture.margin);
+      for (let at = 0; at < chosen.length; at += inner) {
+        for (let c = 0; c < classes.length; c++) {
+          const lead = Int16Array.from({ length: inner }, (_, i) => (chosen[at + i] === c ? margin[at + i] + 1 : -margin[at + i] - 1));
+          contour(context, lead, size, 0, box.x, box.y, box.width, box.height);
         }
       }
     }
