@@ -7,10 +7,13 @@ BENCH_TABLES := .venv/bench-tables
 LOGGERS := .venv/loggers
 CLUSTER := .venv/cluster
 
-.PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course kill-harness lint wheel clean
+.PHONY: train play test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
+
+play: $(READY)
+	$(BIN)/nettrain-play $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)

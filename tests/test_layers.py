@@ -9,6 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 ROOMS = [  # from the top; a module may import from its own room and from those below it
     ["nettrain", "nettrain.__main__", "hydra_plugins"],
+    ["nettrain.play"],
     ["nettrain.api"],
     ["nettrain.app"],
     ["nettrain.app.sweep"],

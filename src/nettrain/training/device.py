@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from nettrain.config.settings import Settings
 from nettrain.errors import ConfigError
+from nettrain.random import seeded
 
 SMALL = 2**22  # multiplications of one forward pass below which handing parts to other threads costs more than it gains
 
@@ -92,6 +94,18 @@ def products_in(precision: str) -> Iterator[None]:
     finally:
         for backend, allowed in zip(backends, before, strict=True):
             backend.allow_tf32 = allowed
+
+
+@contextlib.contextmanager
+def as_configured(settings: Settings, device: torch.device, multiplications: int) -> Iterator[int]:
+    """Within it torch computes as a run with these settings asks for, whose batch takes so many multiplications.
+
+    It gives the number of threads that are set. A foreign module draws its noise from torch's own generator, which the
+    caller may need as it is.
+    """
+    exact = deterministic(settings.deterministic), products_in(settings.precision)
+    with threads_for(multiplications) as threads, exact[0], exact[1], seeded(settings.seed), on_device(device):
+        yield threads
 
 
 @contextlib.contextmanager

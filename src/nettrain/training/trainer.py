@@ -134,21 +134,11 @@ class Trainer:
         rows, config = list(self.rows), self.rows[0].run.config
         trace = profiling(rows[0].run.folder / "profile.json") if config.profile else nullcontext()
         with trace as profile, Signals() as signals, Progress(config, len(self.written)) as progress:
-            record_model(self.stack, self.written)
-            if not self.counters.updates:
-                keep_trajectory_points(self.stack, self.rows, 0)
-            self._conclude()
-            for row in self.written:
-                row.begin()
-            self._do_as_the_leader()
             try:
-                self.choose_engine(signals)
+                self.begin(signals)
             except Abandoned:
                 self._interrupt(signals.received or 0, [{}] * len(rows))
                 return rows
-            self._finish_ended()
-            if not self.counters.updates and any(row.goes_back for row in self.rows):
-                self._measure_initial_weights()
             while self.rows:
                 self._epoch(signals, progress)
                 if signals.received and self.rows:
@@ -157,6 +147,23 @@ class Trainer:
                 self._write()
         self._show_profile(profile)
         return rows
+
+    def begin(self, signals: Signals) -> None:
+        """Do what comes before the first epoch, or before the next one of runs that go on.
+
+        Raises `Abandoned` if a signal came while a program was compiled.
+        """
+        record_model(self.stack, self.written)
+        if not self.counters.updates:
+            keep_trajectory_points(self.stack, self.rows, 0)
+        self._conclude()
+        for row in self.written:
+            row.begin()
+        self._do_as_the_leader()
+        self.choose_engine(signals)
+        self._finish_ended()
+        if not self.counters.updates and any(row.goes_back for row in self.rows):
+            self._measure_initial_weights()
 
     def choose_engine(self, signals: Signals) -> None:
         """Set the engine. Raises `Abandoned` if a signal came while a program was compiled."""

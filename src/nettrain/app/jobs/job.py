@@ -29,7 +29,6 @@ from nettrain.figures import process
 from nettrain.preparation.prepare import NOTHING, HandedOver, prepare
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.preparation.shareable import require_shareable
-from nettrain.random import seeded
 from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.report import console
 from nettrain.report.live_figures import LiveFigures
@@ -40,7 +39,7 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.storage.environment import environment, record_environment, recorded_environment, stack_of
 from nettrain.storage.locks import locked
 from nettrain.terminal import say, warn
-from nettrain.training.device import SMALL, choose_device, deterministic, on_device, products_in, threads_for
+from nettrain.training.device import SMALL, as_configured, choose_device
 from nettrain.training.engines.choose import Whole
 from nettrain.training.ensemble_trainer import EnsembleTrainer
 from nettrain.training.run_state import RunState
@@ -253,9 +252,7 @@ def train(
     if recorded_environment(first.folder).get("threads") not in (None, 1):
         work = max(work, SMALL)
     stack = stack_of(first.folder) or (first.folder.name if rows > 1 else None)
-    # A foreign module draws its noise from torch's own generator, which the caller may need as it is.
-    exact = deterministic(first.config.deterministic), products_in(first.config.precision)
-    with threads_for(work) as threads, exact[0], exact[1], seeded(first.config.seed), on_device(device):
+    with as_configured(first.config, device, work) as threads:
         present = environment(device)
 
         def record(start: Start) -> None:
