@@ -29,6 +29,7 @@ _HOMES = {
     "precision_recall": "classification",
     "predicted_against_true": "regression",
     "residuals": "regression",
+    "response": "sweeps",
     "roc": "classification",
     "time_to_target": "sweeps",
 }

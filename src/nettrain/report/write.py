@@ -16,10 +16,10 @@ from nettrain.report.layer_table import layer_lines
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
 from nettrain.report.sweep_figures import sweep_pictures
+from nettrain.report.sweep_sections import sweep_sections
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.saved_config import read_config
-from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
 from nettrain.storage.atomic import replace_file
 from nettrain.storage.output import write_output
@@ -81,11 +81,11 @@ def report_runs(
     for run in comparison.runs:
         counts[run.summary["status"]] = counts.get(run.summary["status"], 0) + 1
     ended = ", ".join(f"{n} {status}" for status, n in counts.items())
-    noise, leaderboard = Section("Differences and noise", differences(comparison)), html.leaderboard_section(comparison)
+    tables = sweep_sections(comparison)
     data = Section("Data", _data_of_all(comparison))
     config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
     drawn = Section("Figures", figures=_written(pictures, begun, folder))
-    sections = [noise, leaderboard, drawn, data, config]
+    sections = [*tables, drawn, data, config]
     write(path, html.render(title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections).encode())
 
 
