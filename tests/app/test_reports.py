@@ -763,6 +763,16 @@ def test_runs_on_different_problems_are_compared_with_the_same_names_everywhere(
         )
 
 
+def test_figures_are_files_of_other_formats_by_one_command(runs, monkeypatch, capsys):
+    code, out, err = compare(monkeypatch, capsys, "b", "d", "figures=pdf,svg", "output=page.html")
+    assert (code, out, err) == (0, "report in page.html\nfigures in page_figures\n", "")
+    files = {path.name for path in (runs / "page_figures").iterdir()}
+    assert {"curves_1.pdf", "curves_1.svg", "performance_profile.pdf"} <= files
+    assert not [name for name in files if name.endswith("png")]
+    code, _, err = compare(monkeypatch, capsys, "b", "d", "figures=gif")
+    assert (code, err) == (2, "nettrain: figures=gif: 'gif' is no format; choose from png, svg, pdf.\n")
+
+
 def test_a_single_run_is_reported_again(here, monkeypatch, capsys):
     run = nettrain.train(["data=iris", "epochs=1", "quiet=true"], folder="run")
     assert compare(monkeypatch, capsys, "run") == (0, "report in run/report.html\n", "")

@@ -14,6 +14,7 @@ _HOMES = {
     "calibration": "classification",
     "color_bar": "style",
     "confusion": "classification",
+    "content": "files",
     "curves": "training",
     "decision_boundary": "functions",
     "fitted_curve": "functions",

@@ -99,7 +99,7 @@ def response(
         axes.plot(x[best], y[best], color=color(i), marker=marker)
         low, top = y - np.asarray(deviations, float), y + np.asarray(deviations, float)
         low = np.maximum(low, 0.1 * y) if (y > 0).all() else low  # a logarithmic axis has no end below
-        axes.vlines(x, low, top, color=color(i), linewidth=0.9, alpha=0.6)
+        axes.vlines(x, low, top, color=color(i), linewidth=0.9, alpha=0.6, gid=name)
     limit(axes, np.concatenate(every), high=high)
     legend(figure, least=2)
     return figure

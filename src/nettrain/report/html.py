@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettrain.problem import COUNTS, cost
 from nettrain.results.comparison import words
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 WIDE = 900  # pixels, beyond which a figure has two columns of the page
 
 
+class Drawn(NamedTuple):
+    """A figure of a page: its caption, its PNG file, and its chart as in `figures.chart`, if it has one."""
+
+    caption: str
+    png: bytes
+    chart: str = ""
+
+
 @dataclass
 class Section:
-    """A part of the page under a heading: sentences, a table, figures as (caption, PNG) and preformatted text."""
+    """A part of the page under a heading: sentences, a table and notes on it, figures and preformatted text."""
 
     heading: str
     sentences: Sequence[str] = ()
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    figures: list[tuple[str, bytes]] = field(default_factory=list)
+    notes: Sequence[str] = ()
+    figures: Sequence[Drawn] = field(default_factory=list)
     text: str = ""
 
     @property
@@ -61,6 +70,8 @@ def template() -> "Template":
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+    environment.filters["inert"] = lambda text: Markup(text.replace("<", "\\u003c"))  # it cannot end its element
+    environment.globals["script"] = Markup((Path(__file__).parent / "charts.js").read_text())
     environment.filters["breakable"] = lambda key: Markup(".<wbr>").join(key.split("."))
     environment.tests["wide"] = lambda png: int.from_bytes(png[16:20], "big") > WIDE
     return environment.from_string((Path(__file__).parent / "report.html").read_text())

@@ -44,7 +44,7 @@ def _table(comparison: Comparison, most: int, width: int) -> list[str]:
     verdicts = noise(comparison).verdicts if len(comparison.groups) > 1 else []
     told = any(verdict.p is not None for verdict in verdicts)
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
-    first, *others = comparison.measured
+    first, *others = comparison.measured or [comparison.monitored]
     table = [[*(key.rpartition(".")[2] for key in keys), "folder", *counts, first, *(["vs best"] if told else [])]]
     table[0] += others
     for i, group in enumerate(comparison.groups[:most]):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from nettrain.report.html import Section, brief_number
 from nettrain.results.comparison import Comparison, SeedGroup, words
-from nettrain.results.selection import MeanRank, best_of_each, differing_keys, leading_key, mean_ranks
-from nettrain.results.significance import Noise, Verdict, noise
+from nettrain.results.selection import best_of_each, differing_keys, leading_key, mean_ranks
+from nettrain.results.significance import LEVEL, Noise, Verdict, noise
 from nettrain.wording import counted
 
 MOST = 20  # settings in a leaderboard
@@ -30,7 +30,7 @@ def _leaderboard(comparison: Comparison, told: Noise, heading: str) -> Section:
     """The settings, best first: mean and spread over the seeds, and how far they are behind the best."""
     statuses = [s for s in ("diverged", "failed", "interrupted") if any(group.count(s) for group in comparison.groups)]
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
-    first, *others = comparison.measured
+    first, *others = comparison.measured or [comparison.monitored]
     verdict = _verdict_header(comparison)
     header = [*keys, "runs", *statuses, words(first), *verdict, *map(words, others), "folder"]
     rows = []
@@ -41,15 +41,15 @@ def _leaderboard(comparison: Comparison, told: Noise, heading: str) -> Section:
         cells = _verdict_cells(of_group) if verdict else []
         rows.append([*(values[key] for key in keys), *counts, group.spread(first), *cells, *rest])
     counted_runs = "completed or were interrupted" if statuses[-1:] == ["interrupted"] else "completed"
-    notes = [f"Mean ± standard deviation over the runs of each setting that {counted_runs}, best first."]
-    notes += told.sentences if verdict else []
-    notes.append("The folder is that of a setting's best run.")
+    about = f"Mean ± standard deviation over the runs of each setting that {counted_runs}, best first."
+    notes = told.sentences if verdict else []
+    notes = [*notes, "The folder is that of a setting's best run."]
     left = len(comparison.groups) - MOST
     notes += [f"{counted(left, 'more setting')} are left out; results.csv has all runs."] if left > 0 else []
     if known := comparison.baseline:
         reached = ", ".join(f"{words(name)} {brief_number(value)}" for name, value in known.items())
         notes.append(f"The most frequent class or the mean of the training rows, for any x, reaches {reached}.")
-    return Section(heading, notes, header, rows)
+    return Section(heading, [about], header, rows, notes)
 
 
 def _verdict_header(comparison: Comparison) -> list[str]:
@@ -68,7 +68,7 @@ def _at_their_best(comparison: Comparison, told: Noise, of: str) -> list[Section
     if len(keys) < 2:
         return []
     verdicts = dict(zip(map(id, comparison.groups), told.verdicts, strict=True))
-    first = comparison.measured[0]
+    first = comparison.monitored
     leading = leading_key(comparison)
     rows: list[list[str]] = []
     for key in sorted(keys, key=lambda key: key != leading):
@@ -99,19 +99,15 @@ def _ranks(comparison: Comparison) -> list[Section]:
         ranking = mean_ranks(comparison, of)
         if len(ranking.rows) < 2:
             continue
-        about = f"A setting's rank among those that were tried on all {ranking.problems} problems, and its mean."
-        about = f"{about} Those with fewer runs that diverged or failed come first, and among them the better mean."
-        tested = [] if ranking.p is None else [friedman(ranking.p)]
-        rows = [_rank_row(row, ranking.problems) for row in ranking.rows[:MOST]]
-        sections.append(Section(heading, [about, *tested], ["setting", "mean rank", "best on"], rows))
+        notes = [f"The mean of a setting's ranks on {ranking.problems} problems, among those that were tried on all."]
+        notes += ["Runs that diverged or failed come before the mean result in a rank."]
+        notes += [] if ranking.p is None else [_friedman(ranking.p)]
+        rows = [[row.name, f"{row.rank:.3g}", f"{row.firsts} of {ranking.problems}"] for row in ranking.rows[:MOST]]
+        sections.append(Section(heading, header=["setting", "mean rank", "best on"], rows=rows, notes=notes))
     return sections
 
 
-def _rank_row(row: MeanRank, problems: int) -> list[str]:
-    return [row.name, f"{row.rank:.3g}", f"{row.firsts} of {problems}"]
-
-
-def friedman(p: float) -> str:
+def _friedman(p: float) -> str:
     """What Friedman's test says, in a sentence."""
-    verdict = "the ranks differ by more than chance" if p < 0.05 else "such ranks may be chance"
+    verdict = "the ranks differ by more than chance" if p < LEVEL else "such ranks may be chance"
     return f"Friedman's test of equal ranks: p = {p:.2g}; {verdict}."
