@@ -93,6 +93,14 @@ def test_regression_on_one_input_plays_the_fit_over_the_epochs(here):
     assert (len(steps), steps[0], steps[-1]) == (8, 0, 10 * per_epoch)
 
 
+def test_a_metric_that_is_the_loss_in_other_units_is_not_drawn_again(here):
+    run = nettrain.train(["data=diabetes", "epochs=4", "quiet=true"])
+    assert run.metrics["train_mse"].corr(run.metrics["train_loss"]) > 0.999999
+    assert [name for name in run.figures if f"train_{name}" in run.metrics] == ["loss", "mae"]  # no mse, no rmse
+    huber = nettrain.train(["data=diabetes", "head=huber", "epochs=4", "quiet=true"])
+    assert [name for name in huber.figures if f"train_{name}" in huber.metrics] == ["loss", "mse"]
+
+
 def test_two_inputs_have_a_boundary_and_no_test_split_none_is_needed(here):
     run = nettrain.train(["data=moons", "epochs=2", "data.test_fraction=0", "figures=auto", "quiet=true"])
     assert {"decision_boundary", "confusion"} <= names(run.folder)
