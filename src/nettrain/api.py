@@ -31,6 +31,7 @@ from nettrain.report import html
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import find, run_pictures
 from nettrain.report.sweep_figures import heat_map, sweep_pictures
+from nettrain.report.sweep_sections import sweep_sections
 from nettrain.results.comparison import union
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.sweep_folder import SweepFolder
@@ -105,7 +106,10 @@ class Sweep(SweepFolder):
         return find(self._pictures, name).draw()
 
     def heat_map(self, x: str, y: str) -> "Figure":
-        """The median result over any two keys, such as `optimizer.lr` and `bs`; `ConfigError` for one of no run's."""
+        """The best setting at each pair of values of any two keys, such as `optimizer.lr` and `bs`: its mean result.
+
+        `ConfigError` for a key that no run has.
+        """
         for key in (x, y):
             known = union(run.overrides for run in self.comparison.runs)
             if key not in known:
@@ -117,7 +121,7 @@ class Sweep(SweepFolder):
         return sweep_pictures(self.comparison)
 
     def _repr_html_(self) -> str:
-        return html.fragment([html.leaderboard_section(self.comparison)])
+        return html.fragment(sweep_sections(self.comparison))
 
 
 _training = threading.RLock()

@@ -6,6 +6,7 @@ import re
 import signal
 import statistics
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas
 import pytest
 import yaml
-from scipy.stats import t, ttest_ind, ttest_rel
+from scipy.stats import friedmanchisquare, rankdata, t, ttest_ind, ttest_rel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nettrain
@@ -21,11 +22,14 @@ from nettrain.app import tools
 from nettrain.errors import CheckpointError, ConfigError
 from nettrain.report import live_figures as live
 from nettrain.report import prediction_figures, run_figures
-from nettrain.report.console import leaderboard
+from nettrain.report.leaderboard import leaderboard
 from nettrain.report.pictures import Picture
-from nettrain.report.sweep_figures import Curve, problem_costs, sweep_pictures, times_to_target
+from nettrain.report.sweep_figures import sweep_pictures
+from nettrain.report.sweep_sections import sweep_sections
+from nettrain.report.times import Curve, problem_costs, times_to_target
 from nettrain.results.comparison import Comparison, RunResult
-from nettrain.results.significance import difference, differences, holm
+from nettrain.results.selection import best_of_each, chosen, mean_ranks
+from nettrain.results.significance import difference, holm, noise
 from nettrain.results.sweep_folder import gather
 from nettrain.terminal import painted
 from nettrain.training.run_state import RunState
@@ -87,6 +91,14 @@ def test_regression_on_one_input_plays_the_fit_over_the_epochs(here):
     steps = [image.step for image in events.Images("over the epochs")]
     per_epoch = run.summary["updates_per_epoch"]
     assert (len(steps), steps[0], steps[-1]) == (8, 0, 10 * per_epoch)
+
+
+def test_a_metric_that_is_the_loss_in_other_units_is_not_drawn_again(here):
+    run = nettrain.train(["data=diabetes", "epochs=4", "quiet=true"])
+    assert run.metrics["train_mse"].corr(run.metrics["train_loss"]) > 0.999999
+    assert [name for name in run.figures if f"train_{name}" in run.metrics] == ["loss", "mae"]  # no mse, no rmse
+    huber = nettrain.train(["data=diabetes", "head=huber", "epochs=4", "quiet=true"])
+    assert [name for name in huber.figures if f"train_{name}" in huber.metrics] == ["loss", "mse"]
 
 
 def test_two_inputs_have_a_boundary_and_no_test_split_none_is_needed(here):
@@ -226,13 +238,12 @@ def sweep(command, tmp_path):
 
 
 def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
-    pictures = {"curves", "time_to_target", "time_to_target_seconds", "parallel_coordinates"}
-    pictures.add("heat_map_optimizer_optimizer.lr")
+    pictures = {"curves", "time_to_target", "heat_map_optimizer_optimizer.lr"}  # its seconds and its cost are in step
     assert names(sweep.folder) == pictures == set(sweep.figures)
     assert not list(sweep.folder.glob("*/figures"))
     assert not list(sweep.folder.glob("*/report.html"))
     page = Page(sweep.folder / "report.html")
-    assert len(page.captions) == 5
+    assert len(page.captions) == 3
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "paired t-test by seed, Holm-corrected for all 6 pairs" in page.text
     assert "iris: 150 rows, 106 for training, 22 for validation, 22 for testing" in page.text
@@ -242,6 +253,7 @@ def test_a_sweep_leaves_one_report_and_its_runs_none(sweep):
     best = sweep.results.groupby(["optimizer", "optimizer.lr"])["best_val_loss"].agg(["mean", "std"])
     mean, std = best.sort_values("mean").iloc[0]
     assert f"{mean:.4g} ± {std:.2g}" in page.text
+    assert "choice" not in page.text
 
 
 def test_a_sweep_is_read_into_tables_and_figures(sweep):
@@ -254,14 +266,24 @@ def test_a_sweep_is_read_into_tables_and_figures(sweep):
     own = sweep.metrics.merge(sweep.results[["run", "optimizer", "optimizer.lr"]])
     adam = own[(own["optimizer"] == "adam") & (own["optimizer.lr"] == 0.1)]
     assert lines["optimizer=adam lr=0.1"].tolist() == adam.groupby("epoch")["val_loss"].median().tolist()
-    medians = sweep.results.groupby(["optimizer", "seed"])["best_val_loss"].median()
-    shown = np.ma.filled(sweep.heat_map("seed", "optimizer").axes[0].images[0].get_array())
-    assert shown.tolist() == [medians["sgd"].tolist(), medians["adam"].tolist()]
+    means = sweep.results.groupby(["optimizer", "optimizer.lr"])["best_val_loss"].mean()
+    figure = sweep.plot("heat_map_optimizer_optimizer.lr")
+    columns, shown = figure.axes[0].get_xticklabels(), np.ma.filled(figure.axes[0].images[0].get_array())
+    assert {label.get_text(): column.tolist() for label, column in zip(columns, shown.T, strict=True)} == {
+        name: pytest.approx(means[name].tolist()) for name in ("sgd", "adam")
+    }
+    lr = {name: means[name].idxmin() for name in ("sgd", "adam")}  # each at its best, of which every seed is shown
+    figure = sweep.heat_map("seed", "optimizer")
+    for label, row in zip(figure.axes[0].get_yticklabels(), figure.axes[0].images[0].get_array(), strict=True):
+        of_best = own[(own["optimizer"] == label.get_text()) & (own["optimizer.lr"] == lr[label.get_text()])]
+        assert row.tolist() == of_best.groupby("run", sort=False)["val_loss"].min().tolist()
     best = sweep.results.loc[sweep.results["best_val_loss"].idxmin()]
     assert sweep.best.folder == sweep.folder / best["run"]
     board = leaderboard(sweep.comparison).splitlines()
     first = sweep.results[(sweep.results["optimizer"] == "adam") & (sweep.results["optimizer.lr"] == 0.1)]
-    assert board[2].split()[:4] == ["adam", "0.1", first.loc[first["best_val_loss"].idxmin(), "run"], "3"]
+    row = next(i for i, line in enumerate(board) if line.split()[:2] == ["optimizer", "lr"]) + 1
+    assert board[row].split()[:4] == ["adam", "0.1", first.loc[first["best_val_loss"].idxmin(), "run"], "3"]
+    assert board[row].split()[7] == "best"
     assert "<table>" in sweep._repr_html_()
     assert repr(sweep) == f"Sweep('{sweep.folder}')"
     with pytest.raises(ConfigError, match=r"lr: no run of the sweep sets it; choose from optimizer, optimizer\.lr,"):
@@ -383,7 +405,7 @@ def test_split_seeds_are_repetitions(command, tmp_path):
     assert command(*arguments, "hydra.sweep.dir=sweep").code == 0
     comparison = nettrain.Sweep(tmp_path / "sweep").comparison
     assert [len(group.runs) for group in comparison.groups] == [3, 3]
-    assert difference(*comparison.groups, comparison.loss)[0] == "paired t-test by seed"
+    assert difference(*comparison.groups, comparison.loss).name == "paired t-test by seed"
     runs = gather([tmp_path / "sweep" / str(i) for i in range(6)])
     assert [sorted(run.repetition for run in group.runs) for group in runs.groups] == [
         [f"data.split_seed={i} seed=0" for i in (1, 2, 3)]
@@ -394,11 +416,16 @@ def test_the_test_is_paired_where_the_seeds_are_the_same():
     a, b = [0.1, 0.25, 0.3], [0.2, 0.31, 0.42]
     runs = [entry({"lr": "1"}, i, x) for i, x in enumerate(a)] + [entry({"lr": "2"}, i, x) for i, x in enumerate(b)]
     one, other = Comparison(runs).groups
-    assert difference(one, other, "best_val_loss") == ("paired t-test by seed", pytest.approx(ttest_rel(a, b).pvalue))
+    tested, expected = difference(one, other, "best_val_loss"), ttest_rel(a, b)
+    assert tested[:2] == ("paired t-test by seed", pytest.approx(expected.pvalue))
+    low, high = expected.confidence_interval(0.95)
+    assert tested.margin == pytest.approx((high - low) / 2)
     runs[-1].overrides["seed"] = "9"
     one, other = Comparison(runs).groups
-    welch = ttest_ind(a, b, equal_var=False).pvalue
-    assert difference(one, other, "best_val_loss") == ("Welch's t-test", pytest.approx(welch))
+    tested, expected = difference(one, other, "best_val_loss"), ttest_ind(a, b, equal_var=False)
+    assert tested[:2] == ("Welch's t-test", pytest.approx(expected.pvalue))
+    low, high = expected.confidence_interval(0.95)
+    assert tested.margin == pytest.approx((high - low) / 2)
 
 
 def test_overlapping_folds_are_compared_by_the_corrected_test():
@@ -419,7 +446,7 @@ def test_overlapping_folds_are_compared_by_the_corrected_test():
     for n in (5, 10):  # one partition, and two
         gap = (a - b)[:n]
         expected = 2 * t.sf(abs(gap.mean()) / np.sqrt((1 / n + 0.25) * gap.var(ddof=1)), n - 1)
-        name, p = difference(*groups([a, b], n), "best_val_loss")
+        name, p, _ = difference(*groups([a, b], n), "best_val_loss")
         assert (name[:20], p) == ("paired t-test by fol", pytest.approx(expected))
         assert p > ttest_rel(a[:n], b[:n]).pvalue
     gap = (a - b).reshape(2, 5).mean(0)  # two seeds on the same folds
@@ -433,42 +460,130 @@ def test_holm_s_correction():
     assert holm([], 0) == []
 
 
-def test_the_sentence_says_what_is_larger_than_the_noise():
-    noise = [0.0, 0.01, -0.01, 0.02]
-    losses = {"0.1": 1.0, "0.2": 1.001, "0.3": 5.0}
-    runs = [
+def losses_by_lr(losses, runs=4):
+    noise = [0.0, 0.01, -0.01, 0.02][:runs]
+    return [
         entry({"optimizer.lr": lr}, i, loss + e * (1 + float(lr)))
         for lr, loss in losses.items()
         for i, e in enumerate(noise)
     ]
-    (sentence,) = differences(Comparison(runs))
-    assert sentence.startswith("lr=0.1 has the lowest mean best validation loss, 1.")
-    assert "Its lead over 1 of the 2 other settings is larger than the noise over the seeds" in sentence
-    assert "Holm-corrected for all 3 pairs" in sentence
-    assert "; within the noise lie lr=0.2 (p = " in sentence
-    assert "lr=0.3" not in sentence
-    assert "Left out" not in sentence
-    (few,) = differences(Comparison(runs[::4]))
-    assert few.startswith("Nothing can be said about noise")
 
 
-def test_a_choice_that_diverges_at_times_is_not_called_the_best():
+def test_the_table_says_what_is_worse_by_more_than_the_noise():
+    runs = losses_by_lr({"0.1": 1.0, "0.2": 1.001, "0.3": 5.0, "0.4": 1.006})
+    table = Comparison(runs)
+    told = noise(table)
+    assert [group.values for group in table.groups] == [("0.1",), ("0.2",), ("0.4",), ("0.3",)]
+    assert [verdict.word for verdict in told.verdicts] == ["best", "within noise", "worse?", "worse"]
+    by_lr = {lr: [run.summary["best_val_loss"] for run in runs[4 * i :][:4]] for i, lr in enumerate("1234")}
+    behind = [np.mean(by_lr[lr]) - np.mean(by_lr["1"]) for lr in "243"]
+    assert [verdict.behind for verdict in told.verdicts[1:]] == pytest.approx(behind)
+    raw = {lr: ttest_rel(by_lr["1"], by_lr[lr]).pvalue for lr in "243"}
+    corrected = dict(zip("243", holm([raw[lr] for lr in "243"], 6), strict=True))
+    assert [verdict.p for verdict in told.verdicts[1:]] == pytest.approx([corrected[lr] for lr in "243"])
+    assert raw["4"] < 0.05 < corrected["4"]  # hence its question mark
+    assert any("Holm-corrected for all 6 pairs" in sentence for sentence in told.sentences)
+    few = noise(Comparison(runs[::4]))
+    assert [verdict.word for verdict in few.verdicts] == ["best", "one run", "one run", "one run"]
+    assert few.sentences[0].startswith("Nothing can be said about noise")
+
+
+def test_a_setting_that_diverges_at_times_is_not_called_the_best():
     runs = [entry({"lr": "1"}, 0, 0.1), entry({"lr": "1"}, 1, 0.1), entry({"lr": "1"}, 2, None, "diverged")]
     runs += [entry({"lr": lr}, i, loss + i / 100) for lr, loss in (("2", 0.5), ("3", 0.9)) for i in range(3)]
-    (sentence,) = differences(Comparison(runs))
-    assert sentence.startswith("lr=2 has the lowest mean best validation loss")
-    assert "Its lead over the other setting is larger" in sentence
-    assert sentence.endswith("Left out: 1 setting with a single run or with runs that did not complete.")
+    comparison = Comparison(runs)
+    assert [group.values[0] for group in comparison.groups] == ["2", "3", "1"]
+    assert [verdict.word for verdict in noise(comparison).verdicts] == ["best", "worse", "1 diverged"]
 
 
-def test_equal_choices_are_rarely_told_apart():
+def test_equal_settings_are_rarely_told_apart():
     rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(100):
         losses = rng.normal(size=(10, 4))
         runs = [entry({"lr": str(k)}, i, float(losses[k, i])) for k in range(10) for i in range(4)]
-        wrong += "is larger than the noise" in differences(Comparison(runs))[0]
+        wrong += "worse" in [verdict.word for verdict in noise(Comparison(runs)).verdicts]
     assert wrong <= 10  # at most 5 in 100 are expected; a correction for the nine comparisons alone has about 12
+
+
+def grid(losses):
+    """A run for each (data, optimizer, lr) and seed, with a little noise over the seeds."""
+    return [
+        entry({"data": data, "optimizer": name, "optimizer.lr": lr}, i, loss * (1 + i / 100))
+        for (data, name, lr), loss in losses.items()
+        for i in range(3)
+    ]
+
+
+def test_each_optimizer_is_shown_at_its_own_best_learning_rate():
+    losses = {("iris", name, lr): 1.0 for name in "abcd" for lr in ("0.1", "0.01", "1")}
+    losses |= {
+        ("iris", "a", "1"): 0.1,
+        ("iris", "b", "0.1"): 0.3,
+        ("iris", "c", "0.01"): 0.2,
+        ("iris", "a", "0.1"): 0.15,
+    }
+    comparison = Comparison(grid(losses))
+    best = {name: group.values[1] for name, group in best_of_each(comparison, "optimizer").items()}
+    assert list(best.items())[:3] == [("a", "1"), ("c", "0.01"), ("b", "0.1")]
+    assert [group.values for group in chosen(comparison)] == list(best.items())  # and not the best six
+    (table,) = [section for section in sweep_sections(comparison) if section.heading == "Each value at its best"]
+    assert [row[:4] for row in table.rows[:3]] == [
+        ["optimizer", "a", "lr=1", "3"],
+        ["optimizer", "c", "lr=0.01", "3"],
+        ["optimizer", "b", "lr=0.1", "3"],
+    ]
+    pictures = {picture.name: picture for picture in sweep_pictures(comparison)}
+    lines = pictures["response_optimizer.lr"].draw().axes[0].get_lines()
+    assert lines[0].get_xdata().tolist() == [0.01, 0.1, 1]
+    assert lines[0].get_ydata() == pytest.approx([1.01, 0.1515, 0.101])
+    cells = pictures["heat_map_optimizer_optimizer.lr"].draw().axes[0]
+    framed = cells.patches[0].get_xy()
+    ticks = [[label.get_text() for label in labels] for labels in (cells.get_xticklabels(), cells.get_yticklabels())]
+    assert [names[round(at + 0.5)] for names, at in zip(ticks, framed, strict=True)] == ["a", "1"]
+
+
+def test_the_framed_cell_is_the_first_of_the_leaderboard_not_one_that_diverges_at_times():
+    losses = {("iris", name, lr): 0.5 + i / 10 for i, name in enumerate("abc") for lr in ("0.1", "0.01")}
+    runs = grid(losses)
+    runs[0].summary |= {"status": "diverged"}
+    runs[1].summary["best_val_loss"] = runs[2].summary["best_val_loss"] = 0.1
+    comparison = Comparison(runs)
+    assert comparison.groups[0].values == ("a", "0.01")
+    cells = next(p for p in sweep_pictures(comparison) if p.name.startswith("heat_map")).draw().axes[0]
+    column, row = cells.patches[0].get_xy()
+    assert (cells.get_xticklabels()[round(column + 0.5)].get_text(), round(row + 0.5)) == ("a", 0)
+    assert cells.images[0].get_array()[:, round(column + 0.5)].tolist() == pytest.approx([0.505, 0.1])
+
+
+def test_mean_ranks_over_several_data_sets_are_those_of_friedman_s_test(capsys):
+    rng = np.random.default_rng(1)
+    names, sets = ["sgd", "adam", "lion", "rprop"], ["iris", "wine", "digits", "moons", "sine"]
+    losses = {(data, name, "0.1"): float(rng.random()) for data in sets for name in names}
+    losses[("wine", "adam", "0.1")] = losses[("wine", "sgd", "0.1")]  # a tie
+    comparison = Comparison(grid(losses))
+    ranking = mean_ranks(comparison)
+    table = np.array([[losses[data, name, "0.1"] for name in names] for data in sets])
+    expected = dict(zip([f"optimizer={name}" for name in names], rankdata(table, axis=1).mean(0), strict=True))
+    assert {row.name: row.rank for row in ranking.rows} == pytest.approx(expected)
+    assert [row.rank for row in ranking.rows] == sorted(expected.values())
+    assert ranking.p == pytest.approx(friedmanchisquare(*table.T).pvalue)
+    board = leaderboard(comparison).splitlines()
+    assert max(map(len, board)) <= 80
+    assert [line for line in board if line.startswith("data=")] == [f"data={name}" for name in sets]
+    assert "mean rank over 5 problems, the settings" in board
+    headings = [section.heading for section in sweep_sections(comparison)]
+    assert headings == ["Mean ranks of the settings", *(f"Leaderboard of data={name}" for name in sets)]
+
+
+def test_figures_that_would_say_nothing_are_left_out(tmp_path):
+    (tmp_path / "one").mkdir()
+    several = courses(tmp_path / "one", **{str(i): ("completed", [3.0, 2.0 - i / 9]) for i in range(3)})
+    assert [picture.name for picture in sweep_pictures(several)] == ["curves"]  # seeds of one setting
+    for i, run in enumerate(several.runs):
+        run.overrides |= {"optimizer.lr": str(10.0**i)}
+    names = [picture.name for picture in sweep_pictures(Comparison(several.runs))]
+    assert names == ["curves", "response_optimizer.lr"]  # and no time to target of one seed
 
 
 def test_diverged_runs_are_counted_and_do_not_spoil_the_mean():
@@ -490,9 +605,10 @@ def test_settings_without_a_validation_split_are_ordered_by_their_own_loss():
         (("2", "0"), "92"),
         (("1", "0"), "91"),
     ]
-    header, first, *_ = [line.split() for line in leaderboard(comparison).splitlines()[1:]]
-    assert header[-2:] == ["best_val_loss", "best_train_loss"]
-    assert first[-4:] == ["0.3", "±", "0", "-"]
+    lines = [line.split() for line in leaderboard(comparison).splitlines()]
+    headers = [i for i, line in enumerate(lines) if line[:3] == ["lr", "folder", "runs"]]
+    assert [lines[i][3:] for i in headers] == [["best_val_loss", "vs", "best"], ["best_train_loss"]]
+    assert [lines[i + 1] for i in headers] == [["2", "0", "2", "0.3", "±", "0", "best"], ["2", "92", "1", "0.1"]]
 
 
 def test_the_leaderboard_fits_80_columns():
@@ -500,14 +616,14 @@ def test_the_leaderboard_fits_80_columns():
     runs = [entry({key: f"{key} is {i} " + "x" * i for key in keys}, 0, 0.5 + i, test_accuracy=0.5) for i in range(30)]
     lines = leaderboard(Comparison(runs)).splitlines()
     assert max(map(len, lines)) <= 80
-    assert "…" in lines[2]
-    assert lines[2].split()[-1] == "0.5"
+    assert lines[3].startswith("opti…")
+    assert lines[3].split()[-1] == "0.5"
 
 
 def test_long_numbers_are_rounded_unless_they_would_be_the_same():
     def shown(*rates):
         comparison = Comparison([entry({"lr": lr}, 0, 0.1 + i) for i, lr in enumerate(rates)])
-        return [line.split()[0] for line in leaderboard(comparison).splitlines()[2:]]
+        return [line.split()[0] for line in leaderboard(comparison).splitlines()[-len(rates) :]]
 
     assert shown("0.1296065659727972", "0.1", "1e-3") == ["0.129607", "0.1", "1e-3"]
     assert shown("0.1296065659727972", "0.1296065659727973") == ["0.1296065659727972", "0.1296065659727973"]
@@ -533,13 +649,14 @@ def test_the_target_is_nine_tenths_of_the_way_to_the_best_loss_of_the_same_seed(
 
 def test_gradients_and_hessian_vector_products_cost_and_seconds_are_drawn_beside(command, tmp_path):
     common = ("data=iris", "model.hidden=[4]", "bs=full", "epochs=4", "quiet=true", "hydra.sweep.dir=sweep")
-    assert command("-m", "optimizer=newton,genetic,adam", *common).code == 0
+    assert command("-m", "optimizer=newton,genetic,adam", "seed=1,2", *common).code == 0
     sweep = nettrain.Sweep(tmp_path / "sweep")
     drawn = {picture.name: picture.arguments for picture in sweep_pictures(sweep.comparison)}
     for run in sweep.runs:
         label, table = f"optimizer={run.config.optimizer.name}", run.metrics
         spent = table["function_evaluations"] + 2 * table["gradient_evaluations"] + 4 * table["hessian_vector_products"]
-        (cost,), (seconds,) = (drawn[name][0][label] for name in ("time_to_target", "time_to_target_seconds"))
+        which = run.config.seed - 1
+        cost, seconds = (drawn[name][0][label][which] for name in ("time_to_target", "time_to_target_seconds"))
         assert cost == np.inf or cost in set(spent)
         assert seconds == np.inf or seconds in set(table["seconds"])
         if label == "optimizer=newton":
@@ -555,9 +672,10 @@ def test_runs_that_diverged_never_reach_the_target(command, tmp_path):
     assert ended.code == 0, ended.err
     sweep = nettrain.Sweep(tmp_path / "sweep")
     for run in sweep.comparison.runs:
-        run.overrides["optimizer.lr"] = "0.1"  # as if they had been one choice
-    comparison = Comparison(sweep.comparison.runs)
-    (line,) = next(p for p in sweep_pictures(comparison) if p.name == "time_to_target").draw().axes[0].get_lines()
+        run.overrides["optimizer.lr"] = "0.1"  # as if they had been one setting
+    others = [replace(run, overrides=run.overrides | {"optimizer.lr": "0.2"}) for run in sweep.comparison.runs]
+    comparison = Comparison([*sweep.comparison.runs, *others])
+    line, _ = next(p for p in sweep_pictures(comparison) if p.name == "time_to_target").draw().axes[0].get_lines()
     assert line.get_ydata()[-1] == pytest.approx(2 / 3)
 
 
@@ -571,16 +689,12 @@ def test_a_sweep_of_which_nothing_completed_has_a_page_without_figures(command, 
     assert "iris: 150 rows" in page.text
 
 
-def test_a_choice_that_cannot_be_trained_makes_no_second_problem(command, tmp_path):
+def test_a_setting_that_cannot_be_trained_makes_no_second_problem(command, tmp_path):
     ended = command("-m", "head=auto,sigmoid_bce", "data=iris", "epochs=1", "quiet=true", "hydra.sweep.dir=sweep")
     assert ended.code == 2
     comparison = nettrain.Sweep(tmp_path / "sweep").comparison
     assert list(comparison.problems) == [""]
-    assert [picture.name for picture in sweep_pictures(comparison)] == [
-        "curves",
-        "time_to_target",
-        "time_to_target_seconds",
-    ]
+    assert [picture.name for picture in sweep_pictures(comparison)] == ["curves"]
 
 
 def compare(monkeypatch, capsys, *arguments):
@@ -600,7 +714,7 @@ def test_runs_of_several_folders_are_compared_by_what_their_configs_differ_in(he
     code, out, err = compare(monkeypatch, capsys, "sgd", "adam", "small", "output=page.html")
     assert (code, out, err) == (0, "report in page.html\n", "")
     page = Page(here / "page.html")
-    header = re.search(r"optimizer\s*bs\s*folder\s*runs\s*diverged|bs\s*optimizer\s*folder\s*runs", page.text)
+    header = re.search(r"optimizer\s*bs\s*runs|bs\s*optimizer\s*runs", page.text)
     assert header, page.text
 
 
@@ -614,7 +728,7 @@ def test_sweeps_over_several_data_sets_have_a_performance_profile(command, tmp_p
     captions = " ".join(Page(tmp_path / "comparison.html").captions)
     assert "the share of the 4 problems (data and seed) that each setting solves" in captions
     both = gather([tmp_path / "iris", tmp_path / "wine"])
-    assert [choice.values[both.keys.index("data")] for choice in both.groups] == ["iris", "iris", "wine", "wine"]
+    assert [group.values[both.keys.index("data")] for group in both.groups] == ["iris", "iris", "wine", "wine"]
     drawn = [p.draw() for p in sweep_pictures(both) if p.name.startswith("curves") or "profile" in p.name]
     labels = {tuple(text.get_text() for text in figure.legends[0].get_texts()) for figure in drawn}
     assert len(labels) == 1  # in one order, and so in the same colours
@@ -655,6 +769,16 @@ def test_runs_on_different_problems_are_compared_with_the_same_names_everywhere(
         assert any(
             group.spread(column).startswith(f"{statistics.fmean(results):.4g}") for column in comparison.measured[:2]
         )
+
+
+def test_figures_are_files_of_other_formats_by_one_command(runs, monkeypatch, capsys):
+    code, out, err = compare(monkeypatch, capsys, "b", "d", "figures=pdf,svg", "output=page.html")
+    assert (code, out, err) == (0, "report in page.html\nfigures in page_figures\n", "")
+    files = {path.name for path in (runs / "page_figures").iterdir()}
+    assert {"curves_1.pdf", "curves_1.svg", "performance_profile.pdf"} <= files
+    assert not [name for name in files if name.endswith("png")]
+    code, _, err = compare(monkeypatch, capsys, "b", "d", "figures=gif")
+    assert (code, err) == (2, "nettrain: figures=gif: 'gif' is no format; choose from png, svg, pdf.\n")
 
 
 def test_a_single_run_is_reported_again(here, monkeypatch, capsys):

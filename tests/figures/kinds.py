@@ -31,6 +31,8 @@ def every_request(rng):
         cells, way = around_path(path, plane)
         yield "loss_surface", (cells, 1e6 * (plane.points(cells.points) ** 2).sum(1), way, plane.names)
     yield "bands", ({label: (range(9), rng.normal(size=(3, 9))) for label in labels}, "epoch", "loss")
+    lrs, means = np.geomspace(1e-4, 1, 5), rng.random((6, 5))
+    yield "response", ({label: (lrs, row, row / 3) for label, row in zip(labels, means, strict=True)}, "lr", "loss")
     yield "heat_map", (labels * 2, [1e-9] * 6 + [1e9] * 6, range(12), "key", "optimizer.some_option", "loss")
     yield "parallel_coordinates", ({"activation": labels, "optimizer.lr": rng.random(6)}, range(6), "validation loss")
     yield "time_to_target", ({label: rng.random(4) for label in labels}, "updates")

@@ -37,14 +37,14 @@ def drawing(monkeypatch):
             child.kill()
 
 
-NOT_DRAWN = ("COLORS", "color_bar", "lines", "new", "png")
+NOT_DRAWN = ("COLORS", "color_bar", "content", "lines", "new", "png")
 
 
 def test_the_other_process_draws_the_same_files(drawing, monkeypatch):
     requests = list(every_request(np.random.default_rng(0)))
     assert {name for name, _ in requests} >= {name for name in figures.__all__ if name not in NOT_DRAWN}
     expected = [here(*request) for request in requests]
-    monkeypatch.setitem(figures.__dict__, "png", None)  # nothing is drawn here
+    monkeypatch.setitem(figures.__dict__, "content", None)  # nothing is drawn here
     assert [png() for png in [process.begin(*request) for request in requests]] == expected
 
 
@@ -74,7 +74,7 @@ def test_ctrl_c_is_not_for_it(drawing, monkeypatch):
     for child in drawing:
         child.send_signal(signal.SIGINT)
     expected = here(*LINES)
-    monkeypatch.setitem(figures.__dict__, "png", None)
+    monkeypatch.setitem(figures.__dict__, "content", None)
     assert [png() for png in [process.begin(*LINES) for _ in range(4)]] == [expected] * 4
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 

@@ -81,20 +81,6 @@ def test_no_events_when_switched_off(here):
 
 
 @pytest.fixture
-def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    for flag in [*flags.split(), "--disable-component-update", "--disable-sync", "--window-size=1400,1000"]:
-        options.add_argument(flag)
-    options.binary_location = "/usr/bin/chromium"
-    driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
 def two_runs(here):
     for optimizer in ("momentum", "adam"):
         options = ["data=iris", "epochs=5", "quiet=true", "figures=always", "watch.histograms_every=1"]

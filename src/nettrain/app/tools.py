@@ -13,6 +13,7 @@ import yaml
 from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
 from nettrain.figures import process
+from nettrain.figures.words import IMAGES
 from nettrain.report.write import report_folders
 from nettrain.results.comparison import number
 from nettrain.results.run_folder import RunFolder
@@ -97,20 +98,31 @@ def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
 def compare() -> None:
     """The command `nettrain-compare`."""
     output = ("output", "FILE", "where to write; default: comparison.html, for a single run report.html in its folder")
+    figures = ("figures", "pdf,svg", "write every figure as a file, too, of these formats (png, svg, pdf)")
     about = (
         "Writes one page on some runs and sweeps: the leaderboard, which differences are larger than the noise over "
-        "the seeds, curves, heat maps, the time to a target, and performance profiles where there are several data "
-        "sets. For a single run its own report is written again."
+        "the seeds, every optimizer at its own best learning rate, curves, heat maps, the time to a target, and mean "
+        "ranks and performance profiles where there are several data sets. For a single run its own report is written "
+        "again. With figures=... the figures are files in a folder beside the page, with all fonts in them."
     )
-    _call(_compare, about, [], [_TRUST, output], folders=True)
+    _call(_compare, about, [], [figures, _TRUST, output], folders=True)
 
 
 def _compare(settings: dict[str, str], folders: list[str]) -> None:
     if not folders:
         raise ConfigError("nettrain-compare: which runs or sweeps? Give their folders.")
+    formats = _names(settings | {"figures": f"[{settings.get('figures', '').strip('[]')}]"}, "figures")
+    for format in formats:
+        if format not in IMAGES:
+            raise ConfigError(
+                f"figures={settings['figures']}: {format!r} is no format; choose from {', '.join(IMAGES)}."
+            )
     process.start()
-    path = report_folders([Path(folder) for folder in folders], settings.get("output"), _trusted(settings))
-    say(f"report in {path}")
+    paths = [Path(folder) for folder in folders]
+    page, figures = report_folders(paths, settings.get("output"), _trusted(settings), formats)
+    say(f"report in {page}")
+    if formats:
+        say(f"figures in {figures}")
 
 
 def _call(

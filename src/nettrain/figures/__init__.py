@@ -14,6 +14,7 @@ _HOMES = {
     "calibration": "classification",
     "color_bar": "style",
     "confusion": "classification",
+    "content": "files",
     "curves": "training",
     "decision_boundary": "functions",
     "fitted_curve": "functions",
@@ -29,6 +30,7 @@ _HOMES = {
     "precision_recall": "classification",
     "predicted_against_true": "regression",
     "residuals": "regression",
+    "response": "sweeps",
     "roc": "classification",
     "time_to_target": "sweeps",
 }

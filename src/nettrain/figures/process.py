@@ -22,7 +22,7 @@ from nettrain import figures
 PATIENCE = 0.1  # seconds in which it may end by itself
 
 Pipes = tuple[IO[bytes], IO[bytes]]  # to write requests to, and to read the answers from
-Requests = SimpleQueue[tuple[bytes, Future[bytes | None]]]
+Requests = SimpleQueue[tuple[bytes, Future[dict[str, bytes] | None]]]
 _requests: Requests | None = None  # those that wait for the process, if there is one
 _begun = False
 
@@ -45,17 +45,26 @@ def start() -> None:
 
 def begin(function: str, arguments: Sequence[Any]) -> Callable[[], bytes]:
     """Have a figure drawn by a `function` of `figures`, given by its name; what is returned waits for its PNG file."""
+    files = begin_files(function, arguments, ("png",))
+    return lambda: files()["png"]
+
+
+def begin_files(function: str, arguments: Sequence[Any], formats: Sequence[str]) -> Callable[[], dict[str, bytes]]:
+    """As `begin`, in some of the formats of `figures.content`."""
     start()
-    drawn: Future[bytes | None] = Future()
+    drawn: Future[dict[str, bytes] | None] = Future()
     if _requests is None:
         drawn.set_result(None)
     else:
-        _requests.put((pickle.dumps((function, arguments)), drawn))
+        _requests.put((pickle.dumps((function, arguments, formats)), drawn))
 
-    def png() -> bytes:
-        return drawn.result() or figures.png(getattr(figures, function)(*arguments))
+    def files() -> dict[str, bytes]:
+        if (ready := drawn.result()) is not None:
+            return ready
+        figure = getattr(figures, function)(*arguments)
+        return {format: figures.content(function, figure, format) for format in formats}
 
-    return png
+    return files
 
 
 def _talk(requests: Requests, writing: IO[bytes], reading: IO[bytes]) -> None:

@@ -10,11 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import Collection
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LogNorm
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from nettrain.figures.encoding import encode
 from nettrain.figures.layout import Margins
@@ -105,7 +106,11 @@ def color_bar(figure: Figure, shades: ScalarMappable, label: str, **options: Any
     """A narrow bar beside the axes that says what the shades mean; `options` are those of `Figure.colorbar`."""
     bar = figure.colorbar(shades, ax=figure.axes[0], fraction=0.045, pad=0.035, **options)
     bar.ax.set_box_aspect(None)  # it fills its place
-    bar.ax.tick_params(labelsize=8)
+    bar.ax.tick_params(which="both", labelsize=8)
+    if isinstance(shades.norm, LogNorm):
+        low, high = shades.norm.vmin or 1.0, shades.norm.vmax or 1.0
+        bar.formatter, bar.minorformatter = StrMethodFormatter("{x:g}"), NullFormatter()
+        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
     bar.set_label("", fontsize=8.5)
     write(bar.ax.yaxis.label, label)
     return bar
@@ -124,6 +129,37 @@ def log_scale(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
     axes.yaxis.set_minor_formatter("{x:g}" if high < 200 * low else NullFormatter())
     axes.tick_params(which="minor", labelsize=7.5)
+
+
+def limit(axes: Axes, values: np.ndarray, log: bool | None = None, high: bool = False) -> None:
+    """Make the y-axis fit the values (n,) but for a few disasters among them, and say so if there are any.
+
+    It is logarithmic with `log`, and for None where the other values span decades. `high` is for values of which more
+    is better.
+    """
+    finite = np.sort(values[np.isfinite(values)])
+    usual = finite[~_disasters(-finite[::-1])[::-1]] if high else finite[~_disasters(finite)]
+    if log or (log is None and spans_decades(usual)):
+        log_scale(axes)
+    if usual.size == finite.size:
+        return
+    logarithmic = axes.get_yscale() == "log"
+    low, top = np.log10(usual[usual > 0][[0, -1]]) if logarithmic else usual[[0, -1]]
+    margin = 0.06 * (top - low or 1.0)
+    ends = [low - margin, top + margin]
+    axes.set_ylim(*(10**end for end in ends) if logarithmic else ends)
+    beyond, y, va = ("lower", 0.02, "bottom") if high else ("higher", 0.98, "top")
+    axes.text(0.99, y, f"{beyond} values lie outside", ha="right", va=va, transform=axes.transAxes, size=8, color=GREY)
+
+
+def _disasters(ordered: np.ndarray) -> np.ndarray:
+    """Which of ordered values, the largest quarter at most, lie beyond a gap of two decades, or ten times the rest."""
+    positive = bool(ordered.size) and ordered[0] > 0
+    places = np.log10(ordered) if positive else ordered
+    gaps = np.diff(places)
+    wide = gaps > 2 if positive else gaps > 10 * (places[:-1] - places[:1])
+    beyond = np.flatnonzero(wide & (np.arange(1, ordered.size) >= 0.75 * ordered.size))
+    return np.arange(ordered.size) > (beyond[0] if beyond.size else ordered.size)
 
 
 def spans_decades(values: np.ndarray, ratio: float = 30.0) -> bool:

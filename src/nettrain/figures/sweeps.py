@@ -13,12 +13,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from nettrain.figures.style import (
+    MARKERS,
     SEQUENTIAL,
     color,
     color_bar,
     dash,
     legend,
-    log_scale,
+    limit,
     new,
     spans_decades,
     whole_numbers,
@@ -36,24 +37,25 @@ def bands(
     title: str = "",
     log: bool | None = None,
 ) -> Figure:
-    """For each choice the median over its seeds, and a band from the first to the third quartile.
+    """For each setting the median over its seeds, and a band from the first to the third quartile.
 
-    A choice's value is x (n,) and y (seeds, n): infinite where a run has diverged, which counts as the worst, and NaN
+    A setting's value is x (n,) and y (seeds, n): infinite where a run has diverged, which counts as the worst, and NaN
     where nothing is known of it, so that there is no median either. `log` as in `lines`.
     """
     figure, axes = new(title, xlabel, ylabel)
-    whole = np.concatenate([np.ravel(np.asarray(y, float)) for _, y in series.values()] or [np.zeros(0)])
+    drawn = []
     for i, (name, (at, values)) in enumerate(series.items()):
         x, y = np.asarray(at, float), np.asarray(values, float)
         if not np.isfinite(y).any():
             continue
         low, middle, high = (_quantile(y, share) for share in (0.25, 0.5, 0.75))
+        drawn += [_finite(low), _finite(middle), _finite(high)]
         few = "o" if np.isfinite(middle).sum() < 3 else ""
         axes.plot(x, _finite(middle), color=color(i), linestyle=dash(i), label=name, marker=few)
         if len(y) > 1:
-            axes.fill_between(x, _finite(low), _finite(high), color=color(i), alpha=0.18, linewidth=0)
-    if log or (log is None and spans_decades(whole)):
-        log_scale(axes)
+            band = axes.fill_between(x, _finite(low), _finite(high), linewidth=0.5, gid=name)
+            band.set(facecolor=(color(i), 0.13), edgecolor=(color(i), 0.45))
+    limit(axes, np.concatenate(drawn or [np.zeros(0)]), log)
     if xlabel == "epoch":
         whole_numbers(axes)
     legend(figure)
@@ -72,12 +74,52 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def heat_map(
-    x: Values, y: Values, values: ArrayLike, xlabel: str, ylabel: str, label: str, title: str = "", high: bool = False
+def response(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    high: bool = False,
 ) -> Figure:
-    """The median of the `values` of all runs with the same x and y, run by run; the best cell is dark and framed.
+    """What was reached over the values of a number such as a learning rate: x, mean and deviation (n,) of each line.
 
-    The best value is the lowest one, or with `high` the highest. Runs whose value is not finite do not count.
+    The best mean of each line, the lowest or with `high` the highest, is filled. An axis is logarithmic where its
+    values span decades.
+    """
+    figure, axes = new(title, xlabel, ylabel)
+    every = [np.asarray(values, float) for _, values, _ in series.values()]
+    if spans_decades(np.concatenate([np.asarray(x, float) for x, _, _ in series.values()])):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    for i, (name, (at, means, deviations)) in enumerate(series.items()):
+        x, y = np.asarray(at, float), np.asarray(means, float)
+        best = int(np.argmax(y) if high else np.argmin(y))
+        marker = MARKERS[i % len(MARKERS)]
+        axes.plot(x, y, color=color(i), linestyle=dash(i), marker=marker, markerfacecolor="white", label=name)
+        axes.plot(x[best], y[best], color=color(i), marker=marker)
+        low, top = y - np.asarray(deviations, float), y + np.asarray(deviations, float)
+        low = np.maximum(low, 0.1 * y) if (y > 0).all() else low  # a logarithmic axis has no end below
+        axes.vlines(x, low, top, color=color(i), linewidth=0.9, alpha=0.6, gid=name)
+    limit(axes, np.concatenate(every), high=high)
+    legend(figure, least=2)
+    return figure
+
+
+def heat_map(
+    x: Values,
+    y: Values,
+    values: ArrayLike,
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    title: str = "",
+    high: bool = False,
+    framed: tuple[str | float, str | float] | None = None,
+) -> Figure:
+    """The mean of the `values` of all runs with the same x and y, run by run; a cell is framed, and the best are dark.
+
+    The best value is the lowest one, or with `high` the highest. Runs whose value is not finite do not count. `framed`
+    are the x and the y of the framed cell; by default it is the best one.
     """
     columns, rows = ordered(x), ordered(y)
     cells: dict[tuple[int, int], list[float]] = {}
@@ -86,7 +128,7 @@ def heat_map(
             cells.setdefault((rows.index(b), columns.index(a)), []).append(float(value))
     middle = np.ma.masked_all((len(rows), len(columns)))
     for cell, values in cells.items():
-        middle[cell] = np.median(values)
+        middle[cell] = np.mean(values)
     figure, axes = new(title, xlabel, ylabel, max(4.6, 1.8 + 0.62 * len(columns)), max(3.0, 1.4 + 0.42 * len(rows)))
     axes.grid(False)
     low, top = (float(middle.min()), float(middle.max())) if cells else (0.0, 1.0)
@@ -97,7 +139,7 @@ def heat_map(
     norm = LogNorm(float(middle[middle > 0].min()), top, clip=True) if log else Normalize(low, top)
     shades = matplotlib.colormaps[f"{SEQUENTIAL}_r" if high else SEQUENTIAL].with_extremes(bad="#eeeeee")
     image = axes.imshow(middle, cmap=shades, norm=norm, aspect="auto")
-    color_bar(figure, image, f"{label}, median over runs", extend="max" if beyond else "neither")
+    color_bar(figure, image, f"{label}, mean over runs", extend="max" if beyond else "neither")
     names = [_tick(value, 18) for value in columns]
     tilted = sum(map(len, names)) > 40
     name_ticks(axes.xaxis, names, rotation=45 if tilted else 0, ha="right" if tilted else "center")
@@ -108,29 +150,33 @@ def heat_map(
             text = f"{value:.3g}" if np.isfinite(value) else "–"
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     if middle.count():
-        best = np.unravel_index(middle.argmax() if high else middle.argmin(), middle.shape)
+        row, column = np.unravel_index(middle.argmax() if high else middle.argmin(), middle.shape)
+        if framed is not None:
+            row, column = rows.index(framed[1]), columns.index(framed[0])
         frame = Rectangle(
-            (best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5, clip_on=False
+            (column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.5, clip_on=False
         )
         axes.add_patch(frame)
     return figure
 
 
-def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label: str, title: str = "") -> Figure:
-    """A line for each run through its values of all keys, the better its result the darker and the higher up.
+def parallel_coordinates(
+    columns: Mapping[str, Values], values: ArrayLike, label: str, title: str = "", high: bool = False
+) -> Figure:
+    """A line for each setting through its values of all keys, the better its result the darker.
 
-    `columns` holds each key's value of every run, `values` (runs,) what they reached; lower is better. The best 300
-    runs are drawn.
+    `columns` holds each key's value of every setting, `values` (settings,) what they reached; lower is better, or with
+    `high` higher. The best 300 are drawn.
     """
     result = np.asarray(values, float)
-    order = np.argsort(result, kind="stable")
+    order = np.argsort(-result if high else result, kind="stable")
     order = order[np.isfinite(result[order])][:300][::-1]
     positions = [_positions(column) for column in columns.values()]
     ends = result[order]
     log = spans_decades(ends)
     reached = np.log10(without_zeros(ends)) if log else ends
-    low, high = (reached.min(), reached.max()) if len(reached) else (0.0, 1.0)
-    heights = np.stack([at[order] for at, _ in positions] + [(reached - low) / ((high - low) or 1)], axis=1)
+    low, top = (reached.min(), reached.max()) if len(reached) else (0.0, 1.0)
+    heights = np.stack([at[order] for at, _ in positions] + [(reached - low) / ((top - low) or 1)], axis=1)
     figure, axes = new(title, "", "", max(5.0, 1.5 + 1.1 * len(columns)), 3.6)
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -140,7 +186,7 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
     axes.add_collection(drawn)
     for i, (_, ticks) in enumerate(positions):
         _upright(axes, i, ticks)
-    exact = np.linspace(low, high, 5)
+    exact = np.linspace(low, top, 5)
     _upright(axes, len(positions), {k / 4: f"{10**v if log else v:.3g}" for k, v in enumerate(exact)})
     name_ticks(axes.xaxis, [_wrapped(name) for name in [*columns, label]])
     axes.tick_params(axis="x", length=0, pad=12)
@@ -151,25 +197,29 @@ def parallel_coordinates(columns: Mapping[str, Values], values: ArrayLike, label
 
 
 def time_to_target(times: Mapping[str, ArrayLike], xlabel: str, title: str = "Time to target") -> Figure:
-    """For each choice the share of its runs that have reached the target by then; `times` (runs,), inf for never."""
+    """For each setting the share of its runs that have reached the target by then; `times` (runs,), inf for never."""
     figure, axes = new(title, xlabel, "share of runs that reached it")
     every = np.concatenate([np.asarray(t, float) for t in times.values()] or [np.zeros(0)])
     finite = every[np.isfinite(every)]
     end = finite.max() * 1.05 if finite.size else 1.0
+    start = 0.8 * finite.min() if spans_decades(finite) and finite.min() > 0 else 0.0
+    if start:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
     for i, (name, values) in enumerate(times.items()):
         t = np.sort(np.asarray(values, float))
         reached = t[np.isfinite(t)]
-        axes.step(*_steps(0, reached, end, len(t)), where="post", color=color(i), linestyle=dash(i), label=name)
+        axes.step(*_steps(start, reached, end, len(t)), where="post", color=color(i), linestyle=dash(i), label=name)
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlim(0, end)
+    axes.set_xlim(start, end)
     legend(figure)
     return figure
 
 
 def performance_profile(costs: ArrayLike, names: Sequence[str], title: str = "Performance profile") -> Figure:
-    """rho_s(tau), the share of problems that choice s solves at a cost of at most tau times the least of all.
+    """rho_s(tau), the share of problems that setting s solves at a cost of at most tau times the least of all.
 
-    `costs` is (problems, choices), inf where a problem was not solved. At tau = 1 stands how often a choice is the
+    `costs` is (problems, settings), inf where a problem was not solved. At tau = 1 stands how often a setting is the
     cheapest, at the right end how often it solves the problem at all (Dolan and More, 2002).
     """
     figure, axes = new(title, "cost / least cost of any setting, τ", "share of problems solved, ρ(τ)")
@@ -188,7 +238,7 @@ def performance_profile(costs: ArrayLike, names: Sequence[str], title: str = "Pe
 
 
 def performance_ratios(costs: np.ndarray) -> np.ndarray:
-    """Each cost (problems, choices) over its problem's least; inf where a problem was not solved."""
+    """Each cost (problems, settings) over its problem's least; inf where a problem was not solved."""
     least = costs.min(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(costs), costs / np.where(np.isfinite(least), least, 1), np.inf)

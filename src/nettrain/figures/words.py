@@ -1,4 +1,6 @@
-"""What the columns of a run's metrics are called in figures."""
+"""What the columns of a run's metrics are called in figures, and the formats of these."""
+
+IMAGES = ("png", "svg", "pdf")
 
 
 def quantity(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The process that draws: it reads requests and answers with PNG files, until whoever has started it ends.
+"""The process that draws: it reads requests and answers with files, until whoever has started it ends.
 
 `python -m nettrain.figures.worker` reads from its standard input and answers on its standard output. Two numbers on the
 command line are pipes for a second process, which is forked as soon as matplotlib is imported.
@@ -58,24 +58,27 @@ def _lines() -> Figure:
 
 
 def serve(requests: int, answers: int) -> None:
-    """Read requests, `(name, arguments)` of a function of `figures`, from one pipe, and write PNG files to another.
+    """Read requests, `(name, arguments, formats)` of a function of `figures`, from one pipe, and answer to another.
 
-    The answer is None where a figure could not be drawn: whoever wants it will draw it himself, and see why.
+    An answer is the files by their formats; None where a figure could not be drawn: whoever wants it will draw it
+    himself, and see why.
     """
     with open(requests, "rb") as reading, open(answers, "wb") as writing:
         while (request := _read(reading)) is not None:
-            function, arguments = request
+            function, arguments, formats = request
+            files: dict[str, bytes] | None
             try:
-                png = figures.png(getattr(figures, function)(*arguments))
+                figure = getattr(figures, function)(*arguments)
+                files = {format: figures.content(function, figure, format) for format in formats}
             except Exception:
-                png = None
-            pickle.dump(png, writing)
+                files = None
+            pickle.dump(files, writing)
             writing.flush()
 
 
-def _read(reading: BinaryIO) -> tuple[str, tuple] | None:
+def _read(reading: BinaryIO) -> tuple[str, tuple, tuple] | None:
     try:
-        request: tuple[str, tuple] = pickle.load(reading)
+        request: tuple[str, tuple, tuple] = pickle.load(reading)
     except (EOFError, pickle.UnpicklingError):  # the end, or a request that its sender was killed over
         return None
     return request

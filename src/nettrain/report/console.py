@@ -16,7 +16,6 @@ from nettrain.parts.heads.independent import metric_suffixes
 from nettrain.parts.models import MLP, PolynomialModel
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
-from nettrain.results.comparison import Comparison
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.terminal import painted
 from nettrain.training.run_state import RunState
@@ -214,41 +213,3 @@ def _coefficients(row: RunState) -> list[str]:
     for k, name in enumerate(names):
         lines.append(f"{name:20}" + "".join(f"{values[k]:>16.6f}" for values in columns.values()))
     return lines
-
-
-def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
-    """A table of the sweep's choices, best first, in `width` columns: mean and standard deviation over the seeds."""
-    keys, measured = comparison.keys, comparison.measured
-    interrupted = any(group.count("interrupted") for group in comparison.groups)
-    counts = ["runs", "bad", *(["interrupted"] if interrupted else [])]
-    table = [[*(key.rpartition(".")[2] for key in keys), "folder", *counts, *measured]]
-    for group in comparison.groups[:most]:
-        numbers = [len(group.runs), group.bad, *([group.count("interrupted")] if interrupted else [])]
-        folder = comparison.best_of(group).name
-        table.append([*comparison.shown(group), folder, *map(str, numbers), *(group.spread(name) for name in measured)])
-    columns = _fitted([list(column) for column in zip(*table, strict=True)], len(keys) + 1, width)
-    header, best, *others = ["  ".join(row) for row in zip(*columns, strict=True)]
-    sizes = sorted({left for group in comparison.groups if (left := len(group.runs) - group.bad)}) or [0]
-    each = counted(sizes[0], "run") if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} runs"
-    lines = [f"{counted(len(comparison.runs), 'run')}; mean ± standard deviation over {each} of each setting"]
-    lines[0] += ", without those that diverged or failed" if any(group.bad for group in comparison.groups) else ""
-    lines[0] += ", and the folder of its best run" if sizes[-1] > 1 else ""
-    lines += [painted(header, "bold"), painted(best, "green"), *others]
-    if len(comparison.problems) == 1 and (known := comparison.baseline):
-        reached = ", ".join(f"{name} {value:.4g}" for name, value in known.items())
-        lines.append(f"baseline (a constant prediction): {reached}")
-    if len(comparison.groups) > most:
-        lines.append(f"... and {len(comparison.groups) - most} more in results.csv")
-    return "\n".join(lines)
-
-
-def _fitted(columns: list[list[str]], keys: int, width: int) -> list[list[str]]:
-    """The columns, aligned to the right; the widest of the first `keys` are shortened until all fit."""
-    widths = [max(map(len, column)) for column in columns]
-    while sum(widths) + 2 * (len(widths) - 1) > width and (widest := max(widths[:keys], default=0)) > 3:
-        widths[widths.index(widest)] -= 1
-    return [[_cell(cell, w) for cell in column] for column, w in zip(columns, widths, strict=True)]
-
-
-def _cell(text: str, width: int) -> str:
-    return text.rjust(width) if len(text) <= width else f"{text[: width - 1]}…"

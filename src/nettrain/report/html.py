@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nettrain.problem import COUNTS, cost
-from nettrain.results.comparison import Comparison, words
+from nettrain.results.comparison import words
 from nettrain.results.run_folder import RunFolder
 from nettrain.wording import counted
 
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 WIDE = 900  # pixels, beyond which a figure has two columns of the page
 
 
+class Drawn(NamedTuple):
+    """A figure of a page: its caption, its PNG file, and its chart as in `figures.chart`, if it has one."""
+
+    caption: str
+    png: bytes
+    chart: str = ""
+
+
 @dataclass
 class Section:
-    """A part of the page under a heading: sentences, a table, figures as (caption, PNG) and preformatted text."""
+    """A part of the page under a heading: sentences, a table and notes on it, figures and preformatted text."""
 
     heading: str
     sentences: Sequence[str] = ()
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    figures: list[tuple[str, bytes]] = field(default_factory=list)
+    notes: Sequence[str] = ()
+    figures: Sequence[Drawn] = field(default_factory=list)
     text: str = ""
 
     @property
@@ -61,6 +70,8 @@ def template() -> "Template":
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+    environment.filters["inert"] = lambda text: Markup(text.replace("<", "\\u003c"))  # it cannot end its element
+    environment.globals["script"] = Markup((Path(__file__).parent / "charts.js").read_text())
     environment.filters["breakable"] = lambda key: Markup(".<wbr>").join(key.split("."))
     environment.tests["wide"] = lambda png: int.from_bytes(png[16:20], "big") > WIDE
     return environment.from_string((Path(__file__).parent / "report.html").read_text())
@@ -75,7 +86,7 @@ def run_sections(run: RunFolder, brief: bool = False) -> list[Section]:
     columns += [("baseline", "baseline_")] if columns and has_baseline else []
     first = columns[0][1] if columns else "none"
     names = [key.removeprefix(first) for key in summary if key.startswith(first)]
-    reached = [[words(name), *(_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
+    reached = [[words(name), *(brief_number(summary.get(prefix + name)) for _, prefix in columns)] for name in names]
     what = "Training: after the last epoch; validation: after the best one; test: with the weights of the best one."
     if has_baseline:
         what += " Baseline: the most frequent class, or the mean, of the training rows for any x."
@@ -92,7 +103,9 @@ def run_sections(run: RunFolder, brief: bool = False) -> list[Section]:
         ("all of it, in evaluations of the loss", cost(*(summary.get(name, 0) for name in COUNTS))),
         ("seconds", summary.get("seconds")),
     ]
-    sections.append(Section("Cost", header=["", ""], rows=[[name, _number(value)] for name, value in spent if value]))
+    sections.append(
+        Section("Cost", header=["", ""], rows=[[name, brief_number(value)] for name, value in spent if value])
+    )
     return sections
 
 
@@ -103,28 +116,6 @@ def outcome(summary: dict[str, Any]) -> str:
     return f"{summary['status'].capitalize()}{why} after {counted(summary.get('epochs', 0), 'epoch')}{best}."
 
 
-def leaderboard_section(comparison: Comparison, most: int = 20) -> Section:
-    """The choices, best first: mean and spread over the seeds, and how many runs diverged, failed, were interrupted."""
-    others = [s for s in ("failed", "interrupted") if any(group.count(s) for group in comparison.groups)]
-    statuses = ["diverged", *others]
-    header = [*comparison.keys, "folder", "runs", *statuses, *map(words, comparison.measured)]
-    rows = []
-    for group in comparison.groups[:most]:
-        counts = [len(group.runs), *map(group.count, statuses)]
-        folder = comparison.best_of(group).name
-        results = (group.spread(name) for name in comparison.measured)
-        rows.append([*comparison.shown(group), folder, *map(str, counts), *results])
-    left = len(comparison.groups) - most
-    each = " on each problem" if len(comparison.problems) > 1 else ""
-    over = "the runs of each setting that completed or were interrupted" if others[-1:] == ["interrupted"] else ""
-    over = over or "the completed runs of each setting"
-    notes = [f"Mean ± standard deviation over {over}, best first{each}; the folder is that of its best run."]
-    notes += [f"{counted(left, 'more setting')} are left out."] if left > 0 else []
-    if len(comparison.problems) == 1 and (known := comparison.baseline):
-        reached = ", ".join(f"{words(name)} {_number(value)}" for name, value in known.items())
-        notes.append(f"The most frequent class or the mean of the training rows, for any x, reaches {reached}.")
-    return Section("Leaderboard", notes, header, rows)
-
-
-def _number(value: Any) -> str:
+def brief_number(value: Any) -> str:
+    """A number of a table: whole ones in full, others to four digits."""
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,6 +1,6 @@
 """A figure that can be drawn, as data: here, for whoever wants to change it, or as a PNG file by another process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,10 @@ class Picture:
     def begin(self) -> Callable[[], bytes]:
         """Have it drawn elsewhere; what is returned waits for the PNG file."""
         return process.begin(self.function, self._arguments())
+
+    def begin_files(self, formats: Sequence[str] = ()) -> Callable[[], dict[str, bytes]]:
+        """As `begin`: the PNG file, the chart for a page, and files of other formats, by their formats."""
+        return process.begin_files(self.function, self._arguments(), tuple(dict.fromkeys(["png", "chart", *formats])))
 
     def _arguments(self) -> Arguments:
         return self.arguments() if callable(self.arguments) else self.arguments

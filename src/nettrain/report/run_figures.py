@@ -54,18 +54,29 @@ def model_pictures(run: RunFolder) -> tuple[list[Picture], list[str]]:
 
 
 def _curves(columns: Columns, best: int | None) -> list[Picture]:
-    """The loss, the first metric beside it, and the learning rate where it changes."""
+    """The loss, the first metric beside it that is another number, and the learning rate where it changes."""
     if not len(columns["epoch"]):
         return []
     metrics = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
     pictures = [
         Picture(name, f"{quantity(name)} after each epoch", "curves", (_only(columns, name), name, best))
-        for name in metrics[:2]
+        for name in [*metrics[:1], *[name for name in metrics[1:] if not _is_the_loss(columns, name)][:1]]
     ]
     if len(np.unique(columns["lr"][~np.isnan(columns["lr"])])) > 1:
         caption = "learning rate of each epoch's last update"
         pictures.append(Picture("lr", caption, "curves", (_only(columns, "lr"), "lr")))
     return pictures
+
+
+def _is_the_loss(columns: Columns, name: str) -> bool:
+    """Whether a metric is the loss in other units, or its root, as mean squared errors are."""
+    splits = [split for split in ("train", "val") if f"{split}_{name}" in columns and f"{split}_loss" in columns]
+    loss, metric = (np.concatenate([columns[f"{split}_{which}"] for split in splits]) for which in ("loss", name))
+    known = np.isfinite(loss) & np.isfinite(metric) & (loss > 0)
+    return any(
+        known.any() and np.ptp(ratios := metric[known] ** power / loss[known]) < 1e-3 * abs(ratios).max()
+        for power in (1, 2)
+    )
 
 
 def _layers(columns: Columns) -> list[Picture]:

@@ -2,189 +2,177 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from nettrain.data.splits import monitored_split
-from nettrain.problem import COUNTS, cost
 from nettrain.report.pictures import Arguments, Picture
-from nettrain.results.comparison import Comparison, RunResult, SeedGroup, number, words
-from nettrain.results.metrics_table import read_columns
+from nettrain.report.times import MEASURES, WAY, Curve, curves_of, in_step, problem_costs, times_to_target
+from nettrain.results.comparison import Comparison, SeedGroup, number, words
+from nettrain.results.selection import best_of_each, chosen, differing_keys, leading_key
 
-SHOWN = 6  # choices in one figure
-PAIRS = 15  # heat maps of a report
+SHOWN = 6  # settings in one figure
+PAIRS = 6  # heat maps of a report
 CELLS = 60  # in a row or a column of a heat map
+RESPONSES = 2  # keys of numbers over which results are drawn
 PROBLEMS = 3  # of which curves are drawn
-REACHED = 0.1  # of the way from the first loss to the best one that may be left at the target
-
-
-Spent = Callable[[dict[str, np.ndarray], int], np.ndarray]
-
-
-def _cost(columns: dict[str, np.ndarray], updates_per_epoch: int) -> np.ndarray:
-    """What a run has cost after each epoch, in evaluations of the loss of all training samples."""
-    none = np.zeros_like(columns["epoch"])
-    return cost(*(columns.get(name, none) for name in COUNTS)) / max(1, updates_per_epoch)
-
-
-MEASURES: dict[str, tuple[str, Spent]] = {  # of what is spent, by the end of the figures' names
-    "": ("cost: evaluations of the loss of all training samples, 2 more per gradient, 4 more per H v", _cost),
-    "_seconds": ("seconds; runs of one stack share theirs", lambda columns, _: columns["seconds"]),
-}
-
-
-@dataclass
-class Curve:
-    """A run: which repetition it is, its monitored loss and what it had spent after each epoch, and how it ended."""
-
-    repetition: str
-    loss: np.ndarray
-    spent: np.ndarray
-    status: str = "completed"
+LINES = 300  # of parallel coordinates
 
 
 def sweep_pictures(comparison: Comparison) -> list[Picture]:
-    """All that can be drawn of the runs; with several problems the curves of the first ones."""
+    """All that says something of the runs; with several problems the curves of the first ones."""
     several = len(comparison.problems) > 1
     order = [comparison.label(group) for group in comparison.groups]
     pictures: list[Picture] = []
     for i, (problem, runs) in enumerate(itertools.islice(comparison.problems.items(), PROBLEMS)):
         pictures += _of_problem(runs, order, f"_{i + 1}" if several else "", f" of {problem}" if several else "")
-    if several:
-        for ending, (unit, spent) in MEASURES.items():
-            names, costs = problem_costs(comparison, spent)
-            caption = (
-                f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most "
-                f"τ times the least; solved is a loss that has come {_WAY}; {unit}"
-            )
-            name = f"performance_profile{ending}"
-            pictures.append(Picture(name, caption, "performance_profile", (costs, names)))
+    before: np.ndarray | None = None
+    for ending, measure in MEASURES.items() if several else ():
+        names, costs = problem_costs(comparison, measure.spent)
+        if len(names) < 2 or (before is not None and in_step(before, costs)):
+            continue
+        before = costs
+        caption = (
+            f"the share of the {len(costs)} problems (data and seed) that each setting solves at a cost of at most "
+            f"τ times the least; solved is a loss that has come {WAY}; {measure.about}"
+        )
+        pictures.append(Picture(f"performance_profile{ending}", caption, "performance_profile", (costs, names)))
     return pictures
 
 
-_WAY = f"{1 - REACHED:.0%} of the way from the first one to the best of any run with the same seed"
-
-
 def _of_problem(comparison: Comparison, order: list[str], suffix: str, of: str) -> list[Picture]:
-    """The figures of the runs on one problem; choices come, and so are coloured, in this order of their labels."""
-    drawn = [group for group in comparison.groups if group.results(comparison.loss)][:SHOWN]
+    """The figures of the runs on one problem; settings come, and so are coloured, in this order of their labels."""
+    drawn = chosen(comparison, SHOWN)
     if not drawn:
         return []
     drawn.sort(key=lambda group: order.index(comparison.label(group)))
-    curves = {comparison.label(group): _curves(group) for group in drawn}
-    loss, best = ("validation loss" if "val" in comparison.loss else "training loss"), words(comparison.loss)
-    seeds = max(map(len, curves.values()))
-    what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
-    what += f" of each of the best {len(drawn)} settings" if len(drawn) > 1 else ""
-    ended = {(len(curve.loss), curve.status) for runs in curves.values() for curve in runs}
-    what += "; one that ended before others keeps its last loss" if len({length for length, _ in ended}) > 1 else ""
-    what += "; one that diverged counts as infinitely bad" if "diverged" in {status for _, status in ended} else ""
-    series = {label: _carried_forward(runs) for label, runs in curves.items()}
-    bands = (series, "epoch", loss, f"{loss.capitalize()}{of}")
-    pictures = [Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands)]
-    for ending, (unit, spent) in MEASURES.items():
-        curves = {comparison.label(group): _curves(group, spent) for group in drawn}
-        reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
-        times = {
-            label: np.array([*runs, *[math.inf] * group.bad])
-            for label, runs, group in zip(curves, reached, drawn, strict=True)
-        }
-        caption, shares = f"when {loss}{of} had come {_WAY}", (times, unit, f"Time to target{of}")
-        pictures.append(Picture(f"time_to_target{ending}{suffix}", caption, "time_to_target", shares))
-    keys = _keys(comparison)
+    best = words(comparison.monitored)
+    pictures = [_course(comparison, drawn, suffix, of)]
+    keys = differing_keys(comparison)
+    for key in itertools.islice(filter(partial(_is_numeric, comparison), keys), RESPONSES):
+        caption = f"{best}{of} at each value of {key} with the other keys as they suit it best, mean ± standard "
+        caption += "deviation over the runs of a setting; the best of each line is filled"
+        name, arguments = f"response_{key}{suffix}", partial(response, comparison, key)
+        pictures.append(Picture(name.replace("/", "_"), caption, "response", arguments))
+    pictures += _times(comparison, drawn, suffix, of)
     few = [key for key in keys if len(set(_values(comparison, key))) <= CELLS]
     for x, y in itertools.islice(itertools.combinations(few, 2), PAIRS):
-        caption = f"{best}{of} over {x} and {y}, median over the runs that did not fail; the best is framed"
+        caption = f"{best}{of} of the best setting with each {x} and {y}, mean over its runs; the best of all is framed"
         name = f"heat_map_{x}_{y}{suffix}".replace("/", "_")
         pictures.append(Picture(name, caption, "heat_map", partial(heat_map, comparison, x, y)))
-    if len(keys) > 1:
-        caption = f"the best {min(300, len(comparison.runs))} runs{of}, a line each; the darker, the better"
+    if len(keys) > 2:
+        caption = f"the best {min(LINES, len(comparison.groups))} settings{of}, a line each; the darker, the better"
         name, arguments = f"parallel_coordinates{suffix}", partial(parallel_coordinates, comparison)
         pictures.append(Picture(name, caption, "parallel_coordinates", arguments))
     return pictures
 
 
-def _keys(comparison: Comparison) -> list[str]:
-    """The keys in which the runs on a problem differ."""
-    differing = [key for i, key in enumerate(comparison.keys) if len({g.values[i] for g in comparison.groups}) > 1]
-    return [key for key in differing if key not in comparison.problem_keys]
+def _course(comparison: Comparison, drawn: Sequence[SeedGroup], suffix: str, of: str) -> Picture:
+    """The loss of some settings over the epochs."""
+    curves = {comparison.label(group): curves_of(group) for group in drawn}
+    loss = _loss_in_words(comparison)
+    seeds = max(map(len, curves.values()))
+    settings = len([group for group in comparison.groups if group.results(comparison.monitored)])
+    what = f"median and quartiles over {seeds} runs" if seeds > 1 else "one run"
+    if len(drawn) > 1:
+        every = f"each of the {len(drawn)} settings" if len(drawn) == settings else ""
+        key = leading_key(comparison) if len(drawn) < settings else None
+        what += f" of {every or f'the best setting with each {key}'}"
+    ended = {(len(curve.loss), curve.status) for runs in curves.values() for curve in runs}
+    what += "; one that ended before others keeps its last loss" if len({length for length, _ in ended}) > 1 else ""
+    what += "; one that diverged counts as infinitely bad" if "diverged" in {status for _, status in ended} else ""
+    series = {label: _carried_forward(runs) for label, runs in curves.items()}
+    bands = (series, "epoch", loss, f"{loss.capitalize()}{of}")
+    return Picture(f"curves{suffix}", f"{loss}{of}: {what}", "bands", bands)
+
+
+def _loss_in_words(comparison: Comparison) -> str:
+    return "validation loss" if "val" in comparison.loss else "training loss"
+
+
+def _times(comparison: Comparison, drawn: Sequence[SeedGroup], suffix: str, of: str) -> list[Picture]:
+    """When the runs of some settings had come near the best loss: for several settings with several runs each."""
+    if len(drawn) < 2 or max(len(group.runs) for group in drawn) < 2:
+        return []
+    pictures = []
+    before: np.ndarray | None = None
+    for ending, measure in MEASURES.items():
+        curves = {comparison.label(group): curves_of(group, measure.spent) for group in drawn}
+        spent = np.array([[curve.spent[-1] for curve in itertools.chain(*curves.values())]])
+        if before is not None and in_step(before, spent):
+            continue
+        before = spent
+        reached = [list(itertools.chain(*times.values())) for times in times_to_target(curves).values()]
+        times = {
+            label: np.array([*runs, *[math.inf] * group.bad])
+            for label, runs, group in zip(curves, reached, drawn, strict=True)
+        }
+        if not np.isfinite(np.concatenate(list(times.values()))).any():
+            continue
+        caption = f"when {_loss_in_words(comparison)}{of} had come {WAY}; {measure.about}"
+        shares = (times, measure.unit, f"Time to target{of}")
+        pictures.append(Picture(f"time_to_target{ending}{suffix}", caption, "time_to_target", shares))
+    return pictures
+
+
+def _is_numeric(comparison: Comparison, key: str) -> bool:
+    """Whether the settings have three or more values of a key, numbers all of them."""
+    values = {number(group.values[comparison.keys.index(key)]) for group in comparison.groups}
+    return len(values) > 2 and not any(isinstance(value, str) for value in values)
+
+
+def response(comparison: Comparison, key: str) -> Arguments:
+    """What the figure of the best result at each value of a key is made of: a line for each leading value."""
+    leading, at = leading_key(comparison), comparison.keys.index(key)
+    names = {"": comparison.groups}
+    if leading is not None and leading != key:
+        i = comparison.keys.index(leading)
+        values = list(best_of_each(comparison, leading))[:SHOWN]
+        names = {f"{leading}={v}": [group for group in comparison.groups if group.values[i] == v] for v in values}
+    series = {}
+    for name, groups in names.items():
+        best: dict[str | float, tuple[float, float]] = {}
+        for group in groups:
+            if results := group.results(comparison.monitored):
+                deviation = statistics.stdev(results) if len(results) > 1 else 0.0
+                best.setdefault(number(group.values[at]), (statistics.fmean(results), deviation))
+        points = sorted(best.items())
+        series[name or words(comparison.monitored)] = tuple(zip(*[(x, *y) for x, y in points], strict=True))
+    reached = words(comparison.monitored)
+    return series, key, reached, f"{_capital(reached)} by {key}", comparison.sign < 0
 
 
 def heat_map(comparison: Comparison, x: str, y: str) -> Arguments:
-    """What the heat map of the median result over two keys is made of."""
-    runs, best = comparison.runs, words(comparison.loss)
-    results = [_result(run, comparison.loss) for run in runs]
-    across, down = _values(comparison, x), _values(comparison, y)
-    return across, down, results, x, y, best, best[0].upper() + best[1:]
+    """What the heat map of the best setting in each cell over two keys is made of: the results of its runs."""
+    name = words(comparison.monitored)
+    places = list(zip(_values(comparison, x), _values(comparison, y), strict=True))
+    place = dict(zip(map(id, comparison.runs), places, strict=True))
+    best: dict[tuple, SeedGroup] = {}
+    points = []
+    for group in comparison.groups:
+        for run in group.runs:
+            cell, value = place[id(run)], run.reached(comparison.monitored)
+            if value is not None and best.setdefault(cell, group) is group:
+                points.append((*cell, value))
+        for run in group.runs:
+            points += [] if place[id(run)] in best else [(*place[id(run)], math.nan)]
+    across, down, results = zip(*points, strict=True)
+    return across, down, results, x, y, name, _capital(name), comparison.sign < 0, points[0][:2]
 
 
 def parallel_coordinates(comparison: Comparison) -> Arguments:
-    """What the figure of every run through all keys that differ is made of."""
-    runs = comparison.runs
-    keys = _keys(comparison)
-    columns = {key: [number(run.overrides.get(key, "")) for run in runs] for key in keys}
-    results = [_result(run, comparison.loss) for run in runs]
-    return columns, results, words(comparison.loss), "Runs by their settings and results"
+    """What the figure of every setting through all keys that differ is made of."""
+    groups = [group for group in comparison.groups if group.results(comparison.monitored)]
+    at = {key: comparison.keys.index(key) for key in differing_keys(comparison)}
+    columns = {key: [number(group.values[i]) for group in groups] for key, i in at.items()}
+    results = [group.mean(comparison.monitored) for group in groups]
+    return columns, results, words(comparison.monitored), "Settings and their mean results", comparison.sign < 0
 
 
-def problem_costs(comparison: Comparison, spent: Spent = _cost) -> tuple[list[str], np.ndarray]:
-    """The names of the choices, and what each spent on every problem and seed, (problems, choices); inf: not solved."""
-    costs: dict[str, dict[tuple[str, str], float]] = {}
-    for problem, runs in comparison.problems.items():
-        curves = {runs.label(group): _curves(group, spent) for group in runs.groups}
-        for label, times in times_to_target(curves).items():
-            for repetition, of_runs in times.items():
-                costs.setdefault(label, {})[problem, repetition] = float(np.median(of_runs))
-    problems = list(dict.fromkeys(problem for spent in costs.values() for problem in spent))
-    table = np.array([[spent.get(problem, math.inf) for spent in costs.values()] for problem in problems])
-    solved = np.isfinite(table).sum(0)
-    best = sorted(sorted(range(len(costs)), key=lambda i: -solved[i])[:SHOWN])
-    names = list(costs)
-    return [names[i] for i in best], table[:, best]
-
-
-def times_to_target(curves: dict[str, list[Curve]]) -> dict[str, dict[str, list[float]]]:
-    """What the runs of each setting, by their repetitions, had spent when they reached the target; inf for never.
-
-    Those that diverged are left out. Each repetition has a target of its own, as it draws its own split of the data.
-    """
-    curves = {label: [curve for curve in runs if curve.status != "diverged"] for label, runs in curves.items()}
-    by_repetition: dict[str, list[Curve]] = {}
-    for curve in itertools.chain(*curves.values()):
-        by_repetition.setdefault(curve.repetition, []).append(curve)
-    targets = {repetition: _target(alike) for repetition, alike in by_repetition.items()}
-    times: dict[str, dict[str, list[float]]] = {}
-    for label, runs in curves.items():
-        times[label] = {}
-        for curve in runs:
-            hit = curve.spent[curve.loss <= targets[curve.repetition]]
-            times[label].setdefault(curve.repetition, []).append(float(hit[0]) if len(hit) else math.inf)
-    return times
-
-
-def _target(curves: list[Curve]) -> float:
-    """A loss that lies most of the way from the first one, the median of all runs, to the best one of any run."""
-    losses = [finite for curve in curves if len(finite := curve.loss[np.isfinite(curve.loss)])]
-    if not losses:
-        return math.nan
-    best, first = min(float(loss.min()) for loss in losses), float(np.median([loss[0] for loss in losses]))
-    return best + REACHED * max(first - best, 0.0)
-
-
-def _curves(group: SeedGroup, spent: Spent = _cost) -> list[Curve]:
-    """The curves of a group's runs that have had an epoch, but for those that failed."""
-    curves = []
-    for run in group.runs:
-        if run.status == "failed" or run.folder is None or not (run.folder / "metrics.csv").is_file():
-            continue
-        columns = read_columns(run.folder)
-        loss = columns[f"{monitored_split(name.partition('_')[0] for name in columns)}_loss"]
-        if len(loss):
-            curves.append(Curve(run.repetition, loss, spent(columns, run.summary["updates_per_epoch"]), run.status))
-    return curves
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _carried_forward(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,8 +206,3 @@ def _binned(values: Sequence[str | float], most: int = 20) -> list[str | float]:
     which = np.searchsorted(edges, numbers)
     medians = {b: float(f"{np.median(numbers[which == b]):.3g}") for b in np.unique(which)}
     return [medians[b] for b in which]
-
-
-def _result(run: RunResult, column: str) -> float:
-    value = run.reached(column)
-    return math.nan if value is None else value

@@ -11,15 +11,15 @@ from omegaconf import OmegaConf
 from nettrain.errors import Mistake
 from nettrain.parts.mixture import Mixture
 from nettrain.report import html
-from nettrain.report.html import Section
+from nettrain.report.html import Drawn, Section
 from nettrain.report.layer_table import layer_lines
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
 from nettrain.report.sweep_figures import sweep_pictures
+from nettrain.report.sweep_sections import sweep_sections
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.run_folder import RunFolder
 from nettrain.results.saved_config import read_config
-from nettrain.results.significance import differences
 from nettrain.results.sweep_folder import gather
 from nettrain.storage.atomic import replace_file
 from nettrain.storage.output import write_output
@@ -29,13 +29,18 @@ from nettrain.wording import counted
 REPORT = "report.html"
 
 
-def report_run(run: RunFolder, path: Path | None = None, events: EventFile | None = None) -> Path:
-    """Draw a run's figures into its folder and into `events`, and write its report, by default there, too."""
+def report_run(
+    run: RunFolder, path: Path | None = None, events: EventFile | None = None, formats: Sequence[str] = ()
+) -> Path:
+    """Draw a run's figures into its folder and into `events`, and write its report, by default there, too.
+
+    `formats` are those of the figures' files beside PNG: svg, pdf.
+    """
     pictures = curve_pictures(run)
-    begun = [picture.begin() for picture in pictures]  # they are drawn while the model is loaded
+    begun = [picture.begin_files(formats) for picture in pictures]  # they are drawn while the model is loaded
     of_model, missing = model_pictures(run)
     pictures += of_model
-    begun += [picture.begin() for picture in of_model]
+    begun += [picture.begin_files(formats) for picture in of_model]
     over_epochs = frames(run) if events and not missing else []
     begun_frames = [picture.begin() for _, picture in over_epochs]
     config = run.config
@@ -43,12 +48,12 @@ def report_run(run: RunFolder, path: Path | None = None, events: EventFile | Non
     if not missing:
         sections += [*_classes(run), _data(run)]
     text = OmegaConf.to_yaml(config)
-    drawn = _written(pictures, begun, run.folder / "figures")
+    drawn = _written(pictures, begun, run.folder / "figures", ("png", *formats))
     if events:
         last = run.summary["updates"]
-        for picture, (_, png) in zip(pictures, drawn, strict=True):
+        for picture, figure in zip(pictures, drawn, strict=True):
             if picture.measured:
-                events.image(last, f"figures/{picture.name}", png)
+                events.image(last, f"figures/{picture.name}", figure.png)
         for (epoch, _), frame in zip(over_epochs, begun_frames, strict=True):
             events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", frame())
         events.flush()
@@ -73,42 +78,56 @@ def report_runs(
     path: Path,
     folder: Path | None,
     write: Callable[[Path, bytes], Any] = replace_file,
+    formats: Sequence[str] = ("png",),
 ) -> None:
-    """Write the report of many runs; their figures are files in `folder`, too, if it is given."""
+    """Write the report of many runs; their figures are files in `folder`, too, if it is given, of these `formats`."""
     pictures = sweep_pictures(comparison)
-    begun = [picture.begin() for picture in pictures]
+    begun = [picture.begin_files(formats) for picture in pictures]
     counts: dict[str, int] = {}
     for run in comparison.runs:
         counts[run.summary["status"]] = counts.get(run.summary["status"], 0) + 1
     ended = ", ".join(f"{n} {status}" for status, n in counts.items())
-    noise, leaderboard = Section("Differences and noise", differences(comparison)), html.leaderboard_section(comparison)
+    tables = sweep_sections(comparison)
     data = Section("Data", _data_of_all(comparison))
     config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
-    drawn = Section("Figures", figures=_written(pictures, begun, folder))
-    sections = [noise, leaderboard, drawn, data, config]
+    drawn = Section("Figures", figures=_written(pictures, begun, folder, formats))
+    sections = [*tables, drawn, data, config]
     write(path, html.render(title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections).encode())
 
 
-def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:
-    """Write the report of some runs and sweeps, by default as comparison.html; that of a single run into its folder."""
+def report_folders(
+    folders: Sequence[Path], output: str | None = None, trust: bool = False, formats: Sequence[str] = ()
+) -> tuple[Path, Path | None]:
+    """Write the report of some runs and sweeps, by default as comparison.html; that of a single run into its folder.
+
+    With `formats` (png, svg, pdf) the figures are files of these, too, in a folder beside the page, those of a single
+    run in its own. Gives the page, and the folder with the figures if there is one.
+    """
     if len(folders) == 1 and (folders[0] / "metrics.csv").is_file():
-        return report_run(RunFolder(folders[0], trust), Path(output) if output else None)
+        run = RunFolder(folders[0], trust)
+        return report_run(run, Path(output) if output else None, formats=formats), run.folder / "figures"
     path = Path(output or "comparison.html")
-    report_runs(gather(folders), ", ".join(map(str, folders)), path, None, write_output if output else replace_file)
-    return path
+    figures = path.with_name(f"{path.stem}_figures") if formats else None
+    write = write_output if output else replace_file
+    report_runs(gather(folders), ", ".join(map(str, folders)), path, figures, write, formats)
+    return path, figures
 
 
 def _written(
-    pictures: Sequence[Picture], begun: Sequence[Callable[[], bytes]], folder: Path | None
-) -> list[tuple[str, bytes]]:
-    """Captions and PNG files of pictures that are being drawn; the files are written into the folder, too."""
+    pictures: Sequence[Picture],
+    begun: Sequence[Callable[[], dict[str, bytes]]],
+    folder: Path | None,
+    formats: Sequence[str],
+) -> list[Drawn]:
+    """Pictures that are being drawn, as a page has them; files of these formats are written into the folder, too."""
     html.template()
     drawn = []
     for picture, wait in zip(pictures, begun, strict=True):
-        png = wait()
+        files = wait()
+        drawn.append(Drawn(picture.caption, files["png"], files["chart"].decode()))
         if folder is not None:
-            replace_file(folder / f"{picture.name}.png", png)
-        drawn.append((picture.caption, png))
+            for format in formats:
+                replace_file(folder / f"{picture.name}.{format}", files[format])
     return drawn
 
 

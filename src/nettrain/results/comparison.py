@@ -104,7 +104,7 @@ class Comparison:
         if whole:
             self.keys, self._brief = whole.keys, whole._brief
         else:
-            self.keys = [key for key in union(run.overrides for run in runs) if self._is_choice(key)]
+            self.keys = [key for key in union(run.overrides for run in runs) if self._differs(key)]
             self._brief = {key: _brief({run.overrides.get(key, "") for run in runs}) for key in self.keys}
         self.loss = _monitored_loss(runs)
         present = union(run.summary for run in runs)
@@ -155,7 +155,7 @@ class Comparison:
         values = [value for run in runs if (value := run.reached(column)) is not None]
         return sign * statistics.fmean(values) if values else math.inf
 
-    def _is_choice(self, key: str) -> bool:
+    def _differs(self, key: str) -> bool:
         """Whether runs were told apart by this key: those that change no result, only where every run was given one."""
         values = [run.overrides.get(key) for run in self.runs]
         return len(set(values)) > 1 and not is_chance(key) and (tells_apart(key) or None not in values)

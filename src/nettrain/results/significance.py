@@ -5,57 +5,92 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nettrain.results.comparison import Comparison, SeedGroup, words
-from nettrain.wording import counted, joined
+from nettrain.results.comparison import Comparison, SeedGroup
 
 LEVEL = 0.05  # of significance
 
 
-def differences(comparison: Comparison) -> list[str]:
-    """Sentences on which differences are larger than the noise over the seeds, for each problem."""
+class Verdict(NamedTuple):
+    """How a setting stands beside the best one of its problem.
+
+    `behind` is the difference of their means, at least 0; `margin` half the width of its 95 % interval; `p` the
+    corrected p-value for equal means. Each is None where the runs do not tell.
+    """
+
+    word: str  # best, worse, worse?, within noise; or why nothing is said, such as one run, or 2 diverged
+    behind: float | None = None
+    margin: float | None = None
+    p: float | None = None
+
+
+class Noise(NamedTuple):
+    """The verdicts on the settings of a comparison of one problem, in its order, and sentences that explain them."""
+
+    verdicts: list[Verdict]
+    sentences: list[str]
+
+
+def noise(comparison: Comparison) -> Noise:
+    """Which settings are worse than the best one by more than the noise over their seeds.
+
+    p-values are corrected for all pairs of settings, because the best one was not chosen beforehand. Settings with a
+    single run, and those of which a run did not complete, cannot be told apart from others.
+    """
+    column, groups = comparison.monitored, comparison.groups
+    tried = [group for group in groups if len(group.results(column)) > 1 and not group.incomplete]
+    best = groups[0]
+    others = [group for group in tried if group is not best] if best in tried else []
+    tests = [difference(best, group, column) for group in others]
+    pairs = len(tried) * (len(tried) - 1) // 2
+    corrected = dict(
+        zip(map(id, others), zip(tests, holm([test.p for test in tests], pairs), strict=True), strict=True)
+    )
+    verdicts = []
+    for group in groups:
+        gap = comparison.rank(group) - comparison.rank(best)
+        behind = gap if group is not best and math.isfinite(gap) else None
+        if test_and_p := corrected.get(id(group)):
+            test, p = test_and_p
+            word = "worse" if p < LEVEL else "worse?" if test.p < LEVEL else "within noise"
+            verdicts.append(Verdict(word, behind, test.margin, p))
+        else:
+            verdicts.append(Verdict(_why_untold(group, best, column), behind))
+    return Noise(verdicts, _sentences(tests, pairs))
+
+
+def _why_untold(group: SeedGroup, best: SeedGroup, column: str) -> str:
+    if group.incomplete:
+        counts = [(group.count(status), status) for status in ("failed", "diverged", "interrupted")]
+        return ", ".join(f"{count} {status}" for count, status in counts if count)
+    if group is best:
+        return "best"
+    return "one run" if len(group.results(column)) < 2 else "unknown"
+
+
+def _sentences(tests: Sequence["Difference"], pairs: int) -> list[str]:
+    """What the verdicts mean, and by which tests they were found."""
+    if not tests:
+        return [
+            "Nothing can be said about noise: that takes at least two settings with two runs or more each, with "
+            "different seeds (seed=range(5)), all of which completed; and the best one must be among them."
+        ]
+    several = f", Holm-corrected for all {pairs} pairs, because the best was not chosen beforehand" if pairs > 1 else ""
+    named = " or ".join(dict.fromkeys(test.name for test in tests))
+    chance = "folds" if any("by fold" in test.name for test in tests) else "seeds"
     return [
-        (f"{name}: " if name else "") + _against_the_best(problem)
-        for name, problem in list(comparison.problems.items())[:10]
+        "Behind the best: the difference of the means, with its 95 % interval.",
+        f"A setting is worse where that is more than the noise over the {chance}, p < {LEVEL}: two-sided "
+        f"{named}{several}. One that is worse by its own test alone has a question mark; within noise it may be as "
+        f"good. More {chance} may tell.",
     ]
 
 
-def _against_the_best(comparison: Comparison) -> str:
-    """Whether the best setting is better than the others by more than its noise, and by which test."""
-    column = comparison.monitored
-    tried = [group for group in comparison.groups if len(group.results(column)) > 1 and not group.incomplete]
-    if len(tried) < 2:
-        return (
-            "Nothing can be said about noise: that takes at least two choices with two runs or more each, with "
-            "different seeds (seed=range(5)), all of which completed."
-        )
-    best, *others = sorted(tried, key=comparison.rank)
-    tests = [difference(best, group, column) for group in others]
-    pairs = len(tried) * (len(tried) - 1) // 2
-    p = holm([value for _, value in tests], pairs)
-    within = [(group, value) for group, value in zip(others, p, strict=True) if value >= LEVEL]
-    several = f", Holm-corrected for all {pairs} pairs, because the best was not chosen beforehand" if pairs > 1 else ""
-    test = f"two-sided {' or '.join(dict.fromkeys(name for name, _ in tests))}{several}, p {{}} {LEVEL}"
-    names = [f"{comparison.label(group)} (p = {value:.2g})" for group, value in within[:5]]
-    names += [f"{len(within) - 5} more"] if len(within) > 5 else []
-    larger = len(others) - len(within)
-    share = f"{larger} of the" if within else "all"
-    chance = "folds" if any("by fold" in name for name, _ in tests) else "seeds"
-    over = "the other setting" if len(others) == 1 else f"{share} {len(others)} other settings"
-    if larger:
-        verdict = f"Its lead over {over} is larger than the noise over the {chance} ({test.format('<')})"
-        verdict += f"; within the noise lie {joined(names)}" if names else ""
-    else:
-        verdict = (
-            f"Its lead lies within the noise over the {chance} ({test.format('≥')}): {joined(names)} may be as good"
-        )
-    spread = f"{best.spread(column)} over {len(best.results(column))} runs"
-    which = "lowest" if comparison.sign > 0 else "highest"
-    sentences = [f"{comparison.label(best)} has the {which} mean {words(column)}, {spread}.", f"{verdict}."]
-    sentences += ["More seeds may tell more apart."] if within else []
-    left = len(comparison.groups) - len(tried)
-    why = "with a single run or with runs that did not complete"
-    sentences += [f"Left out: {counted(left, 'setting')} {why}."] if left else []
-    return " ".join(sentences)
+class Difference(NamedTuple):
+    """The test of whether two settings have the same mean: its name, two-sided p-value, half the 95 % interval."""
+
+    name: str
+    p: float
+    margin: float
 
 
 class Sample(NamedTuple):
@@ -88,15 +123,15 @@ def _sample(group: SeedGroup, column: str) -> Sample:
     return Sample(group.by_repetition(column) or dict(enumerate(group.results(column))))
 
 
-def difference(one: SeedGroup, other: SeedGroup, column: str) -> tuple[str, float]:
-    """The test that fits, and its two-sided p-value for equal means.
+def difference(one: SeedGroup, other: SeedGroup, column: str) -> Difference:
+    """The test that fits for equal means, and what it says.
 
     Where both have the same repetitions it is Student's paired t-test, since a seed draws the same split and initial
     weights for both; otherwise Welch's. For folds the variance of a mean of n results is not s^2 / n but
     s^2 (1 / n + n_val / n_train): the corrected resampled t-test (Nadeau and Bengio, Inference for the generalization
     error, 2003), with several partitions as Bouckaert and Frank (2004) have it.
     """
-    from scipy.special import stdtr  # scipy.stats, which has both tests, takes half a second more to import
+    from scipy.special import stdtr, stdtrit  # scipy.stats, which has both tests, takes half a second more to import
 
     a, b = _sample(one, column), _sample(other, column)
     named = all(not isinstance(name, int) for name in a.values)
@@ -116,8 +151,10 @@ def difference(one: SeedGroup, other: SeedGroup, column: str) -> tuple[str, floa
         no_noise = len({*x, *y}) == 1
     shift = statistics.fmean(x) - statistics.fmean(y)
     if no_noise or not variance:  # the statistic is 0 / 0 or infinite
-        return name, float(shift == 0)
-    return name, 2 * float(stdtr(freedom, -abs(shift) / math.sqrt(variance)))
+        return Difference(name, float(shift == 0), 0.0)
+    deviation = math.sqrt(variance)
+    margin = float(stdtrit(freedom, 1 - LEVEL / 2)) * deviation
+    return Difference(name, 2 * float(stdtr(freedom, -abs(shift) / deviation)), margin)
 
 
 def holm(p: Sequence[float], of: int) -> list[float]:

@@ -17,7 +17,7 @@ from nettrain.app.jobs.folder import discard
 from nettrain.app.sweep import workers
 from nettrain.config.own_parts import all_copies
 from nettrain.errors import CheckpointError, Mistake, StorageError
-from nettrain.report.console import leaderboard
+from nettrain.report.leaderboard import leaderboard
 from nettrain.results.comparison import Comparison
 from nettrain.results.sweep_folder import read_result, read_results, write_results
 from nettrain.storage.locks import locked
