@@ -13,8 +13,10 @@ from nettrain.parts.mixture import Mixture
 from nettrain.report import html
 from nettrain.report.html import Section
 from nettrain.report.layer_table import layer_lines
+from nettrain.report.lessons import lesson
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
+from nettrain.report.setting import Setting, settings_of
 from nettrain.report.sweep_figures import sweep_pictures
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.run_folder import RunFolder
@@ -31,7 +33,8 @@ REPORT = "report.html"
 
 def report_run(run: RunFolder, path: Path | None = None, events: EventFile | None = None) -> Path:
     """Draw a run's figures into its folder and into `events`, and write its report, by default there, too."""
-    pictures = curve_pictures(run)
+    pictures, left_out = _asked(run.config.get("report_figures") or [], [Setting("", [run])])
+    pictures += curve_pictures(run)
     begun = [picture.begin() for picture in pictures]  # they are drawn while the model is loaded
     of_model, missing = model_pictures(run)
     pictures += of_model
@@ -52,7 +55,7 @@ def report_run(run: RunFolder, path: Path | None = None, events: EventFile | Non
         for (epoch, _), frame in zip(over_epochs, begun_frames, strict=True):
             events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", frame())
         events.flush()
-    sections += [Section("Figures", missing, figures=drawn), Section("Config", text=text)]
+    sections += [Section("Figures", [*left_out, *missing], figures=drawn), Section("Config", text=text)]
     nodes = [config[group] for group in ("data", "model", "activation", "head", "optimizer")]
     parts = [node.get("name", node.get("_target_")) for node in nodes]
     target = path or run.folder / REPORT
@@ -75,7 +78,9 @@ def report_runs(
     write: Callable[[Path, bytes], Any] = replace_file,
 ) -> None:
     """Write the report of many runs; their figures are files in `folder`, too, if it is given."""
-    pictures = sweep_pictures(comparison)
+    names = _names(comparison)
+    pictures, left_out = _asked(names, settings_of(comparison) if names else [])
+    pictures += sweep_pictures(comparison)
     begun = [picture.begin() for picture in pictures]
     counts: dict[str, int] = {}
     for run in comparison.runs:
@@ -84,9 +89,21 @@ def report_runs(
     noise, leaderboard = Section("Differences and noise", differences(comparison)), html.leaderboard_section(comparison)
     data = Section("Data", _data_of_all(comparison))
     config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
-    drawn = Section("Figures", figures=_written(pictures, begun, folder))
+    drawn = Section("Figures", left_out, figures=_written(pictures, begun, folder))
     sections = [noise, leaderboard, drawn, data, config]
     write(path, html.render(title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections).encode())
+
+
+def _names(comparison: Comparison) -> list[str]:
+    """The figures that the config of the first run asks for."""
+    path = next((path for path in map(_config_path, comparison.runs) if path.is_file()), None)
+    return list(read_config(path.parents[1]).get("report_figures") or []) if path else []
+
+
+def _asked(names: Sequence[str], settings: Sequence[Setting]) -> tuple[list[Picture], list[str]]:
+    """The pictures that a config asks for by `names`, and sentences on those that the runs do not have."""
+    found = [lesson(name, settings) for name in names]
+    return [picture for pictures, _ in found for picture in pictures], [s for _, missing in found for s in missing]
 
 
 def report_folders(folders: Sequence[Path], output: str | None = None, trust: bool = False) -> Path:

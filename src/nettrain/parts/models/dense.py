@@ -118,7 +118,9 @@ class DenseNetwork(RowModule):
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
-            scale = init_scale * (1.0 if depth == 0 else gain(activation))  # what comes in is standardised data, or f(z)
+            scale = init_scale * (
+                1.0 if depth == 0 else gain(activation)
+            )  # what comes in is standardised data, or f(z)
             if depth == len(layers) - 1:
                 scale *= 0.1  # first predictions near those of no knowledge generalised better
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))
