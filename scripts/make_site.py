@@ -198,7 +198,7 @@ class Assembly:
 
 
 def settings(assembly: Assembly) -> str:
-    """The settings of zensical: JSON, which is YAML, but for the function that makes anchors as the repository's host does."""
+    """The settings of zensical: JSON, which is YAML; anchors are made by a function, so that accents stay in them."""
     language = assembly.language
     (other,) = (each for each in LANGUAGES if each is not language)
     at_home = language is ENGLISH
