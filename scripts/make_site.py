@@ -134,6 +134,7 @@ class Assembly:
         for source, place in self.pages.items():
             text = source.read_text()
             self.titles[place] = title(text)
+            text = re.sub(r"^\[(?:English|Español)\]\(\S+\)\n\n", "", text, flags=re.M)  # the site has a switch
             text = re.sub(r"^```math\n(.*?)^```$", r"$$\n\1$$", text, flags=re.M | re.S)
             self._put(place, outside_code(lambda part, page=source: self._linked(page, part), text))
         self._put("interface.md", self._interface())
@@ -256,7 +257,7 @@ def settings(assembly: Assembly) -> str:
             {"toc": {"permalink": True, "slugify": "SLUGS"}},
             {"pymdownx.arithmatex": {"generic": True}},
             "pymdownx.superfences",
-            "pymdownx.highlight",
+            {"pymdownx.highlight": {"pygments_lang_class": True}},
         ],
         "extra_javascript": ["mathematics.js"],
         "extra_css": ["style.css"],
