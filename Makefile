@@ -8,7 +8,7 @@ LOGGERS := .venv/loggers
 CLUSTER := .venv/cluster
 SITE := .venv/site
 
-.PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course notebooks site kill-harness lint wheel clean
+.PHONY: train test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course notebooks site spanish kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -40,9 +40,13 @@ kill-harness: $(READY)
 course: $(READY)
 	$(BIN)/python scripts/course.py $(ARGS)
 
-# The exercises' notebooks of both languages, made of the pages of the course.
+# The notebooks of the course, made of its pages.
 notebooks: $(READY)
 	$(BIN)/python scripts/notebooks.py
+
+# Numbers and code of the English pages, in the Spanish ones; what else is out of step is listed.
+spanish: $(READY)
+	$(BIN)/python scripts/spanish.py
 
 # The documentation in English and Spanish: site/index.html, site/es/index.html.
 site: $(SITE)
