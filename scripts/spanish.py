@@ -109,7 +109,8 @@ def destination(page: Path, link: str) -> str:
     if not anchor:
         return str(english.relative_to(ROOT))
     known = anchors(target.read_text())
-    return f"{english.relative_to(ROOT)}, heading {known.index(anchor) if anchor in known else f'#{anchor}, which is none'}"
+    heading = known.index(anchor) if anchor in known else f"#{anchor}, which is none"
+    return f"{english.relative_to(ROOT)}, heading {heading}"
 
 
 def differences(english: Path, spanish: Path) -> list[str]:
@@ -172,7 +173,12 @@ def _with_numbers(ours: Block, theirs: Block) -> str:
 
 def _replaced(ours: str, theirs: str) -> str:
     numbers = Block("", ours).numbers
-    if len(numbers) != len(Block("", theirs).numbers) or CODE.search(theirs) or FORMULA.search(theirs) or LINK.search(theirs):
+    if (
+        len(numbers) != len(Block("", theirs).numbers)
+        or CODE.search(theirs)
+        or FORMULA.search(theirs)
+        or LINK.search(theirs)
+    ):
         return theirs
     rest = iter(numbers)
     return NUMBER.sub(lambda _: next(rest), theirs)
