@@ -68,6 +68,7 @@ ENGLISH = Language(
         "guide": "Guide",
         "within": "How it is built",
         "interface": "Interface",
+        "notebook": "This page as a notebook",
         "intro": "What `import nettrain` offers, from the docstrings.",
         "train": "Runs and sweeps",
         "minimize": "Functions of a vector",
@@ -86,6 +87,7 @@ SPANISH = Language(
         "guide": "Guía",
         "within": "Cómo está hecho",
         "interface": "Interfaz",
+        "notebook": "Esta página como notebook",
         "intro": "Lo que ofrece `import nettrain`, a partir de sus docstrings, que están en inglés.",
         "train": "Ejecuciones y barridos",
         "minimize": "Funciones de un vector",
@@ -135,6 +137,9 @@ class Assembly:
             text = source.read_text()
             self.titles[place] = title(text)
             text = re.sub(r"^\[(?:English|Español)\]\(\S+\)\n\n", "", text, flags=re.M)  # the site has a switch
+            if (source.parent / "notebooks" / f"{source.stem}.ipynb").is_file():
+                notebook = f"[{self.language.words['notebook']}](notebooks/{source.stem}.ipynb)"
+                text = re.sub(r"^(# .+\n)", rf"\1\n{notebook}\n", text, count=1)
             text = re.sub(r"^```math\n(.*?)^```$", r"$$\n\1$$", text, flags=re.M | re.S)
             self._put(place, outside_code(lambda part, page=source: self._linked(page, part), text))
         self._put("interface.md", self._interface())

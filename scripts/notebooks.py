@@ -24,14 +24,16 @@ WORDS = {
         "# none, as on Colab, upload one, or a wheel that `make wheel` has built there, and write its path here.",
         "missing": "nettrain is not installed, and this notebook is in no copy of its repository:"
         " write the path of one, or of a wheel, into SOURCE.",
+        "failed": "the command above has failed",
         "answer": "Your answer in the place of the capital letters, and without the # in front of the !:",
         "file": "The file that the commands below read:",
     },
     "es": {
         "install": "nettrain no está en PyPI: se instala desde una copia de su repositorio. Donde este notebook no\n"
-        "# está en ninguna, como en Colab, hay que subir una, o un wheel hecho con `make wheel`, y escribir aquí su ruta.",
+        "# está en ninguna, como en Colab, hay que subir una, o un wheel de `make wheel`, y escribir aquí su ruta.",
         "missing": "nettrain no está instalado, y este notebook no está en ninguna copia de su repositorio:"
         " hay que escribir en SOURCE la ruta de una, o de un wheel.",
+        "failed": "el comando de arriba ha fallado",
         "answer": "La respuesta en lugar de las mayúsculas, y sin el # delante del !:",
         "file": "El archivo que leen los comandos de abajo:",
     },
@@ -62,11 +64,12 @@ os.chdir(work)
 os.environ["PATH"] = f"{{Path(sys.executable).parent}}{{os.pathsep}}{{os.environ['PATH']}}"
 
 
-def show(folder):
-    figures = sorted(Path(folder, "figures").glob("*.png"))
-    if not figures:
-        raise FileNotFoundError(f"{{folder}}: no figures")
-    for figure in figures:
+def show():
+    if _exit_code:
+        raise SystemExit("{failed}")
+    runs = [*Path("outputs").glob("*-*/*"), *Path("outputs/multirun").glob("*/*")]
+    last = max(runs, key=lambda folder: folder.parts[-2:])  # date, time
+    for figure in sorted(last.glob("figures/*.png")):
         display(Image(figure))
 """
 
@@ -102,15 +105,13 @@ def _cells(page: Path, language: str) -> Iterator[tuple[str, str]]:
     yield "markdown", heading
     yield "code", START.format(page=page.stem, **words).rstrip()
     yield from _files(rest, words)
-    number = 0
     for part in EXERCISE_ENDS.split(rest):
         end = 0
         for fence in FENCE.finditer(part):
             if fence[1] == "sh":
                 yield from _text(page, part[end : fence.start()])
                 for line in fence[2].splitlines():
-                    yield from _command(line, number)
-                    number += 1
+                    yield from _command(line)
                 end = fence.end()
         yield from _text(page, part[end:])
         for check in CHECK.findall(part):
@@ -148,14 +149,13 @@ def _lines(text: str) -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
-def _command(line: str, number: int) -> Iterator[tuple[str, str]]:
+def _command(line: str) -> Iterator[tuple[str, str]]:
     """A cell that runs a command, and one that shows its figures; `!` has a use of its own for braces and $."""
     words = [Path(word).name if word.startswith("docs/") else word for word in shlex.split(line)]
     if words[:2] == ["python", "train.py"]:
-        folder = f"hydra.{'sweep' if '-m' in words else 'run'}.dir={number}"
-        command = shlex.join(["nettrain", *words[2:], folder])
+        command = shlex.join(["nettrain", *words[2:]])
         yield "code", "!" + command.replace("{", "{{").replace("}", "}}").replace("$", "$$")
-        yield "code", f'show("{number}")'
+        yield "code", "show()"
     else:
         yield "code", f"# !{line}"
 

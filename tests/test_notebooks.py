@@ -44,7 +44,7 @@ def test_a_notebook_runs_and_shows_figures(page, tmp_path, monkeypatch):
     NotebookClient(read, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     codes = [cell for cell in read.cells if cell.cell_type == "code"]
     commands = [cell for cell in codes if re.match("!nettrain ", cell.source)]
-    shown = [cell for cell in codes if cell.source.startswith("show(")]
+    shown = [cell for cell in codes if cell.source.startswith("show()")]
     assert len(commands) == len(shown) > 0
     for cell in shown:
         assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
