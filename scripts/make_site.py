@@ -48,6 +48,24 @@ INTERFACE = {
 }
 
 
+SHARED = ["figures", "plot", "metrics"]
+MEMBERS = {
+    "nettrain.Run": [
+        *SHARED,
+        "summary",
+        "config",
+        "model",
+        "predict",
+        "predict_in_parts",
+        "evaluate",
+        "classes",
+        "data",
+        "trajectory",
+    ],
+    "nettrain.Sweep": [*SHARED, "results", "runs", "best", "heat_map"],
+}
+
+
 @dataclass(frozen=True)
 class Language:
     """A language of the site, where its pages are, and the words that no page has."""
@@ -97,6 +115,18 @@ SPANISH = Language(
     },
 )
 LANGUAGES = [ENGLISH, SPANISH]
+SEARCH_WORDS = {  # of zensical's dialog, which it has in English alone
+    'placeholder:"Search"': 'placeholder:"Buscar"',
+    '"No results"': '"Sin resultados"',
+    '"result":"results"': '"resultado":"resultados"',
+    '"Loading search\\u2026"': '"Cargando la búsqueda\\u2026"',
+    '"Filters"': '"Filtros"',
+    '"Tags"': '"Etiquetas"',
+    '"Search results"': '"Resultados de la búsqueda"',
+    '"Close search"': '"Cerrar la búsqueda"',
+    '"Search"': '"Buscar"',
+    '"en-US"': '"es"',
+}
 
 
 def sources(language: Language) -> dict[Path, str]:
@@ -183,8 +213,10 @@ class Assembly:
 
     @staticmethod
     def _options(name: str) -> str:
-        """`Run` and `Sweep` are mostly what they inherit; of the others that is torch's."""
-        return "\n    options:\n      inherited_members: true" if name in ("nettrain.Run", "nettrain.Sweep") else ""
+        """`Run` and `Sweep` are what they inherit, too, of which the members that people use are shown."""
+        members = MEMBERS.get(name, [])
+        shown = [f"\n        - {member}" for member in members]
+        return "".join(["\n    options:\n      inherited_members: true\n      members:", *shown]) if members else ""
 
     def contents(self) -> list[dict]:
         """The pages by chapters, as they follow each other."""
@@ -275,10 +307,9 @@ def settings(assembly: Assembly) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False).replace('"SLUGS"', slugs)
 
 
-def main() -> None:
-    work = ROOT / "build" / "site"
+def build(work: Path, site: Path) -> None:
+    """Draw the site in both languages, by files in the folder `work`, which is made."""
     work.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(SITE, ignore_errors=True)
     for language in LANGUAGES:
         assembly = Assembly(language, work / f"pages-{language.code}")
         assembly.write()
@@ -286,7 +317,24 @@ def main() -> None:
         config.write_text(settings(assembly))
         command = [Path(sys.executable).parent / "zensical", "build", "--strict", "--config-file", config]
         subprocess.run(command, cwd=work, check=True)
-        shutil.copytree(work / f"built-{language.code}", SITE / ("" if language is ENGLISH else language.code))
+        shutil.copytree(work / f"built-{language.code}", site / ("" if language is ENGLISH else language.code))
+    translate_search(site / SPANISH.code)
+
+
+def translate_search(site: Path) -> None:
+    """Put Spanish words in the place of the English ones of the search dialog."""
+    (script,) = (site / "assets" / "javascripts").glob("bundle.*.js")
+    text = script.read_text()
+    for english, spanish in SEARCH_WORDS.items():
+        if english not in text:
+            sys.exit(f"{script.name}: there is no {english} to be translated; has zensical another version?")
+        text = text.replace(english, spanish)
+    script.write_text(text)
+
+
+def main() -> None:
+    shutil.rmtree(SITE, ignore_errors=True)
+    build(ROOT / "build" / "site", SITE)
 
 
 if __name__ == "__main__":
