@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SPANISH = DOCS / "es"
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?")
+VALUES = re.compile(rf"(?: |[-–−+±%()?]|to |{NUMBER.pattern})+")  # a cell without words
 CODE, FORMULA = re.compile(r"`[^`]+`"), re.compile(r"(?<![\\$])\$[^$]+\$")
 LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
 WORDS = re.compile(r"(\\text\{)[^}]*\}")  # of a formula
@@ -172,6 +173,8 @@ def _with_numbers(ours: Block, theirs: Block) -> str:
 
 
 def _replaced(ours: str, theirs: str) -> str:
+    if VALUES.fullmatch(ours):
+        return ours.replace(" to ", " a ")
     numbers = Block("", ours).numbers
     if (
         len(numbers) != len(Block("", theirs).numbers)

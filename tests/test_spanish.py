@@ -95,8 +95,12 @@ def test_what_is_out_of_step_is_noticed(pair, changed, into, said):
 
 def test_new_numbers_and_code_of_the_english_page_are_taken_over(pair):
     english, translated = pair
-    english.write_text(ENGLISH.replace("0.25", "0.125").replace("3 s", "4 s").replace("train.py", "train.py epochs=2"))
+    english.write_text(
+        ENGLISH.replace("| 0.25", "| 0.125 (0.1 to 1e-3)")
+        .replace("3 s", "4 s")
+        .replace("train.py", "train.py epochs=2")
+    )
     assert spanish.differences(english, translated) != []
     translated.write_text(spanish.follow(english, translated))
     assert spanish.differences(english, translated) == []
-    assert "| tras 4 s | 0.125 |" in translated.read_text()
+    assert "| tras 4 s | 0.125 (0.1 a 1e-3) |" in translated.read_text()
