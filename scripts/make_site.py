@@ -117,6 +117,7 @@ SPANISH = Language(
 LANGUAGES = [ENGLISH, SPANISH]
 SEARCH_WORDS = {  # of zensical's dialog, which it has in English alone
     'placeholder:"Search"': 'placeholder:"Buscar"',
+    '"Search is unavailable. Reload the page to try again."': '"La búsqueda no está disponible."',
     '"No results"': '"Sin resultados"',
     '"result":"results"': '"resultado":"resultados"',
     '"Loading search\\u2026"': '"Cargando la búsqueda\\u2026"',
@@ -335,6 +336,7 @@ def translate_search(site: Path) -> None:
 def main() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     build(ROOT / "build" / "site", SITE)
+    print("site/index.html; to search in it, too: python -m http.server --directory site")
 
 
 if __name__ == "__main__":
