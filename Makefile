@@ -6,8 +6,9 @@ BENCH := .venv/bench
 BENCH_TABLES := .venv/bench-tables
 LOGGERS := .venv/loggers
 CLUSTER := .venv/cluster
+SITE := .venv/site
 
-.PHONY: train play test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course kill-harness lint wheel clean
+.PHONY: train play test test-all bench bench-gpu bench-cluster bench-sweep bench-tables course notebooks site spanish kill-harness lint wheel clean
 
 train: $(READY)
 	$(BIN)/python train.py $(ARGS)
@@ -42,6 +43,18 @@ kill-harness: $(READY)
 course: $(READY)
 	$(BIN)/python scripts/course.py $(ARGS)
 
+# The notebooks of the course, made of its pages.
+notebooks: $(READY)
+	$(BIN)/python scripts/notebooks.py
+
+# Numbers and code of the English pages, in the Spanish ones; what else is out of step is listed.
+spanish: $(READY)
+	$(BIN)/python scripts/spanish.py
+
+# The documentation in English and Spanish: site/index.html, site/es/index.html.
+site: $(SITE)
+	$(BIN)/python scripts/make_site.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,6 +81,11 @@ $(CLUSTER): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,slurm]"
 	touch $@
 
+$(SITE): $(READY)
+	@echo "Installing what draws the site: a minute, once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[site]"
+	touch $@
+
 $(BENCH): $(READY)
 	@echo "Installing the libraries that nettrain is compared with: some minutes, once."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
@@ -79,4 +97,4 @@ $(BENCH_TABLES): $(READY)
 	touch $@
 
 clean:
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache

@@ -48,6 +48,8 @@ def page(whole: dict[str, Spread], steps: dict[str, Spread]) -> str:
     few, more = sweeps.PEER_RUNS
     stacked = whole[f"nettrain, stacked, {RUNS}"].median
     lines = [
+        "# How fast sweeps are",
+        "",
         f"{RUNS} runs: MLP 64-64-64-10, digits, bs=8, 5 epochs, Adam, 4 learning rates x 64 seeds; float32, torch "
         f"{torch.__version__}, {os.cpu_count()} processors. Measured by `make bench-sweep`, in turns; medians.",
         "",

@@ -18,6 +18,7 @@ ALL = [
     shipped.BreastCancer,
     shipped.Diabetes,
     shipped.Linnerud,
+    shipped.Line,
     shipped.Quadratic,
     shipped.Sine,
     shipped.Moons,
@@ -81,6 +82,19 @@ def test_quadratic_is_its_parabola():
     assert len(load(shipped.Quadratic(), 0).splits["train"]) == 64
 
 
+def test_line_is_straight_between_its_bounds():
+    table = shipped.Line(w1=4.0, w2=0.5, low=3.0, high=5.0, noise=0.0).load()
+    x = table.columns["x"]
+    np.testing.assert_allclose(table.target, 4 * x + 0.5, atol=1e-12)
+    assert 3 <= x.min() < 3.1
+    assert 4.9 < x.max() <= 5
+
+
+def test_a_line_needs_bounds_in_order():
+    with pytest.raises(ConfigError, match="data.low=2: it must be less than data.high=1"):
+        shipped.Line(low=2, high=1).load()
+
+
 def test_sine_is_two_periods_of_its_sine():
     table = shipped.Sine(noise=0.0).load()
     x = table.columns["x"]
@@ -89,7 +103,7 @@ def test_sine_is_two_periods_of_its_sine():
     assert 0.9 < x.max() <= 1
 
 
-@pytest.mark.parametrize("source", [shipped.Quadratic, shipped.Sine, shipped.Moons, shipped.Spirals])
+@pytest.mark.parametrize("source", [shipped.Line, shipped.Quadratic, shipped.Sine, shipped.Moons, shipped.Spirals])
 def test_points_depend_on_the_data_seed_and_noise_alone(source):
     def points(**options):
         data = load(source(standardize=False, **options), seed=options.get("split_seed", 0))
@@ -98,7 +112,7 @@ def test_points_depend_on_the_data_seed_and_noise_alone(source):
     np.testing.assert_array_equal(points(), points(split_seed=5))
     assert not np.array_equal(points(), points(data_seed=1))
     clean, noisy = points(noise=0.0, samples=4000), points(noise=0.3, samples=4000)
-    columns = [1] if source in (shipped.Quadratic, shipped.Sine) else [0, 1]
+    columns = [1] if source in (shipped.Line, shipped.Quadratic, shipped.Sine) else [0, 1]
     np.testing.assert_allclose((noisy - clean)[:, columns].std(axis=0), 0.3, rtol=0.05)
 
 

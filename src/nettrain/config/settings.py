@@ -8,6 +8,27 @@ import torch
 from nettrain.errors import ConfigError
 from nettrain.registry import option
 
+FIGURES = (  # that a report draws if it is asked to, each of one idea
+    "activations",
+    "backpropagation",
+    "batches",
+    "boundaries",
+    "distributions",
+    "excess",
+    "excess_by_epoch",
+    "fitted_curves",
+    "layer_gradients",
+    "learning_rates",
+    "losses_by_cost",
+    "losses_by_evaluations",
+    "losses_by_update",
+    "outcomes",
+    "paths",
+    "splits",
+    "updates",
+    "weights",
+)
+
 
 @dataclass
 class EarlyStopping:
@@ -195,6 +216,12 @@ class Settings:
         "run of a sweep, too",
         "launch",
         choices=("auto", "always", "never"),
+    )
+    report_figures: list[str] = option(
+        [],
+        "figures with which the report begins, each of one idea; []: those alone that suit any run",
+        "launch",
+        choices=FIGURES,
     )
     resume: str | None = option(
         None,

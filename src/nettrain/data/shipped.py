@@ -8,6 +8,7 @@ from nettrain.data import toys
 from nettrain.data.bundled import bundled
 from nettrain.data.dataset import Dataset
 from nettrain.data.table import Table
+from nettrain.errors import ConfigError
 from nettrain.registry import option
 
 
@@ -83,6 +84,39 @@ class Quadratic(Dataset):
 
     def load(self) -> Table:
         x, y = toys.curve(lambda x: self.w1 * x**2 + self.w2 * x + self.w3, self.samples, self.noise, self.data_seed)
+        return Table({"x": x}, y, "y", "regression", [], self.name)
+
+
+@dataclass
+class Line(Dataset):
+    """Noisy points of the straight line y = w1 x + w2, with x uniform in [low, high].
+
+    The further that is from 0, the narrower is the valley of the squared error: far from 0 slope and intercept can
+    make up for each other.
+    """
+
+    name: str = "line"
+    w1: float = option(2.0, "slope")
+    w2: float = option(-1.0, "intercept")
+    low: float = option(0.0, "least x")
+    high: float = option(2.0, "greatest x")
+    noise: float = option(0.1, "standard deviation of the noise added to y", minimum=0)
+    samples: int = option(128, "number of points", minimum=4)
+    data_seed: int = option(0, "seed of the points", "chance", per_row=True, minimum=0)
+    val_fraction: float = option(0.25, "share of the rows for validation", minimum=0, below=1)
+    test_fraction: float = option(0.25, "share of the rows for the test", minimum=0, below=1)
+    standardize: bool = option(
+        False, "scale each feature to mean 0 and standard deviation 1, computed on the training rows"
+    )
+
+    def load(self) -> Table:
+        if not self.low < self.high:
+            raise ConfigError(f"data.low={self.low}: it must be less than data.high={self.high}.")
+
+        def line(x: np.ndarray) -> np.ndarray:
+            return self.w1 * x + self.w2
+
+        x, y = toys.curve(line, self.samples, self.noise, self.data_seed, self.low, self.high)
         return Table({"x": x}, y, "y", "regression", [], self.name)
 
 

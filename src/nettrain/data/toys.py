@@ -6,11 +6,16 @@ import numpy as np
 
 
 def curve(
-    f: Callable[[np.ndarray], np.ndarray], samples: int, noise: float, seed: int
+    f: Callable[[np.ndarray], np.ndarray],
+    samples: int,
+    noise: float,
+    seed: int,
+    low: float = -1.0,
+    high: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """x uniform in [-1, 1] and y = f(x) with normal noise, both (samples,)."""
+    """x uniform in [low, high] and y = f(x) with normal noise, both (samples,)."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    x = generator.uniform(-1, 1, samples)
+    x = generator.uniform(low, high, samples)
     return x, f(x) + noise * generator.standard_normal(samples)
 
 

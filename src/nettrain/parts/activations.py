@@ -180,3 +180,13 @@ def gain(activation: Callable[[Tensor], Tensor]) -> float:
     z = torch.linspace(-8, 8, 16_001, dtype=torch.float64)
     density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return float((activation(z) ** 2 * density * (z[1] - z[0])).sum() ** -0.5)
+
+
+@cache
+def slope_gain(activation: Callable[[Tensor], Tensor]) -> float:
+    """sqrt(E[f'(Z)^2]), Z standard normal: by how much a layer's activation scales gradients on their way back."""
+    z = torch.linspace(-8, 8, 16_001, dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(activation(z).sum(), z)
+    density = torch.exp(-0.5 * z.detach() ** 2) / math.sqrt(2 * math.pi)
+    return float((slope**2 * density * (z[1] - z[0]).detach()).sum() ** 0.5)

@@ -94,7 +94,8 @@ def function_pictures(model: Predictor) -> list[Picture]:
 def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | None:
     """What gives the arguments of the figure of a function of two inputs for classes, or of one for numbers, if it is.
 
-    It is called with weights w (P,), by default the present ones, and a title.
+    It is called with weights w (P,), by default the present ones, a title, and the inputs to be drawn, a grid or an
+    array, by default those around the samples.
     """
     encoder = model.data.encoder
     numeric = [column for column in encoder.columns if isinstance(column, Numeric) and not column.indicator]
@@ -108,13 +109,13 @@ def function_over_inputs(model: Predictor) -> Callable[..., tuple[Any, ...]] | N
     def features(points: np.ndarray) -> np.ndarray:
         return np.concatenate([column.features(points[:, i]) for i, column in enumerate(numeric)], axis=1)
 
-    def boundary(w: Tensor | None = None, title: str = "Decision boundary") -> tuple[Any, ...]:
-        grid = over_two_inputs(x, len(encoder.classes))
+    def boundary(w: Tensor | None = None, title: str = "Decision boundary", inputs: Any = None) -> tuple[Any, ...]:
+        grid = over_two_inputs(x, len(encoder.classes)) if inputs is None else inputs
         p = np.asarray(model.head.mean(model.logits(features(grid.points), w)))
         return grid, p, x, y, names, encoder.classes, title
 
-    def curve(w: Tensor | None = None, title: str = "Fitted curve") -> tuple[Any, ...]:
-        at = over_one_input(x)
+    def curve(w: Tensor | None = None, title: str = "Fitted curve", inputs: Any = None) -> tuple[Any, ...]:
+        at = over_one_input(x) if inputs is None else inputs
         prediction = _numbers(model, model.logits(features(at[:, None]), w))
         return at, prediction, x, encoder.in_units(y), names[0], encoder.target_name, title
 

@@ -13,8 +13,10 @@ from nettrain.parts.mixture import Mixture
 from nettrain.report import html
 from nettrain.report.html import Drawn, Section
 from nettrain.report.layer_table import layer_lines
+from nettrain.report.lessons import lesson
 from nettrain.report.pictures import Picture
 from nettrain.report.run_figures import curve_pictures, frames, model_pictures
+from nettrain.report.setting import Setting, settings_of
 from nettrain.report.sweep_figures import sweep_pictures
 from nettrain.report.sweep_sections import sweep_sections
 from nettrain.results.comparison import Comparison, RunResult
@@ -36,7 +38,8 @@ def report_run(
 
     `formats` are those of the figures' files beside PNG: svg, pdf.
     """
-    pictures = curve_pictures(run)
+    pictures, left_out = _asked(run.config.get("report_figures") or [], [Setting("", [run])])
+    pictures += curve_pictures(run)
     begun = [picture.begin_files(formats) for picture in pictures]  # they are drawn while the model is loaded
     of_model, missing = model_pictures(run)
     pictures += of_model
@@ -57,7 +60,7 @@ def report_run(
         for (epoch, _), frame in zip(over_epochs, begun_frames, strict=True):
             events.image(epoch * run.summary["updates_per_epoch"], "over the epochs", frame())
         events.flush()
-    sections += [Section("Figures", missing, figures=drawn), Section("Config", text=text)]
+    sections += [Section("Figures", [*left_out, *missing], figures=drawn), Section("Config", text=text)]
     nodes = [config[group] for group in ("data", "model", "activation", "head", "optimizer")]
     parts = [node.get("name", node.get("_target_")) for node in nodes]
     target = path or run.folder / REPORT
@@ -81,7 +84,9 @@ def report_runs(
     formats: Sequence[str] = ("png",),
 ) -> None:
     """Write the report of many runs; their figures are files in `folder`, too, if it is given, of these `formats`."""
-    pictures = sweep_pictures(comparison)
+    names = _names(comparison)
+    pictures, left_out = _asked(names, settings_of(comparison) if names else [])
+    pictures += sweep_pictures(comparison)
     begun = [picture.begin_files(formats) for picture in pictures]
     counts: dict[str, int] = {}
     for run in comparison.runs:
@@ -90,9 +95,21 @@ def report_runs(
     tables = sweep_sections(comparison)
     data = Section("Data", _data_of_all(comparison))
     config = Section("Config", ["The same in all runs:"], text=_common_config(comparison))
-    drawn = Section("Figures", figures=_written(pictures, begun, folder, formats))
+    drawn = Section("Figures", left_out, figures=_written(pictures, begun, folder, formats))
     sections = [*tables, drawn, data, config]
     write(path, html.render(title, f"{counted(len(comparison.runs), 'run')}: {ended}", sections).encode())
+
+
+def _names(comparison: Comparison) -> list[str]:
+    """The figures that the config of the first run asks for."""
+    path = next((path for path in map(_config_path, comparison.runs) if path.is_file()), None)
+    return list(read_config(path.parents[1]).get("report_figures") or []) if path else []
+
+
+def _asked(names: Sequence[str], settings: Sequence[Setting]) -> tuple[list[Picture], list[str]]:
+    """The pictures that a config asks for by `names`, and sentences on those that the runs do not have."""
+    found = [lesson(name, settings) for name in names]
+    return [picture for pictures, _ in found for picture in pictures], [s for _, missing in found for s in missing]
 
 
 def report_folders(

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from nettrain.config.build import callback_nodes, choose_head, load_config
+from nettrain.config.build import build_activation, callback_nodes, choose_head, load_config
 from nettrain.config.model import build_model
 from nettrain.config.own_parts import load_parts, saved_sources
 from nettrain.config.reach import reaching
@@ -27,6 +27,7 @@ from nettrain.parts.callbacks import Logger
 from nettrain.parts.heads import Head
 from nettrain.parts.heads.independent import for_targets
 from nettrain.parts.mixture import Mixture, out_of_bag
+from nettrain.parts.models.base import Activation
 from nettrain.parts.named_metrics import is_of_library, target_of
 from nettrain.random import seeded
 from nettrain.registry import values_of
@@ -149,6 +150,19 @@ class SavedRun:
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder}: the checkpoint does not fit the model of the config.") from error
         return model.eval()
+
+    @property
+    def activation(self) -> Activation:
+        """The activation, a function of a tensor."""
+        return build_activation(self._parts.activation)
+
+    @cached_property
+    @usual_torch()
+    def first_weights(self) -> Tensor:
+        """The weights (P,) before the first update, drawn again from the run's seed; of a run without members."""
+        self._require_trusted("model")
+        with seeded(self._parts.seed):
+            return flatten(build_model(self._parts, self.encoder, self.head, self._module)).to(self._parts.dtype)
 
     @cached_property
     def part_sources(self) -> list[str]:

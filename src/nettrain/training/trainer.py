@@ -87,7 +87,7 @@ class Trainer:
         self.counters = Counters(first.budget, len(runs), ranks.clock)
         self.halving, self.after_epoch, self.failed = halving, after_epoch, failed
         for row in self.rows:
-            if row.run.drawn:
+            if row.run.drawn or row.run.config.report_figures:
                 row.trajectory = Trajectory(row.run.config.epochs, row.run.parameters, len(runs))
         self.epoch, self.begun = 0, PartialEpoch()  # whole epochs that are behind, and what there is of the present one
         alone = len(runs) == 1 and not stacked

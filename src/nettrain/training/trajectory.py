@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 POINTS = 30  # that are kept of a whole run: every second one evenly over its epochs, the others denser at the beginning
+FEW, ALL = 8, 1000  # of so few weights nearly every epoch is kept: a path that jumps to and fro is seen as it was
 NUMBERS = 2**22  # at most, so that a large model's checkpoint stays small
 NUMBERS_OF_ALL = 2**26  # at most in a stack
 
@@ -14,7 +15,7 @@ class Trajectory:
     """The weights (S, P) after the epochs (S,), the initial ones first; nothing where there are too many of them."""
 
     def __init__(self, epochs: int, parameters: int, rows: int = 1) -> None:
-        points = min(POINTS, NUMBERS // parameters, NUMBERS_OF_ALL // (parameters * rows))
+        points = min(ALL if parameters <= FEW else POINTS, NUMBERS // parameters, NUMBERS_OF_ALL // (parameters * rows))
         steps = [i / (points // 2) for i in range(points // 2 + 1)] if points >= 4 else []
         even, denser = ({round(s * epochs) for s in steps}, {round(max(epochs, 1) ** s) for s in steps})
         self.wanted = even | denser if epochs else even

@@ -51,7 +51,9 @@ class MLP(Model):
     dropout: float = option(
         0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
     )
-
+    init_scale: float = option(
+        1.0, "factor of the initial weights, which else keep the scale of signals", per_row=True, minimum=0
+    )
     periodic: int = option(0, "frequencies of the periodic embedding that each number has, which is learnt", minimum=0)
     sigma: float = option(0.1, "standard deviation of these frequencies before they are trained", above=0)
 
@@ -62,7 +64,7 @@ class MLP(Model):
             (size, dims), vocabularies = self.vector(inputs), ()
         periodic = Periodic(size - len(vocabularies), self.periodic, self.sigma) if self.periodic else None
         widths = [size, *self.hidden, outputs]
-        return DenseNetwork(widths, activation, self.dropout, dims, vocabularies, periodic)
+        return DenseNetwork(widths, activation, self.dropout, dims, vocabularies, periodic, self.init_scale)
 
 
 @dataclass
@@ -102,6 +104,7 @@ class DenseNetwork(RowModule):
         sample_dims: int = 1,
         vocabularies: tuple[int, ...] = (),
         periodic: Periodic | None = None,
+        init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.activation, self.dropout, self.sample_dims = activation, dropout, sample_dims
@@ -115,7 +118,9 @@ class DenseNetwork(RowModule):
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
-            scale = 1.0 if depth == 0 else gain(activation)  # what comes in is standardised data, or f(z)
+            scale = init_scale * (
+                1.0 if depth == 0 else gain(activation)
+            )  # what comes in is standardised data, or f(z)
             if depth == len(layers) - 1:
                 scale *= 0.1  # first predictions near those of no knowledge generalised better
             nn.init.normal_(layer.weight, std=scale / math.sqrt(layer.in_features))

@@ -1,0 +1,116 @@
+"""What the models of some settings have learnt, as functions of weights or inputs, and what their heads stand for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from nettrain.errors import ConfigError
+from nettrain.figures.grids import Grid
+from nettrain.report.pictures import Arguments, Picture
+from nettrain.report.prediction_figures import function_over_inputs
+from nettrain.report.run_figures import weight_names
+from nettrain.report.setting import Setting
+from nettrain.report.starts import least_weights, training_batch
+from nettrain.results.run_folder import RunFolder
+
+
+def paths(settings: Sequence[Setting]) -> list[Picture]:
+    """The ways of the first run of each setting over the loss of two weights, from one start."""
+    run = settings[0].first
+    ways = {s.label: s.first.trajectory[1].double().numpy() for s in settings if s.first.trajectory is not None}
+    least = least_weights(run)
+    if not ways or least is None or len(run.first_weights) != 2:
+        raise ConfigError("it is for linear models of two weights.")
+    end, start = least.double().numpy(), run.first_weights.double().numpy()
+    reach = 1.6 * np.maximum(np.abs(start - end), 0.35 * np.abs(start - end).max())
+    grid = Grid(*(np.linspace(end[i] - reach[i], end[i] + reach[i], 121) for i in (0, 1)))
+    x, y = training_batch(run)
+    with torch.no_grad():
+        points = torch.as_tensor(grid.points, dtype=run.first_weights.dtype)
+        loss = torch.cat([run.objective.value(part, x, y) for part in points.split(2048)]).double().numpy()
+    names = weight_names(run)
+    caption = "the loss on the training samples over the two weights, with the path of the first run of each setting"
+    arguments = (grid, loss, ways, (names[0], names[1]), "The loss, and the way down")
+    return [Picture("paths", caption, "paths", arguments)]
+
+
+def fitted_curves(settings: Sequence[Setting]) -> list[Picture]:
+    """The function of one input that each setting has learnt after the last epoch."""
+    pictures = []
+    for number, setting in enumerate(settings, 1):
+        curves, drawn = [], None
+        for run in setting.runs:
+            arguments = function_over_inputs(run)
+            if arguments is None or run.encoder.classes:
+                raise ConfigError("it is for one input and a target of numbers.")
+            grid = drawn[0] if drawn else None
+            curve = arguments(_last_weights(run), inputs=grid)
+            drawn = drawn or curve
+            curves.append(curve[1])
+        assert drawn
+        at, _, x, y, name, target, _ = drawn
+        title = setting.label or "Fitted curve"
+        caption = f"what is predicted after the last epoch with {title}, by each of {len(curves)} runs"
+        name_of = "fitted_curves" if len(settings) == 1 else f"fitted_curves_{number}"
+        pictures.append(Picture(name_of, caption, "fits", (at, np.stack(curves), x, y, (name, target), title)))
+    return pictures
+
+
+def boundaries(settings: Sequence[Setting]) -> list[Picture]:
+    """The boundary between two classes that each setting has learnt after the last epoch."""
+    pictures = []
+    for number, setting in enumerate(settings, 1):
+        probabilities, drawn = [], None
+        for run in setting.runs:
+            arguments = function_over_inputs(run)
+            if arguments is None or len(run.encoder.classes) != 2:
+                raise ConfigError("it is for two inputs and two classes.")
+            boundary = arguments(_last_weights(run), inputs=drawn[0] if drawn else None)
+            drawn = drawn or boundary
+            probabilities.append(boundary[1])
+        assert drawn
+        grid, _, x, y, names, classes, _ = drawn
+        caption = (
+            f"where the classes meet with {setting.label}: the first run, and thin those of all {len(probabilities)}"
+        )
+        arguments = (grid, np.stack(probabilities), x, y, names, classes, setting.label)
+        pictures.append(Picture(f"boundaries_{number}", caption, "clouds", arguments))
+    return pictures
+
+
+def _last_weights(run: RunFolder) -> torch.Tensor:
+    """The weights (P,) after the last epoch."""
+    return run.first_weights if run.trajectory is None else run.trajectory[1][-1]
+
+
+def distributions(settings: Sequence[Setting]) -> list[Picture]:
+    """The distributions that each setting's head stands for, and their losses, as functions of z."""
+    pictures = []
+    for number, setting in enumerate(settings, 1):
+        head, classes = setting.first.head, len(setting.first.encoder.classes)
+        z = torch.linspace(-6, 6, 241, dtype=torch.float64)
+        logits = torch.zeros(len(z), head.outputs(classes), dtype=torch.float64)
+        logits[:, 0] = z
+        title = f"{head.name} ({setting.label})"
+        what = "z" if logits.shape[1] == 1 else "z of class 1, the others' is 0"
+        if classes:
+            p = head.mean(logits)
+            shown = {f"class {c + 1}": p[:, c].numpy() for c in range(min(classes, 3))}
+            targets = {f"y is class {c + 1}": torch.full((len(z),), c) for c in range(min(classes, 2))}
+            upper: Arguments = (z.numpy(), shown, what, "probability", title)
+        else:
+            y, means = torch.linspace(-4, 4, 241, dtype=torch.float64), (-1.0, 0.0, 2.0)
+            shown = {}
+            for mean in means:
+                at = torch.zeros(len(y), head.outputs(0), dtype=torch.float64)
+                at[:, 0] = mean
+                shown[f"z = {mean:g}"] = head.distribution(at).log_prob(y).exp().numpy()
+            targets = {f"y = {value:g}": torch.full((len(z),), value, dtype=torch.float64) for value in (0.0, 2.0)}
+            upper = (y.numpy(), shown, "y", "density", title)
+        losses = {name: head.loss(logits, y).numpy() for name, y in targets.items()}
+        caption = f"what z says of y: {title}"
+        pictures.append(Picture(f"distributions_{number}", caption, "overlaid", upper))
+        lower = (z.numpy(), losses, what, "loss", f"Its loss, {head.name}")
+        pictures.append(Picture(f"distribution_losses_{number}", f"the loss of {title}", "overlaid", lower))
+    return pictures
