@@ -14,7 +14,7 @@ ROOMS = [  # from the top; a module may import from its own room and from those 
     ["nettrain.app"],
     ["nettrain.app.sweep"],
     ["nettrain.app.jobs"],
-    ["nettrain.report"],
+    ["nettrain.report", "nettrain.exercises"],
     ["nettrain.results"],
     ["nettrain.training"],
     ["nettrain.training.engines"],

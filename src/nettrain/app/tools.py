@@ -1,4 +1,5 @@
-"""What can be done with finished runs: `nettrain-predict`, `nettrain-evaluate` and `nettrain-compare`."""
+"""The other commands: `nettrain-predict`, `nettrain-evaluate` and `nettrain-compare` for finished runs, and
+`nettrain-check` for the exercises of the course."""
 
 import os
 import sys
@@ -12,6 +13,7 @@ import yaml
 
 from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
+from nettrain.exercises.course import exercise, overview
 from nettrain.figures import process
 from nettrain.figures.words import IMAGES
 from nettrain.report.write import report_folders
@@ -123,6 +125,30 @@ def _compare(settings: dict[str, str], folders: list[str]) -> None:
     say(f"report in {page}")
     if formats:
         say(f"figures in {figures}")
+
+
+def check() -> None:
+    """The command `nettrain-check`."""
+    about = (
+        "Says whether the answer to an exercise of the course (docs/course) is right, and if not, where to look again: "
+        "`nettrain-check counting_updates_1 30 150`. Without arguments it lists the exercises. The exit code is 0 for "
+        "a right answer, 1 for a wrong one."
+    )
+    parser = ArgumentParser(description=about)
+    parser.add_argument("exercise", nargs="?", help="its name, such as momentum_1")
+    parser.add_argument("answers", nargs="*", help="numbers, a letter, or a Python file")
+    # an answer may begin with a minus
+    names = parser.parse_args([word for word in sys.argv[1:] if word in ("-h", "--help")] or ["--", *sys.argv[1:]])
+    try:
+        if names.exercise is None:
+            say(overview())
+            return
+        verdict = exercise(names.exercise).verdict(names.exercise, names.answers)
+    except Mistake as mistake:
+        tell(mistake)
+        sys.exit(mistake.exit_code)
+    say(" ".join(["Right." if verdict.right else "Not yet.", verdict.sentence]).rstrip())
+    sys.exit(0 if verdict.right else 1)
 
 
 def _call(

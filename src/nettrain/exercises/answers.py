@@ -1,7 +1,7 @@
 """Answers that are numbers or one of several letters."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,9 +63,9 @@ def numbers(
             return Verdict(False, hint)
         wrong = [word for word, is_met in zip(words, met, strict=True) if not is_met]
         others = [word for word, is_met in zip(words, met, strict=True) if is_met]
-        verb = "is" if len(wrong) == 1 else "are"
-        so_far = f" ({joined(others)} {'is' if len(others) == 1 else 'are'} right)" if others else ""
-        return Verdict(False, f"{joined(wrong)} {verb} not right yet{so_far}. {hint}")
+        verb, others_verb = ("is" if len(some) == 1 else "are" for some in (wrong, others))
+        so_far = f"; {joined(others)} {others_verb}" if others else ""
+        return Verdict(False, f"{joined(wrong)} {verb} not right{so_far}. {hint}")
 
     return Exercise(tuple(word.upper() for word in words), check)
 
@@ -95,11 +95,3 @@ def _number(answer: str, whole: bool) -> float:
 
 def _near(value: float, right: float, tolerance: float) -> bool:
     return abs(value - right) <= tolerance * max(abs(right), 1e-12)
-
-
-def page_names(exercises: Mapping[str, Exercise]) -> dict[str, list[str]]:
-    """The names of exercises by their pages: `momentum_1` is one of `momentum`."""
-    pages: dict[str, list[str]] = {}
-    for name in exercises:
-        pages.setdefault(name.rpartition("_")[0], []).append(name)
-    return pages

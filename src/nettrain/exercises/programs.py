@@ -55,8 +55,8 @@ def written(task: Task) -> Exercise:
 
     def check(answers: Sequence[str]) -> Verdict:
         program = load(answers[0], task.function)
-        way = _followed(task, lambda *arguments: _called(answers[0], task, program, *arguments))
-        ours = [_of_rule(rule) for rule in task.rules]
+        way = followed(task, lambda *arguments: _called(answers[0], task, program, *arguments))
+        ours = [of_rule(rule) for rule in task.rules]
         return compared(task, way, ours)
 
     return Exercise(("FILE",), check)
@@ -75,7 +75,7 @@ def compared(task: Task, way: Way, ours: Sequence[Way]) -> Verdict:
     where = f"{task.function} first differs from nettrain's at update {first + 1}"
     sentence = f"{where}, in w{which + 1}, by {float(difference[which]):.3g}."
     for hint, mistake in task.mistakes.items():
-        if _first_difference(way, _followed(task, mistake)) is None:
+        if _first_difference(way, followed(task, mistake)) is None:
             return Verdict(False, f"{sentence} {hint}")
     if first > 0:
         kept = f"Update {first} was right" if first == 1 else f"The first {first} updates were right"
@@ -116,8 +116,8 @@ def gradient(w: Tensor) -> Tensor:
     return 2 * (powers @ w - y) @ powers / len(y)
 
 
-def _of_rule(rule: Rule) -> Way:
-    """Our own way."""
+def of_rule(rule: Rule) -> Way:
+    """The way of a rule."""
     w, way = torch.tensor(START, dtype=torch.float64), []
     state = rule.init(w)
     for t in range(1, UPDATES + 1):
@@ -127,7 +127,7 @@ def _of_rule(rule: Rule) -> Way:
     return way
 
 
-def _followed(task: Task, program: Program) -> Way:
+def followed(task: Task, program: Program) -> Way:
     """The way on which a function of a task's signature leads."""
     w, way = torch.tensor(START, dtype=torch.float64), []
     state = [torch.zeros_like(w) for _ in task.state]

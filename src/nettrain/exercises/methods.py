@@ -1,0 +1,137 @@
+"""Exercises on methods: curvature, search, what helps against overfitting, a rule of one's own."""
+
+from nettrain.exercises import rules
+from nettrain.exercises.answers import Exercise, choice, numbers
+
+EXERCISES: dict[str, Exercise] = {
+    "second_order_1": numbers(
+        "w",
+        lambda: [10 - (4 * 10 - 8) / 4],
+        1e-6,
+        "w - L'(w) / L''(w).",
+        "That is the minimum: L is quadratic.",
+    ),
+    "second_order_2": numbers(
+        "w",
+        lambda: [3 - (4 * 3**3) / (12 * 3**2)],
+        1e-6,
+        "w - L'(w) / L''(w), with L' = 4 w^3 and L'' = 12 w^2.",
+        "Two thirds of the way are left, whatever w is: far from quadratic, Newton is no miracle.",
+        [(lambda: 0.0, "That is where the minimum is; but one step does not lead there, as L is not quadratic.")],
+    ),
+    "second_order_3": numbers(
+        "products",
+        lambda: [10 * 4 + 4 + 4 + 1],
+        0,
+        "There is one for each weight: divide the count of the summary by its updates, or count the weights.",
+        "49 weights, 49 products, each about as dear as four evaluations of the loss.",
+    ),
+    "second_order_4": choice(
+        "c",
+        a="It is not; where an activation bends, the loss has a curvature.",
+        b="It converges for any number of weights, if one can pay for it.",
+        c="That would be 4 TB in float32, before anything is solved with it.",
+    ),
+    "search_1": numbers(
+        "probability",
+        lambda: [1 - (63 / 64) ** 5],
+        0.04,
+        "How probable is it that it is missed five times?",
+        "About 8 %: the best has many children, and not all.",
+    ),
+    "search_2": numbers(
+        "generations",
+        lambda: [12_800 / 64],
+        0.04,
+        "Each generation evaluates the loss of its members.",
+        "A few more, since the two that survive need no evaluation.",
+    ),
+    "search_3": choice(
+        "b",
+        a="Run it, and compare the training losses of the leaderboard.",
+        b="With a gradient to follow, each update knows a direction in all 65 weights.",
+    ),
+    "search_4": choice(
+        "a",
+        a="Mutation and mixture could lose what has been found.",
+        b="That is a by-product: two of 64.",
+        c="That would rather be a danger.",
+    ),
+    "overfitting_1": numbers(
+        "loss",
+        lambda: [0.04 / (0.5 + 0.04)],
+        0.02,
+        "The noise is part of the target's variance, too.",
+        "Less is luck, or the loss of samples that were trained on.",
+        [(lambda: 0.04 / 0.5, "The target's variance is that of the sine and of the noise together.")],
+    ),
+    "overfitting_2": numbers(
+        "weights",
+        lambda: [32 + 32 + 32 + 1],
+        0,
+        "Count the weights and biases of both layers.",
+        "97 weights, for 20 samples.",
+        [(lambda: 64.0, "Those are the weights; there are biases, too.")],
+    ),
+    "overfitting_3": choice(
+        "c",
+        a="Compare them seed by seed, in results.csv: is it nearly every one?",
+        b="Compare them seed by seed, in results.csv: is it nearly every one?",
+        c="A large network that is stopped at the right moment is a match for a small one.",
+    ),
+    "overfitting_4": choice(
+        "b",
+        a="Samples without noise can be fitted exactly, and rightly so.",
+        b="It takes samples that were not trained on to tell.",
+        c="That is what training is for.",
+    ),
+    "regularisation_1": numbers(
+        "share",
+        lambda: [(1 - 0.1 * 0.01) ** 100],
+        2e-3,
+        "Each update multiplies the weight by 1 - eta lambda.",
+        "Slow, but nothing holds against it if the data do not.",
+    ),
+    "regularisation_2": numbers(
+        "factor",
+        lambda: [1 / (1 - 0.2)],
+        1e-3,
+        "The mean over units that stay, times their share 1 - p, has to be what it was.",
+        "So nothing has to be changed when dropout is switched off.",
+        [(lambda: 0.8, "That is the share of units that stay; they are made larger, not smaller.")],
+    ),
+    "regularisation_3": numbers(
+        "decay",
+        lambda: [0.001],
+        1e-3,
+        "Read the median, or the mean, of the validation loss of the last epoch: val_loss in results.csv.",
+        "Ten times more and ten times less are both worse: such a number has to be searched.",
+    ),
+    "regularisation_4": choice(
+        "b",
+        a="What is reported is the loss without it.",
+        b="What is left out is what was true of these samples only.",
+        c="It is measured without dropout, after the epoch.",
+    ),
+    "own_rule_1": numbers(
+        "updates",
+        lambda: [3 / 0.01],
+        0,
+        "Every step of Lion has the same length.",
+        "It never slows down, and never has to speed up.",
+    ),
+    "own_rule_2": rules.AVERAGED,
+    "own_rule_3": numbers(
+        "lr",
+        lambda: [0.01 / (1 - 0.9)],
+        1e-3,
+        "See the table of the three forms on the page about momentum.",
+        "Then its way is that of momentum, to rounding.",
+    ),
+    "own_rule_4": choice(
+        "b",
+        a="It has; but the rule would not be given all weights of one run.",
+        b="A rule that needs more sets `by_layer`, and is given each layer as it is.",
+        c="A rule does not have to be differentiable.",
+    ),
+}
