@@ -25,6 +25,8 @@ def number(value: float) -> str:
 def spread(values: Sequence[float]) -> str:
     """The median, and the quartiles in brackets; the median alone where all are nearly the same."""
     low, middle, high = np.quantile(np.asarray(values, float), [0.25, 0.5, 0.75])
+    if 0 < high < 1e-15:  # rounding
+        return "below 1e-15"
     return number(middle) if high - low <= 1e-9 * abs(middle) else f"{number(middle)} ({number(low)} to {number(high)})"
 
 
@@ -105,25 +107,23 @@ def momentum(sweep: list[Run]) -> list[Table]:
 
 
 def best_rates(sweep: list[Run]) -> dict[str, tuple[float, list[Run]]]:
-    """Each rule's best learning rate, by the median of the training loss, and the runs with it."""
+    """Each rule's best learning rate, by the median of what the report ranks by, and the runs with it."""
     best: dict[str, tuple[float, float, list[Run]]] = {}
     for runs in settings(sweep):
         config = runs[0].config.optimizer
-        losses = [np.inf if run.summary["train_loss"] is None else run.summary["train_loss"] for run in runs]
+        losses = [run.summary["best_train_loss"] if run.summary["status"] == "completed" else np.inf for run in runs]
         mine = float(np.median(losses)), float(config.lr), runs
         best[config.name] = min(best.get(config.name, mine), mine, key=lambda entry: entry[0])
     return {name: (rate, runs) for name, (_, rate, runs) in best.items()}
 
 
 def adaptive(sweep: list[Run], *_: list[Run]) -> list[Table]:
-    best = best_rates(sweep)
-    sgd = of(best["sgd"][1], "train_loss")
-    table = []
-    for name, (rate, runs) in best.items():
-        losses = of(runs, "train_loss")
-        wins = [] if name == "sgd" else [str(sum(np.less(losses, sgd)))]
-        table.append([f"{rate:g}", spread(losses), *(wins or [""])])
-    return [table]
+    return [
+        [
+            [f"{rate:g}", spread(of(runs, "best_train_loss")), spread(of(runs, "train_loss"))]
+            for rate, runs in best_rates(sweep).values()
+        ]
+    ]
 
 
 def constant_loss(run: Run) -> float:
@@ -227,5 +227,5 @@ regularisation = overfitting
 
 
 def own_rule(sweep: list[Run], signs: list[Run]) -> list[Table]:
-    rows = [[f"{rate:g}", spread(of(runs, "train_loss"))] for rate, runs in best_rates(sweep).values()]
-    return [[*rows, [f"{signs[0].config.optimizer.lr:g}", spread(of(signs, "train_loss"))]]]
+    rows = [[f"{rate:g}", spread(of(runs, "best_train_loss"))] for rate, runs in best_rates(sweep).values()]
+    return [[*rows, [f"{signs[0].config.optimizer.lr:g}", spread(of(signs, "best_train_loss"))]]]

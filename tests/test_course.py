@@ -1,6 +1,7 @@
-"""The course: every command of its pages runs, its tables are what these leave, and each conclusion holds over ten seeds."""
+"""The course: the commands of its pages run, its tables are what they leave, and conclusions hold over ten seeds."""
 
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -59,7 +60,7 @@ def compare(stated, measured):
 
 def each_seed(*columns):
     """Whether the first of some lists of numbers is below the second, and so on, with every seed."""
-    return all((np.array(a) < np.array(b)).all() for a, b in zip(columns, columns[1:], strict=False))
+    return all((np.array(a) < np.array(b)).all() for a, b in itertools.pairwise(columns))
 
 
 def test_parabola(page):
@@ -135,11 +136,14 @@ def test_momentum(page):
 
 def test_adaptive(page):
     sweep, (*plain_adagrad,), (*plain_adam,), standardized = page("adaptive")
-    best = {name: of(runs, "train_loss") for name, (_, runs) in course_tables.best_rates(sweep).items()}
-    assert of(plain_adagrad, "train_loss") == pytest.approx(best["adagrad"], rel=1e-4)
-    assert np.median(of(plain_adam, "train_loss")) == pytest.approx(np.median(best["adam"]), rel=0.05)
-    for name in ("adagrad", "rmsprop"):
-        assert sum(np.less(best["adam"], best[name])) >= 7
+    best = course_tables.best_rates(sweep)
+    lowest = {name: of(runs, "best_train_loss") for name, (_, runs) in best.items()}
+    assert each_seed(lowest["adam"], lowest["rmsprop"], lowest["adagrad"], lowest["sgd"])
+    last = {name: of(runs, "train_loss") for name, (_, runs) in best.items()}
+    assert sum(np.less(last["adagrad"], last["rmsprop"])) >= 7
+    assert of(plain_adagrad, "train_loss") == pytest.approx(last["adagrad"], rel=1e-4)
+    adam = [run for run in sweep if (run.config.optimizer.name, run.config.optimizer.lr) == ("adam", 0.1)]
+    assert np.median(of(plain_adam, "train_loss")) == pytest.approx(np.median(of(adam, "train_loss")), rel=0.05)
     diverged = [run.summary["status"] for run in sweep if run.config.optimizer.name == "sgd"][10:20]
     assert diverged == ["diverged"] * 10
     least = [float(run.objective.value(least_weights(run), *training_batch(run))) for run in sweep[:10]]
@@ -262,11 +266,11 @@ def test_regularisation(page):
 @pytest.mark.usefixtures("parts_are_forgotten")
 def test_own_rule(page):
     sweep, signs = page("own_rule")
-    best = {name: of(runs, "train_loss") for name, (_, runs) in course_tables.best_rates(sweep).items()}
+    best = {name: of(runs, "best_train_loss") for name, (_, runs) in course_tables.best_rates(sweep).items()}
     assert each_seed(best["lion"], best["sgd"])
     assert each_seed(best["adam"], best["sgd"])
-    assert 0 < sum(np.less(best["lion"], best["adam"])) < 10
-    assert each_seed(best["lion"], of(signs, "train_loss"))
+    assert sum(np.less(best["adam"], best["lion"])) >= 8
+    assert each_seed(best["lion"], of(signs, "best_train_loss"))
 
 
 def test_pages_are_in_order_with_their_experiments_pictures_and_neighbours():

@@ -115,7 +115,7 @@ def nodes_of(cluster):
     return json.loads(asked.stdout.splitlines()[-1])
 
 
-CSV = ("data=csv", "data.path=iris.csv", "data.target=target")
+CSV = ("data=csv", "data.path=iris.csv", "data.target=target", "recipe=plain")
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
 
 
@@ -127,7 +127,11 @@ def test_nodes_that_do_not_see_the_folder_of_the_sweep_one_of_which_dies(cluster
     for k in range(2):
         nodes.append(start())
         wait_for(lambda k=k: count() == k + 1)
-    words = (*LONG[:-1], "epochs=1000", "checkpoint.every_steps=500", *CSV)
+    (tmp_path / "resting.py").write_text(
+        "import time\n\nimport nettrain\n\n\nclass Resting(nettrain.Callback):\n"
+        "    def epoch(self, run):\n        time.sleep(2e-3)\n"
+    )
+    words = (*LONG[:-1], *CSV, "callbacks.resting._target_=resting.Resting")  # so that it takes some seconds
     assert ended(sweep(tmp_path, *words, "hydra.sweep.dir=local"))[0] == 0
     process = sweep(tmp_path, *words, *on(cluster, "hydra.launcher.cores=2"))
     wait_for(lambda: len(checkpoints(tmp_path / "sweep")) >= 8)

@@ -131,7 +131,7 @@ def check() -> None:
     """The command `nettrain-check`."""
     about = (
         "Says whether the answer to an exercise of the course (docs/course) is right, and if not, where to look again: "
-        "`nettrain-check counting_updates_1 30 150`. Without arguments it lists the exercises. The exit code is 0 for "
+        "`nettrain-check counting_updates_1 33 165`. Without arguments it lists the exercises. The exit code is 0 for "
         "a right answer, 1 for a wrong one."
     )
     parser = ArgumentParser(description=about)

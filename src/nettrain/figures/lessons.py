@@ -196,15 +196,12 @@ def by_layer(measured: Mapping[str, ArrayLike], expected: Mapping[str, ArrayLike
         line = axes.get_lines()[i]
         line.set(marker=MARKERS[i % len(MARKERS)], markersize=4)
         if name in expected:
-            label = "predicted" if name == list(expected)[-1] else "_predicted"
-            axes.plot(
-                layers, expected[name], color="black" if label[0] == "p" else color(i), linestyle="--", linewidth=1
-            )
-            axes.get_lines()[-1].set_color(color(i))
+            theory = np.asarray(expected[name], float)
+            axes.plot(layers[: len(theory)], theory, color=color(i), linestyle="--", linewidth=1)
     if expected:
         axes.plot([], [], color=GREY, linestyle="--", linewidth=1, label="predicted")
-        for text in figure.legends:
-            text.remove()
+        for drawn in figure.legends:
+            drawn.remove()
         legend(figure)
     whole_numbers(axes)
     axes.set_xlabel("layer (1: next to the input)")

@@ -96,8 +96,9 @@ def distributions(settings: Sequence[Setting]) -> list[Picture]:
         what = "z" if logits.shape[1] == 1 else "z of class 1, the others' is 0"
         if classes:
             p = head.mean(logits)
-            shown = {f"class {c + 1}": p[:, c].numpy() for c in range(min(classes, 3))}
-            targets = {f"y is class {c + 1}": torch.full((len(z),), c) for c in range(min(classes, 2))}
+            words = ["y = 0", "y = 1"] if logits.shape[1] == 1 else ["class 1", "class 2", "class 3"]
+            shown = {word: p[:, c].numpy() for c, word in enumerate(words)}
+            targets = {word: torch.full((len(z),), c) for c, word in enumerate(words[:2])}
             upper: Arguments = (z.numpy(), shown, what, "probability", title)
         else:
             y, means = torch.linspace(-4, 4, 241, dtype=torch.float64), (-1.0, 0.0, 2.0)
