@@ -10,7 +10,7 @@ from typing import Any
 
 from nettrain.errors import UserCodeError
 
-_CODES = {"bold": 1, "red": 31, "green": 32}
+_CODES = {"bold": 1, "red": 31, "green": 32, "cyan": 36}
 
 
 class Output:
@@ -132,7 +132,7 @@ def tell(error: Exception, line: str | None = None) -> None:
 
 
 def painted(text: str, style: str) -> str:
-    """The text in a style (bold, red, green); as it is where the output is no terminal or NO_COLOR is set."""
+    """The text in a style (bold, red, green, cyan); as it is where the output is no terminal or NO_COLOR is set."""
     if not Output(sys.stdout).isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

@@ -75,8 +75,9 @@ def test_parts_in_a_file_are_parts_like_any_other(command, tmp_path, mine):
     first, second, last = run.model.layers
     soft = lambda z: z / (1 + z.abs())  # noqa: E731
     assert torch.allclose(run.model(x), last(soft(second(soft(first(x))))))
-    assert "share of the sign (between 0 and 1)" in command(*mine, *MINE, "--help").out
-    assert "optimizer=sign_of_mine: w <- w - lr sign(g)." in command(*mine, *MINE, "--help").out
+    shown = " ".join(command(*mine, *MINE, "--help").out.split())
+    assert "share of the sign (between 0 and 1)" in shown
+    assert "optimizer=sign_of_mine: w <- w - lr sign(g)." in shown
 
 
 @pytest.mark.sample(2)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from nettrain.app.listing import entry, paragraph
 from nettrain.data.read_options import ReadOptions
 from nettrain.errors import ConfigError, Mistake
 from nettrain.exercises.course import exercise, overview
@@ -159,12 +160,11 @@ def _call(
     folders: bool = False,
 ) -> None:
     """Call a command with the settings `key=value` of the command line, and the folders; a mistake ends the process."""
-    usage = [*(f"{key}={value}" for key, value, _ in needed), *(f"[{key}={value}]" for key, value, _ in optional)]
-    width = max(len(key) for key, _, _ in [*needed, *optional])
-    lines = [f"  {key:<{width}}  {text}" for key, _, text in [*needed, *optional]]
+    usage = ["%(prog)s", *(["FOLDER ..."] if folders else []), *(f"{key}={value}" for key, value, _ in needed)]
+    shown = [(f"{key}={value}", text) for key, value, text in [*needed, *optional]]
     parser = ArgumentParser(
-        usage=" ".join(["%(prog)s", *(["FOLDER ..."] if folders else []), *usage]),
-        description="\n".join([about, *lines]),
+        usage=" ".join([*usage, "[KEY=VALUE ...]"]),
+        description="\n".join([paragraph(about, ""), "", *(entry(name, text, 30) for name, text in shown)]),
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("arguments", nargs="*")

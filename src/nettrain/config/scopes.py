@@ -55,14 +55,14 @@ def identity(container: dict[str, Any]) -> str:
     `container` is a config as `saved_container` gives it, perhaps one that an earlier version has saved.
     """
     values = {key: value for key, value in flat(container).items() if tells_apart(key)}
-    defaults = dict(_defaults(Config))
+    usual = dict(defaults(Config))
     for group in GROUPS:
         part = parts(group).get(values.get(f"{group}.name", ""))
-        defaults |= _defaults(part, f"{group}.") if part else {}
+        usual |= defaults(part, f"{group}.") if part else {}
     for name, node in (container.get("callbacks") or {}).items():
         part = parts("callbacks").get(str(node.get("name"))) if isinstance(node, dict) else None
-        defaults |= _defaults(part, f"callbacks.{name}.") if part else {}
-    return json.dumps({k: v for k, v in values.items() if k not in defaults or v != defaults[k]}, sort_keys=True)
+        usual |= defaults(part, f"callbacks.{name}.") if part else {}
+    return json.dumps({k: v for k, v in values.items() if k not in usual or v != usual[k]}, sort_keys=True)
 
 
 def hparams(container: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,8 @@ def _shared(part: Any) -> dict[str, Any]:
 
 
 @cache
-def _defaults(part: type, prefix: str = "") -> dict[str, Any]:
+def defaults(part: type, prefix: str = "") -> dict[str, Any]:
+    """The default of every key of a part, by its name with the prefix."""
     missing = dataclasses.MISSING
     return {
         key: field.default_factory() if field.default_factory is not missing else field.default
