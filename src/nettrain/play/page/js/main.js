@@ -384,7 +384,7 @@ class Page {
       return lane.status === "completed" && problem.lanes.length === 1 ? [t("finished")] : [];
     });
     const facts = `${problem.lanes[this.focus].parameters} ${t("parameters")} · ${t("engine")} ${frame.lanes[this.focus].engine}${this.playing && this.rate ? ` · ${Math.round(this.rate)} ${t("frames")}` : ""}`;
-    $("status").textContent = [facts, ...said].join(" · ");
+    $("status").textContent = [facts, ...said, ...problem.lanes[this.focus].notes].join(" · ");
   }
 
   openSeed(seed) {
