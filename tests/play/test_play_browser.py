@@ -304,7 +304,7 @@ def test_it_is_used_with_the_keyboard(page):
     unnamed = page.js(
         "[...document.querySelectorAll('button, select, input, canvas[role=img]')]"
         ".filter((e) => e.getClientRects().length)"
-        ".filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('label') || e.id)).length"
+        ".filter((e) => !(e.ariaLabel || e.textContent.trim() || e.closest('label'))).length"
     )
     assert unnamed == 0
 

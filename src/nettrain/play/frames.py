@@ -95,9 +95,11 @@ class Frames:
             "history": _plain(lane.history[known:]),
             "picture": self._picture(i, lane),
         }
+        if len(lane.seeds) == 1:
+            state["layers"] = _plain(_layers(first.last))
         if in_focus and len(lane.seeds) == 1:
             losses, order = trainer.batches()
-            state |= {"batches": _numbers(losses), "order": order.tolist(), "layers": _plain(_layers(first.last))}
+            state |= {"batches": _numbers(losses), "order": order.tolist()}
             state |= {"units": self._units(i, lane), "weights": _weights(lane)}
         if len(lane.seeds) > 1:
             column = lane.names[1]

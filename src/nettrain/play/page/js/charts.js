@@ -71,52 +71,49 @@ function thinned(rows, most) {
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
-// `layers`: {gradient_norm: {layer: value}, saturated: {...}, dead: {...}}.
-export function drawLayers(canvas, layers) {
+// `lanes`: of each lane {gradient_norm: {layer: value}, saturated: {...}, dead: {...}}.
+export function drawLayers(canvas, lanes) {
   const { context, width, height } = open(canvas);
-  const norms = Object.entries(layers.gradient_norm ?? {});
-  context.fillStyle = theme.faint;
-  if (!norms.length) return empty(context, width, height, t("afterFirstEpoch"));
+  const names = [...new Set(lanes.flatMap((layers) => Object.keys(layers.gradient_norm ?? {})))];
+  if (!names.length) return empty(context, width, height, t("afterFirstEpoch"));
+  const shares = lanes.map((layers) => ({ ...layers.dead, ...layers.saturated }));
+  const flat = shares.some((share) => Object.keys(share).length);
   const inside = box(width, height, 72, 12, 6, 22);
-  const shares = { ...layers.dead, ...layers.saturated };
-  const flat = Object.keys(shares).length > 0;
   const left = { ...inside, width: flat ? inside.width * 0.6 : inside.width };
   const right = { ...inside, x: left.x + left.width + 22, width: inside.width - left.width - 22 };
-  const values = norms.map(([, v]) => v).filter((v) => v > 0);
-  const high = Math.max(1e-2, ...values) * 2, low = Math.min(high / 1e3, ...values) / 2;
-  const { toX } = axes(context, left, [low, high], [0, 1], { logX: true, ticksY: 0, xLabel: "" });
-  hideY(context, left);
-  const rowHeight = inside.height / norms.length;
-  norms.forEach(([name, value], i) => {
-    const y = inside.y + (i + 0.5) * rowHeight;
+  const values = lanes.flatMap((layers) => Object.values(layers.gradient_norm ?? {})).filter((v) => v > 0);
+  const high = Math.max(1e-2, ...values) * 2, low = Math.max(high * 1e-12, Math.min(high / 1e3, ...values) / 2);
+  const { toX } = axes(context, left, [low, high], [0, 1], { logX: true, ticksY: 0 });
+  const rowHeight = inside.height / names.length;
+  const thickness = Math.min(14 / Math.sqrt(lanes.length), (rowHeight * 0.66) / lanes.length);
+  names.forEach((name, row) => {
+    const middle = inside.y + (row + 0.5) * rowHeight;
     context.fillStyle = theme.ink;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    context.fillText(layerName(name, i), left.x - 8, y);
-    const thickness = Math.min(14, rowHeight * 0.55);
-    context.fillStyle = laneColor(0);
-    if (value > 0) context.fillRect(left.x, y - thickness / 2, Math.max(1, toX(value) - left.x), thickness);
-    if (!flat || i === norms.length - 1) return;
-    const share = shares[name];
-    context.fillStyle = theme.line;
-    context.fillRect(right.x, y - thickness / 2, right.width, thickness);
-    if (share === undefined || share === null) return;
-    context.fillStyle = laneColor(1);
-    context.fillRect(right.x, y - thickness / 2, right.width * share, thickness);
-    context.fillStyle = theme.ink;
-    context.textAlign = "left";
-    context.fillText(`${Math.round(100 * share)} %`, right.x + 4, y);
+    context.fillText(layerName(name), left.x - 8, middle);
+    lanes.forEach((layers, i) => {
+      const y = middle + (i - lanes.length / 2) * thickness;
+      const value = layers.gradient_norm?.[name];
+      context.fillStyle = laneColor(i);
+      if (value > 0) context.fillRect(left.x, y, Math.max(1, toX(value) - left.x), thickness - (lanes.length > 1 ? 1 : 0));
+      const share = shares[i][name];
+      if (share === undefined || share === null) return;
+      context.fillStyle = theme.line;
+      context.fillRect(right.x, y, right.width, thickness - (lanes.length > 1 ? 1 : 0));
+      context.fillStyle = laneColor(lanes.length > 1 ? i : 1);
+      context.fillRect(right.x, y, right.width * share, thickness - (lanes.length > 1 ? 1 : 0));
+      if (lanes.length > 1) return;
+      context.fillStyle = theme.ink;
+      context.textAlign = "left";
+      context.fillText(`${Math.round(100 * share)} %`, right.x + 4, middle);
+    });
   });
-  if (flat) {
-    context.fillStyle = theme.faint;
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    context.fillText(layers.saturated ? t("saturated") : t("dead"), right.x, inside.y + inside.height + 4);
-  }
-}
-
-function hideY(context, inside) {
-  context.clearRect(0, 0, inside.x - 1, inside.y + inside.height + 2);
+  if (!flat) return;
+  context.fillStyle = theme.faint;
+  context.textAlign = "left";
+  context.textBaseline = "top";
+  context.fillText(lanes.some((layers) => layers.saturated) ? t("saturated") : t("dead"), right.x, inside.y + inside.height + 4);
 }
 
 const layerName = (name) => {

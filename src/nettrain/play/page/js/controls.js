@@ -116,7 +116,11 @@ export class Controls {
     const parts = this.choices.groups[group];
     const select = element("select", {}, ...Object.entries(parts).map(([name, part]) => element("option", { value: name, textContent: name, title: part.help })));
     select.value = this.state.base.get(group) ?? fallback;
-    select.onchange = () => { this.state.choose(group, select.value === fallback ? "" : select.value); this.changed(true); };
+    select.onchange = () => {
+      this.state.choose(group, select.value === fallback ? "" : select.value);
+      if (group === "model" && select.value !== "mlp") this.state.choose("activation", ""); // which has no place in it
+      this.changed(true);
+    };
     return this.field(`group-${group}`, has(group) && group !== "model" ? t(group) : group, select, parts[select.value]?.help ?? "");
   }
 

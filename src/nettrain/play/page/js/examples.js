@@ -7,7 +7,7 @@ export const EXAMPLES = [
   { en: "How do hidden units make a boundary?", es: "¿Cómo hacen las unidades ocultas una frontera?",
     hash: `${MOONS}&optimizer=adam&optimizer.lr=0.03` },
   { en: "What does the learning rate do?", es: "¿Qué hace la tasa de aprendizaje?",
-    hash: `${PARABOLA}&optimizer=sgd&optimizer.lr=0.02&lane=optimizer.lr=0.2&lane=optimizer.lr=0.9` },
+    hash: `${PARABOLA.replace("bs=8", "bs=full")}&optimizer=sgd&optimizer.lr=0.02&lane=optimizer.lr=0.3&lane=optimizer.lr=0.88` },
   { en: "What does momentum do?", es: "¿Qué hace el momento?",
     hash: `${PARABOLA.replace("bs=8", "bs=full")}&optimizer=sgd&optimizer.lr=0.05&lane=optimizer=momentum+optimizer.lr=0.05` },
   { en: "What does a small batch do?", es: "¿Qué hace un lote pequeño?",

@@ -163,10 +163,13 @@ class Page {
     });
   }
 
-  // The same where there is little room: the optimizers alone, if no two are alike.
+  // The same where there is little room: optimizers or activations alone, if they tell the lanes apart.
   shortLabels() {
     const all = [this.state.base, ...this.state.lanes].map((lane) => lane.get("optimizer"));
-    return new Set(all).size === all.length && !all.includes(undefined) ? all : this.labels();
+    if (new Set(all).size === all.length && !all.includes(undefined)) return all;
+    const pairs = this.labels().map((label) => label.split("="));
+    const alike = pairs.every((pair) => pair.length === 2 && pair[0] === pairs[0][0]);
+    return alike && pairs[0][0] === "activation" ? pairs.map((pair) => pair[1]) : this.labels();
   }
 
   // Show the panels that this problem has.
@@ -202,7 +205,7 @@ class Page {
     const labels = this.labels();
     $("legend").replaceChildren(...(many ? [t(single ? "curvesOfAll" : "blend")] : single && race ? labels.map((label, i) => item(swatch(i), label)) : [t("trainMark"), " · ", t("valMark")]));
     $("loss-legend").replaceChildren(...(many ? [t("quantiles")] : race ? [item(strokes(-1, [], 1, 2.4), t("val")), item(strokes(-1, [], 0.6, 1), t("train"))] : [item(strokes(0, [], 1), t("val")), item(strokes(0, [4, 3], 0.6), t("train"))]));
-    $("layers-legend").textContent = t("gradientNorm") + (race ? ` · ${labels[this.focus] ?? ""}` : "");
+    $("layers-legend").textContent = t("gradientNorm");
     $("surface-legend").replaceChildren(...(race ? labels.map((label, i) => item(swatch(i), label)) : []));
     $("network-title").textContent = t("network") + (race ? ` · ${labels[this.focus] ?? ""}` : "");
     [...$("stage").children].forEach((figure, i) => {
@@ -305,7 +308,7 @@ class Page {
     this.stage.draw(frame, frame.lanes.map((_, i) => this.summary(i)));
     drawLoss($("loss"), this.histories, problem);
     if (!$("network-panel").hidden && lane.units) this.network.draw(lane, problem, problem.lanes[this.focus]);
-    if (!$("layers-panel").hidden) drawLayers($("layers"), lane.layers ?? {});
+    if (!$("layers-panel").hidden) drawLayers($("layers"), frame.lanes.map((lane) => lane.layers ?? {}));
     if (!$("batches-panel").hidden) this.paintBatches(lane);
     if (frame.surface) {
       drawSurface($("surface"), frame.surface);
@@ -381,7 +384,7 @@ class Page {
       return lane.status === "completed" && problem.lanes.length === 1 ? [t("finished")] : [];
     });
     const facts = `${problem.lanes[this.focus].parameters} ${t("parameters")} · ${t("engine")} ${frame.lanes[this.focus].engine}${this.playing && this.rate ? ` · ${Math.round(this.rate)} ${t("frames")}` : ""}`;
-    $("status").textContent = [facts, ...said].join(" · ");
+    $("status").textContent = [facts, ...said, ...problem.lanes[this.focus].notes].join(" · ");
   }
 
   openSeed(seed) {
