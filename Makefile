@@ -19,7 +19,7 @@ play: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
 
-test-all: $(LOGGERS) $(CLUSTER)
+test-all: $(LOGGERS) $(CLUSTER) $(SITE)
 	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
 
 bench: $(BENCH)
