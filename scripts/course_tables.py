@@ -18,8 +18,8 @@ SEEDS = 10
 
 
 def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Three digits, or all of a whole number."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
