@@ -18,8 +18,8 @@ SEEDS = 10
 
 
 def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Three digits, or all of a whole number."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -151,9 +151,9 @@ activations = initialisation = final_losses
 
 
 def layer_factor(run: Run) -> float:
-    """The factor per layer by which the first gradient of the second layer comes from that of the eighth."""
+    """The factor per layer by which the first gradient of the fourth layer comes from that of the eighth."""
     norms = list(first_gradients(run).values())
-    return float((norms[1] / norms[7]) ** (1 / 6))
+    return float((norms[3] / norms[7]) ** (1 / 4))
 
 
 def vanishing_gradients(sweep: list[Run]) -> list[Table]:

@@ -45,7 +45,7 @@ def losses(settings: Sequence[Setting], by: str) -> list[Picture]:
         "update": ("update", lambda run: run.columns["step"]),
         "evaluations": ("evaluations of the loss", lambda run: run.columns["function_evaluations"]),
         "cost": (
-            "cost in evaluations of the loss, 2 more per gradient, 4 more per H v",
+            "cost, in evaluations of the loss",
             lambda run: cost(*(run.columns[count] for count in COUNTS)),
         ),
     }

@@ -21,11 +21,15 @@ def layer_gradients(settings: Sequence[Setting]) -> list[Picture]:
         norms = np.array([list(first_gradients(run).values()) for run in setting.runs])
         if norms.shape[1] < 3:
             raise ConfigError("it is for networks of three layers or more.")
-        measured[setting.label] = np.maximum(norms, 1e-30)
+        if not norms.all():  # a logarithmic axis has no 0
+            continue
+        measured[setting.label] = norms
         factor = _backward_factor(setting.first)
         last = np.median(norms[:, -2])
         if last > 0 and factor is not None:
             predicted[setting.label] = last * factor ** np.arange(norms.shape[1] - 2, -1, -1)
+    if not measured:
+        raise ConfigError("all gradients are 0.")
     caption = f"the norm of the gradient of each layer's weights before the first update: {over_seeds(most(settings))}"
     caption += "; dashed: what the activation and the scale of the weights predict, from the last hidden layer back"
     title = "Each layer's gradient before the first update"
