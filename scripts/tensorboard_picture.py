@@ -9,12 +9,13 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 from selenium import webdriver
 
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "docs" / "tensorboard.png"
-SHOWN = "loss/|accuracy/"  # by which the cards are filtered
+SHOWN = "^(loss|accuracy)/(train|val)"  # by which the cards are filtered
 START = "from nettrain.app.tensorboard import tensorboard; tensorboard()"
 
 
@@ -30,7 +31,7 @@ def main() -> None:
         server = subprocess.Popen([sys.executable, "-c", START, *board[1:], f"port={port}"], cwd=place)
         try:
             _wait_for(f"http://127.0.0.1:{port}/data/runs")
-            _take(f"http://127.0.0.1:{port}/?tagFilter={SHOWN}&smoothing=0#timeseries")
+            _take(f"http://127.0.0.1:{port}/?tagFilter={quote(SHOWN)}&smoothing=0#timeseries")
         finally:
             server.terminate()
             server.wait()
@@ -50,12 +51,14 @@ def _wait_for(address: str) -> None:
 
 def _take(address: str) -> None:
     options = webdriver.ChromeOptions()
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1362,1030"):
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1362,1110"):
         options.add_argument(flag)
     options.binary_location = "/usr/bin/chromium"
     browser = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
     browser.get(address)
     time.sleep(20)  # until all charts are drawn
+    browser.find_element("xpath", "//button[contains(., 'Settings')]").click()  # which closes them
+    time.sleep(5)
     browser.save_screenshot(str(PATH))
     browser.quit()
 
