@@ -13,7 +13,8 @@ from sklearn.datasets import load_iris
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
 COMMANDS = [block.splitlines() for language, block in BLOCKS if language == "sh"]
-NOT_HERE = ("make test", "tensorboard")  # this very test, and a server; tests/run/test_tensorboard.py starts that
+# this very test, and servers, which tests/run/test_tensorboard.py and tests/app/test_tensorboard_names.py start
+NOT_HERE = ("make test", "tensorboard", "nettrain-tensorboard")
 SCRIPTS = [block for language, block in BLOCKS if language == "python"]
 
 

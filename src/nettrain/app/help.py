@@ -38,7 +38,8 @@ _USAGE = [
 COMMANDS = {
     "nettrain-predict": "what a run predicts for a table",
     "nettrain-evaluate": "loss and metrics of a run on a table",
-    "nettrain-compare": "a report on any runs and sweeps; figures as PDF, SVG and PNG",
+    "nettrain-compare": "a report on any runs and sweeps; figures as PDF, SVG, PNG",
+    "nettrain-tensorboard": "TensorBoard, in which the runs of sweeps have names",
 }
 TOPICS = {
     "run": "batch size, epochs, seed, early stopping, budgets, checkpoints, resume",
@@ -164,7 +165,7 @@ def _overview(choices: dict[str, str], config: dict[str, Any], folders: list[Pat
             "\n".join([heading("topics (--help TOPIC)"), *(entry(name, text, 14) for name, text in TOPICS.items())]),
             "\n".join([heading("keys that are used most"), *_lines(Settings, config, "", _FIRST), *lr]),
             "\n".join([heading("groups, with the default and what there is (--help GROUP=NAME)"), *known]),
-            "\n".join([heading("other commands"), *(entry(name, text, 22) for name, text in COMMANDS.items())]),
+            "\n".join([heading("other commands"), *(entry(name, text, 25) for name, text in COMMANDS.items())]),
             _sets(folders),
         ]
     )

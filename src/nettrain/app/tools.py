@@ -55,7 +55,7 @@ def predict() -> None:
     about = "Writes a CSV file with a row for each row of the table: `prediction`, and for classifiers "
     settings = [_KEEP, _STRICT, _INTERVAL, _ESCAPE, _TRUST, output, *_READING]
     about += "`probability_<class>`; of a run with several members `spread`, how far they differ."
-    _call(_predict, about, [_RUN], [_TABLE, *_QUERIES, *settings])
+    call(_predict, about, [_RUN], [_TABLE, *_QUERIES, *settings])
 
 
 def _predict(settings: dict[str, str], folders: list[str]) -> None:
@@ -87,7 +87,7 @@ def evaluate() -> None:
     """The command `nettrain-evaluate`."""
     table = (*_TABLE[:2], f"{_TABLE[2]}, and the target")
     about = "Prints the loss and the metrics of a run on a table that has the target, too."
-    _call(_evaluate, about, [_RUN], [table, *_QUERIES, _STRICT, _TRUST, *_READING])
+    call(_evaluate, about, [_RUN], [table, *_QUERIES, _STRICT, _TRUST, *_READING])
 
 
 def _evaluate(settings: dict[str, str], folders: list[str]) -> None:
@@ -108,7 +108,7 @@ def compare() -> None:
         "ranks and performance profiles where there are several data sets. For a single run its own report is written "
         "again. With figures=... the figures are files in a folder beside the page, with all fonts in them."
     )
-    _call(_compare, about, [], [figures, _TRUST, output], folders=True)
+    call(_compare, about, [], [figures, _TRUST, output], folders=True)
 
 
 def _compare(settings: dict[str, str], folders: list[str]) -> None:
@@ -152,7 +152,7 @@ def check() -> None:
     sys.exit(0 if verdict.right else 1)
 
 
-def _call(
+def call(
     command: Callable[[dict[str, str], list[str]], None],
     about: str,
     needed: list[Setting],

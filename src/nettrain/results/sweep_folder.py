@@ -72,12 +72,16 @@ def read_results(folder: Path, damaged: Callable[[CheckpointError], None] | None
 
 def read_result(folder: Path) -> RunResult:
     """A run that has ended, from its folder."""
+    return RunResult(folder.name, overrides_of_run(folder), read_summary(folder), folder)
+
+
+def overrides_of_run(folder: Path) -> dict[str, str]:
+    """What the run in a folder was asked for, by its keys. Raises `CheckpointError` for a damaged list of that."""
     path = folder / ".hydra" / "overrides.yaml"
     texts = (read_yaml(path) or []) if path.exists() else []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise CheckpointError(f"{path}: damaged: it is not a list of overrides.")
-    overrides = dict(text.lstrip("+~").split("=", 1) for text in texts if "=" in text)
-    return RunResult(folder.name, overrides, read_summary(folder), folder)
+    return dict(text.lstrip("+~").split("=", 1) for text in texts if "=" in text)
 
 
 def write_results(path: Path, runs: list[RunResult]) -> None:
