@@ -14,6 +14,7 @@ from serving import serving
 from nettrain.errors import ConfigError
 from nettrain.play.program import main, start_of
 from nettrain.play.server import PAGE, Answers, PlayServer
+from nettrain.play.session import Setting
 from nettrain.play.tables import Tables
 
 
@@ -51,7 +52,9 @@ def page():
     ],
 )
 def test_a_page_cannot_name_code_or_files(page, forbidden):
-    """Since any page of the web can link to an address with settings in it."""
+    """Any page of the web can link to an address with settings in it: they are checked before they are composed."""
+    with pytest.raises(ConfigError, match=r"nettrain-play|<key>=<value>"):
+        Setting([["data=moons", forbidden]]).check([Path("outputs") / "play"])
     answer = page.start(f"data=moons '{forbidden}'")
     assert page.status == 400
     assert set(answer) == {"error"}
