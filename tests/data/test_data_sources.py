@@ -91,7 +91,7 @@ def test_line_is_straight_between_its_bounds():
 
 
 def test_a_line_needs_bounds_in_order():
-    with pytest.raises(ConfigError, match="data.low=2: it must be less than data.high=1"):
+    with pytest.raises(ConfigError, match=r"data\.low=2: it must be less than data.high=1"):
         shipped.Line(low=2, high=1).load()
 
 

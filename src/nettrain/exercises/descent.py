@@ -107,8 +107,10 @@ EXERCISES: dict[str, Exercise] = {
         0,
         "How many updates must an epoch have? Which batch sizes give as many, once the last batch may be smaller?",
         "Four batches of this size and a smaller one.",
-        [(lambda: 13, "That makes 20 updates, too, but a larger one does as well."),
-            (lambda: 14, "That makes 20 updates, too, but a larger one does as well."),],
+        [
+            (lambda: 13, "That makes 20 updates, too, but a larger one does as well."),
+            (lambda: 14, "That makes 20 updates, too, but a larger one does as well."),
+        ],
     ),
     "counting_updates_3": choice(
         "b",

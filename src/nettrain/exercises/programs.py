@@ -13,7 +13,7 @@ from torch import Tensor
 from nettrain.data.shipped import Quadratic
 from nettrain.errors import ConfigError, UserCodeError
 from nettrain.exercises.answers import Exercise, Verdict
-from nettrain.optimizers.rules import Rule
+from nettrain.optimizers.rules import Coefficients, Rule
 from nettrain.wording import counted
 
 UPDATES = 50
@@ -121,7 +121,7 @@ def of_rule(rule: Rule) -> Way:
     w, way = torch.tensor(START, dtype=torch.float64), []
     state = rule.init(w)
     for t in range(1, UPDATES + 1):
-        coefficients = {name: float(value) for name, value in rule.all_coefficients(t, rule.lr).items()}
+        coefficients: Coefficients = {name: float(value) for name, value in rule.all_coefficients(t, rule.lr).items()}
         rule.step(state, w, gradient(w), coefficients)
         way.append(w.clone())
     return way

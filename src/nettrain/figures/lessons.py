@@ -1,6 +1,7 @@
 """Pictures of single ideas: paths over a loss, functions and distributions, a network with its numbers, batches."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ from nettrain.figures.style import (
     SEQUENTIAL,
     color,
     color_bar,
-    dash,
     legend,
     log_scale,
     new,
@@ -28,7 +28,7 @@ from nettrain.figures.style import (
 from nettrain.figures.sweeps import bands
 from nettrain.figures.training import lines
 
-STYLES = ["-", "--", "-.", ":"]  # of lines that may lie on one another
+STYLES: list[Literal["-", "--", "-.", ":"]] = ["-", "--", "-.", ":"]  # of lines that may lie on one another
 
 
 def spread(
@@ -40,13 +40,14 @@ def spread(
     log_x: bool = False,
     levels: Sequence[float] = (),
 ) -> Figure:
-    """`bands`, whose x-axis may be logarithmic from 1 on, with dotted `levels` across."""
+    """`bands`, whose x-axis may be logarithmic (below 1 linear, where it begins at 0), with dotted `levels` across."""
     figure = bands(series, xlabel, ylabel, title, log)
     (axes,) = figure.axes
     if log_x:
-        axes.set_xscale("symlog", linthresh=1)
+        least = min(float(np.min(at)) for at, _ in series.values())
+        axes.set_xscale("log") if least > 0 else axes.set_xscale("symlog", linthresh=1)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=least)
     for level in levels:
         axes.axhline(level, color=COLORS[-1], linewidth=1, linestyle=":")
     starts = [first for _, y in series.values() if np.isfinite(first := float(np.median(np.asarray(y, float)[:, 0])))]
@@ -140,7 +141,7 @@ def paths(grid: Grid, loss: ArrayLike, ways: Mapping[str, ArrayLike], names: tup
             alpha=0.6 if len(points) > 60 and i else 1.0,
         )
     first = np.asarray(next(iter(ways.values())), float)
-    axes.scatter(*first[0], s=45, color="white", edgecolors="black", zorder=5, label="start")
+    axes.scatter(first[0, 0], first[0, 1], s=45, color="white", edgecolors="black", zorder=5, label="start")
     row, column = np.unravel_index(values.argmin(), values.shape)
     axes.scatter(
         grid.a[column], grid.b[row], s=110, marker="*", color="white", edgecolors="black", zorder=5, label="least loss"
@@ -257,9 +258,9 @@ def _numbers(axes: Axes, at: tuple[float, float], forward: str, backward: str, s
 
 def _distinct(figure: Figure) -> None:
     """Give lines styles as well as colours."""
-    for i, line in enumerate(figure.axes[0].get_lines()):
-        if line.get_linestyle() == "-" and i:
-            line.set_linestyle(STYLES[i % len(STYLES)] if dash(i) == "-" else dash(i))
-    for drawn in figure.legends:
-        for line, of in zip(drawn.get_lines(), figure.axes[0].get_lines(), strict=False):
+    drawn = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]
+    for i, line in enumerate(drawn):
+        line.set_linestyle(STYLES[i % len(STYLES)])
+    for shown in figure.legends:
+        for line, of in zip(shown.get_lines(), drawn, strict=False):
             line.set_linestyle(of.get_linestyle())

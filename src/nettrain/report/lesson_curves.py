@@ -72,8 +72,10 @@ def splits(settings: Sequence[Setting]) -> list[Picture]:
         for split, name in (("train", "training"), ("val", "validation")):
             if f"{split}_loss" in setting.first.columns:
                 series[name] = at, np.stack([_kept(run.columns[f"{split}_loss"], size) for run in setting.runs])
-        caption = f"training and validation loss with {setting.label}: {over_seeds(len(setting.runs))}"
-        pictures.append(Picture(f"splits_{number}", caption, "spread", (series, "epoch", "loss", setting.label, True)))
+        caption = f"training and validation loss{setting.of}: {over_seeds(len(setting.runs))}"
+        pictures.append(
+            Picture(f"splits_{number}", caption, "spread", (series, "epoch", "loss", setting.label or "Loss", True))
+        )
     return pictures
 
 

@@ -13,6 +13,7 @@ from nettrain.report.run_figures import weight_names
 from nettrain.report.setting import Setting
 from nettrain.report.starts import least_weights, training_batch
 from nettrain.results.run_folder import RunFolder
+from nettrain.storage.checkpoint_files import load_checkpoint
 
 
 def paths(settings: Sequence[Setting]) -> list[Picture]:
@@ -39,19 +40,19 @@ def fitted_curves(settings: Sequence[Setting]) -> list[Picture]:
     """The function of one input that each setting has learnt after the last epoch."""
     pictures = []
     for number, setting in enumerate(settings, 1):
-        curves, drawn = [], None
+        curves: list[np.ndarray] = []
+        drawn: Arguments | None = None
         for run in setting.runs:
             arguments = function_over_inputs(run)
             if arguments is None or run.encoder.classes:
                 raise ConfigError("it is for one input and a target of numbers.")
-            grid = drawn[0] if drawn else None
-            curve = arguments(_last_weights(run), inputs=grid)
+            curve = arguments(_last_weights(run), inputs=drawn[0] if drawn else None)
             drawn = drawn or curve
             curves.append(curve[1])
         assert drawn
         at, _, x, y, name, target, _ = drawn
         title = setting.label or "Fitted curve"
-        caption = f"what is predicted after the last epoch with {title}, by each of {len(curves)} runs"
+        caption = f"what is predicted after the last epoch{setting.of}, by each of {len(curves)} runs"
         name_of = "fitted_curves" if len(settings) == 1 else f"fitted_curves_{number}"
         pictures.append(Picture(name_of, caption, "fits", (at, np.stack(curves), x, y, (name, target), title)))
     return pictures
@@ -61,7 +62,8 @@ def boundaries(settings: Sequence[Setting]) -> list[Picture]:
     """The boundary between two classes that each setting has learnt after the last epoch."""
     pictures = []
     for number, setting in enumerate(settings, 1):
-        probabilities, drawn = [], None
+        probabilities: list[np.ndarray] = []
+        drawn: Arguments | None = None
         for run in setting.runs:
             arguments = function_over_inputs(run)
             if arguments is None or len(run.encoder.classes) != 2:
@@ -71,17 +73,16 @@ def boundaries(settings: Sequence[Setting]) -> list[Picture]:
             probabilities.append(boundary[1])
         assert drawn
         grid, _, x, y, names, classes, _ = drawn
-        caption = (
-            f"where the classes meet with {setting.label}: the first run, and thin those of all {len(probabilities)}"
-        )
-        arguments = (grid, np.stack(probabilities), x, y, names, classes, setting.label)
-        pictures.append(Picture(f"boundaries_{number}", caption, "clouds", arguments))
+        caption = f"where the classes meet{setting.of}: the first run, and thin those of all {len(probabilities)}"
+        shown = (grid, np.stack(probabilities), x, y, names, classes, setting.label or "Decision boundary")
+        pictures.append(Picture(f"boundaries_{number}", caption, "clouds", shown))
     return pictures
 
 
 def _last_weights(run: RunFolder) -> torch.Tensor:
     """The weights (P,) after the last epoch."""
-    return run.first_weights if run.trajectory is None else run.trajectory[1][-1]
+    state = load_checkpoint(run.folder / "checkpoints" / "last.pt")["model"]
+    return torch.cat([state[name].reshape(-1) for name in run.objective.layout.names])
 
 
 def distributions(settings: Sequence[Setting]) -> list[Picture]:
@@ -92,7 +93,7 @@ def distributions(settings: Sequence[Setting]) -> list[Picture]:
         z = torch.linspace(-6, 6, 241, dtype=torch.float64)
         logits = torch.zeros(len(z), head.outputs(classes), dtype=torch.float64)
         logits[:, 0] = z
-        title = f"{head.name} ({setting.label})"
+        title = f"{head.name} ({setting.label})" if setting.label else str(head.name)
         what = "z" if logits.shape[1] == 1 else "z of class 1, the others' is 0"
         if classes:
             p = head.mean(logits)

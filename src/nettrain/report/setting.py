@@ -21,6 +21,11 @@ class Setting:
         """The first of the runs."""
         return self.runs[0]
 
+    @property
+    def of(self) -> str:
+        """` with <name>`, in the middle of a caption."""
+        return f" with {self.label}" if self.label else ""
+
 
 def settings_of(comparison: Comparison) -> list[Setting]:
     """The first settings of a sweep, in its own order; runs without an epoch are left out."""
@@ -36,8 +41,9 @@ def settings_of(comparison: Comparison) -> list[Setting]:
 
 
 def _label(comparison: Comparison, group: SeedGroup) -> str:
-    label, problem = comparison.label(group), comparison.problem(group.runs[0])
-    return " ".join(text for text in (problem, "" if problem and label == "all runs" else label) if text)
+    """The problem and the settings in words; empty where there is one setting."""
+    words = [comparison.problem(group.runs[0]), comparison.label(group) if comparison.keys else ""]
+    return " ".join(text for text in words if text and text != "all runs")
 
 
 def over_seeds(count: int) -> str:
