@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 import nettrain
-from nettrain.report.console import leaderboard
+from nettrain.report.leaderboard import leaderboard
 from nettrain.results.comparison import Comparison, RunResult
 from nettrain.results.sweep_folder import write_results
 from nettrain.training.counters import Counters
@@ -151,9 +151,10 @@ def test_the_leaderboard_counts_the_runs_that_its_means_are_of():
     )
     runs[2].summary["status"] = "failed"
     runs.append(entry(3, {"bs": "9", "seed": "1"}, status="diverged"))
-    first, _, *rows = leaderboard(Comparison(runs)).splitlines()
-    assert first.startswith("4 runs; mean ± standard deviation over 2 runs of each setting, without those that div")
-    assert [row.split()[2:] for row in rows[:1]] == [["3", "1", "0.5", "±", "0.71"]]
+    *about, _, best, _ = leaderboard(Comparison(runs)).splitlines()
+    sentence = "4 runs; mean ± standard deviation over 2 runs of each setting, without those that div"
+    assert " ".join(about).startswith(sentence)
+    assert best.split()[2:] == ["3", "1", "0.5", "±", "0.71"]
 
 
 def test_without_a_validation_split_the_training_loss_ranks():

@@ -23,6 +23,7 @@ from nettrain.training.logging.tensorboard import EventFile
 
 EVENTS = "events.out.tfevents.*"
 RUNS = 200  # that are shown unless more are asked for: TensorBoard reads and draws every one
+PATIENCE = 10  # seconds in which it may end by itself
 SECONDS = 10  # until runs that have begun meanwhile are shown, too
 
 
@@ -73,7 +74,11 @@ def _tensorboard(settings: dict[str, str], folders: list[str]) -> None:
             pass
         finally:
             server.terminate()
-            code = server.wait()
+            try:
+                code = server.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                code = 0
     if code > 0:
         sys.exit(code)
 

@@ -40,7 +40,7 @@ def leaderboard(comparison: Comparison, most: int = 20, width: int = 80) -> str:
 def _table(comparison: Comparison, most: int, width: int) -> list[str]:
     """The settings of one problem: those that come first, the best one in green."""
     statuses = ["interrupted"] if any(group.count("interrupted") for group in comparison.groups) else []
-    counts = ["runs", *(["bad"] if any(group.incomplete for group in comparison.groups) else []), *statuses]
+    counts = ["runs", "bad", *statuses]
     verdicts = noise(comparison).verdicts if len(comparison.groups) > 1 else []
     told = any(verdict.p is not None for verdict in verdicts)
     keys = [key for key in comparison.keys if key not in comparison.problem_keys]
