@@ -9,6 +9,7 @@ import pytest
 from kinds import every_request
 
 from nettrain import figures
+from nettrain.figures import style
 from nettrain.figures.chart import MOST_POINTS
 
 
@@ -93,3 +94,11 @@ def test_files_for_print_hold_their_fonts(index):
     assert b"<text" not in svg  # letters are outlines, so that no font is needed
     assert svg.count(b"<use ") > 20
     assert figures.content(function, figure, "svg") == svg
+
+
+def test_lines_are_told_apart_without_colours_too():
+    looks = [(style.color(i), style.dash(i)) for i in range(28)]
+    assert len(set(looks)) == 28
+    confused = [("#009E73", "#CC79A7"), ("#D55E00", "#E69F00")]  # nearly alike in deuteranopia
+    of_color = dict(looks[:6])
+    assert all(of_color[one] != of_color[other] for one, other in confused)

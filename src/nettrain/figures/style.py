@@ -72,12 +72,15 @@ def _empty() -> tuple[Figure, Axes]:
 
 
 def color(i: int) -> str:
-    """The colour of the i-th line, of which `dash(i)` is the line style: 28 pairs before they repeat."""
+    """The colour of the i-th line, of which `dash(i)` is the line style: 28 pairs before they repeat.
+
+    Neighbours differ in both, since some of the colours are alike to colour-blind readers.
+    """
     return COLORS[i % len(COLORS)]
 
 
 def dash(i: int) -> str:
-    return DASHES[i // len(COLORS) % len(DASHES)]
+    return DASHES[i % len(DASHES)]  # 7 colours and 4 styles have no common divisor
 
 
 def legend(figure: Figure, least: int = 1) -> None:
