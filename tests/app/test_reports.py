@@ -833,6 +833,21 @@ def test_figures_of_many_samples_are_of_some_and_say_so(here, monkeypatch):
     assert len(points) == 20
 
 
+def test_a_search_among_all_numbers_is_drawn_in_bins():
+    rates = np.random.default_rng(0).permutation(np.geomspace(1e-4, 1, 200))
+    runs = [
+        entry({"optimizer": "ab"[i % 2], "optimizer.lr": f"{lr:.17g}"}, 0, abs(np.log10(lr) + 2))
+        for i, lr in enumerate(rates)
+    ]
+    picture = next(p for p in sweep_pictures(Comparison(runs)) if p.name == "response_optimizer.lr")
+    lines = picture.draw().axes[0].get_lines()[::2]
+    assert [len(line.get_xdata()) for line in lines] == [10, 10]
+    best = {
+        name: min(run.summary["best_val_loss"] for run in runs if run.overrides["optimizer"] == name) for name in "ab"
+    }
+    assert {line.get_label()[-1]: line.get_ydata().min() for line in lines} == best
+
+
 def test_a_key_with_very_many_values_has_no_heat_map():
     runs = [entry({"a": f"text {i}", "b": str(i % 3), "c": str(i % 2)}, 0, 0.5) for i in range(61)]
     names = [picture.name for picture in sweep_pictures(Comparison(runs))]

@@ -126,20 +126,22 @@ def _is_numeric(comparison: Comparison, key: str) -> bool:
 def response(comparison: Comparison, key: str) -> Arguments:
     """What the figure of the best result at each value of a key is made of: a line for each leading value."""
     leading, at = leading_key(comparison), comparison.keys.index(key)
-    names = {"": comparison.groups}
+    places = _binned([number(group.values[at]) for group in comparison.groups])
+    points = list(zip(comparison.groups, places, strict=True))
+    names = {"": points}
     if leading is not None and leading != key:
         i = comparison.keys.index(leading)
         values = list(best_of_each(comparison, leading))[:SHOWN]
-        names = {f"{leading}={v}": [group for group in comparison.groups if group.values[i] == v] for v in values}
+        names = {f"{leading}={v}": [(group, x) for group, x in points if group.values[i] == v] for v in values}
     series = {}
-    for name, groups in names.items():
+    for name, of_name in names.items():
         best: dict[str | float, tuple[float, float]] = {}
-        for group in groups:
+        for group, x in of_name:
             if results := group.results(comparison.monitored):
                 deviation = statistics.stdev(results) if len(results) > 1 else 0.0
-                best.setdefault(number(group.values[at]), (statistics.fmean(results), deviation))
-        points = sorted(best.items())
-        series[name or words(comparison.monitored)] = tuple(zip(*[(x, *y) for x, y in points], strict=True))
+                best.setdefault(x, (statistics.fmean(results), deviation))
+        line = [(x, *y) for x, y in sorted(best.items())]
+        series[name or words(comparison.monitored)] = tuple(zip(*line, strict=True))
     reached = words(comparison.monitored)
     return series, key, reached, f"{_capital(reached)} by {key}", comparison.sign < 0
 
