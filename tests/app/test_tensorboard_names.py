@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -61,9 +62,13 @@ def test_each_run_has_its_events_by_its_name_and_the_best_one_its_figures(sweeps
 
 
 def test_runs_are_known_by_their_sweep_s_folder_where_there_are_several(sweeps):
-    names = [run.name for run in find_runs([sweeps / "outputs" / "two", sweeps / "outputs" / "alone"])]
-    assert {name.rpartition("/")[2] for name in names} == {"sgd_s1", "sgd_s2", "adam_s1", "adam_s2", "alone"}
-    assert len(set(names)) == 5
+    outputs = sweeps / "outputs"
+    shutil.copytree(outputs / "two", sweeps / "elsewhere" / "again")
+    names = [run.name for run in find_runs([outputs / "two", outputs / "alone", sweeps / "elsewhere" / "again"])]
+    runs = ("sgd_s1", "sgd_s2", "adam_s1", "adam_s2")
+    expected = {f"{folder}/{run}" for folder in ("outputs/two", "elsewhere/again") for run in runs}
+    assert set(names) == {*expected, "outputs/alone/alone"}
+    assert {run.name for run in find_runs([outputs / "two"])} == set(runs)
     with pytest.raises(ConfigError, match="nowhere: there is no such folder"):
         find_runs([sweeps / "nowhere"])
 

@@ -99,8 +99,9 @@ def _serve(server: subprocess.Popen, paths: Sequence[Path], known: set[Path], ro
 def find_runs(paths: Sequence[Path]) -> list[Shown]:
     """The runs below some folders that have written events, with their names."""
     found: list[Shown] = []
+    common = os.path.commonpath([path.absolute() for path in paths])
     for top in paths:
-        prefix = "" if len(paths) == 1 else str(top).strip("/").replace("/", "_")
+        prefix = os.path.relpath(top, common)
         by_parent: dict[Path, list[Path]] = {}
         for folder in sorted({path.parent for path in _events(top)}, key=lambda f: (len(f.name), f.name)):
             by_parent.setdefault(folder.parent if folder != top else folder, []).append(folder)
