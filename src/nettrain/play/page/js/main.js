@@ -1,10 +1,12 @@
 // The page: what is set becomes a session of the server, which is asked for frames as long as it plays.
 
 import { Gone, Mistake, ask } from "./api.js";
-import { laneColor, open, picture, readTheme, short, theme } from "./canvas.js";
+import { open, picture, readTheme, short, theme } from "./canvas.js";
 import { drawBatches, drawLayers, drawLoss, drawSeeds, drawSurface, empty } from "./charts.js";
 import { Controls, element } from "./controls.js";
-import { Drawing, decode, encode } from "./drawing.js";
+import { chooseColumns, chooseData, useDrawing } from "./data.js";
+import { Drawing, decode } from "./drawing.js";
+import { drawLegends, labels, shortLabels } from "./legends.js";
 import { Network } from "./network.js";
 import { Stage, swatch } from "./stage.js";
 import { State } from "./state.js";
@@ -33,10 +35,10 @@ class Page {
     this.controls = new Controls($("settings"), choices, {
       changed: () => this.changed(),
       load: (state) => this.load(state),
-      data: (name) => this.chooseData(name),
-      columns: (...names) => this.chooseColumns(...names),
+      data: (name) => chooseData(this, name),
+      columns: (...names) => chooseColumns(this, ...names),
     });
-    this.drawing = new Drawing($("drawing"), (points, plane) => this.useDrawing(points, plane));
+    this.drawing = new Drawing($("drawing"), (points, plane) => useDrawing(this, points, plane));
   }
 
   async begin() {
@@ -94,7 +96,7 @@ class Page {
   retheme() {
     readTheme();
     this.controls.build(this.state);
-    if (this.problem) this.stage.begin(this.problem, this.shortLabels());
+    if (this.problem) this.stage.begin(this.problem, shortLabels(this.state));
     this.legends();
     this.draw();
   }
@@ -144,32 +146,10 @@ class Page {
     this.histories = answer.problem.lanes.map(() => []);
     this.marked = null;
     this.stage.marked = this.stage.unit = null;
-    this.stage.begin(this.problem, this.shortLabels());
+    this.stage.begin(this.problem, shortLabels(this.state));
     this.shape();
     this.take(answer.frame);
     if (this.playing) this.loop();
-  }
-
-  // What tells the lanes apart, the optimizer first.
-  labels() {
-    const { base, lanes } = this.state;
-    const keys = new Set(["optimizer", ...lanes.flatMap((lane) => [...lane.keys()])]);
-    if (![...keys].some((key) => lanes.some((lane) => key === "optimizer" && lane.has(key)))) keys.delete("optimizer");
-    const own = [...base].filter(([key]) => keys.has(key) || (key === "optimizer.lr" && keys.has("optimizer")));
-    return [new Map(own), ...lanes].map((lane) => {
-      const optimizer = lane.get("optimizer");
-      const rest = [...lane].filter(([key]) => key !== "optimizer").map(([key, value]) => `${key.replace(/^(optimizer|model|data)\./, "")}=${value}`);
-      return [...(optimizer ? [optimizer] : []), ...rest].join(" ") || base.get("optimizer") || "adam";
-    });
-  }
-
-  // The same where there is little room: optimizers or activations alone, if they tell the lanes apart.
-  shortLabels() {
-    const all = [this.state.base, ...this.state.lanes].map((lane) => lane.get("optimizer"));
-    if (new Set(all).size === all.length && !all.includes(undefined)) return all;
-    const pairs = this.labels().map((label) => label.split("="));
-    const alike = pairs.every((pair) => pair.length === 2 && pair[0] === pairs[0][0]);
-    return alike && pairs[0][0] === "activation" ? pairs.map((pair) => pair[1]) : this.labels();
   }
 
   // Show the panels that this problem has.
@@ -198,20 +178,16 @@ class Page {
 
   legends() {
     if (!this.problem) return;
-    const { problem } = this;
-    const many = problem.seeds > 1, race = problem.lanes.length > 1;
-    const single = problem.inputs.length === 1;
-    const item = (mark, text) => element("span", { className: "item" }, mark, ` ${text}`);
-    const labels = this.labels();
-    $("legend").replaceChildren(...(many ? [t(single ? "curvesOfAll" : "blend")] : single && race ? labels.map((label, i) => item(swatch(i), label)) : [t("trainMark"), " · ", t("valMark")]));
-    $("loss-legend").replaceChildren(...(many ? [t("quantiles")] : race ? [item(strokes(-1, [], 1, 2.4), t("val")), item(strokes(-1, [], 0.6, 1), t("train"))] : [item(strokes(0, [], 1), t("val")), item(strokes(0, [4, 3], 0.6), t("train"))]));
-    $("layers-legend").textContent = t("gradientNorm");
-    $("surface-legend").replaceChildren(...(race ? labels.map((label, i) => item(swatch(i), label)) : []));
-    $("network-title").textContent = t("network") + (race ? ` · ${labels[this.focus] ?? ""}` : "");
-    [...$("stage").children].forEach((figure, i) => {
-      figure.classList.toggle("focused", race && i === this.focus && !single);
-      if (race) figure.onclick = () => { this.focus = i; this.stage.focus = i; this.legends(); this.step({}); };
-    });
+    drawLegends(this);
+    if (this.problem.lanes.length < 2) return;
+    [...$("stage").children].forEach((figure, i) => { figure.onclick = () => this.look(i); });
+  }
+
+  // Look inside of a lane's network.
+  look(i) {
+    this.focus = this.stage.focus = i;
+    this.legends();
+    return this.step({});
   }
 
   async play(on) {
@@ -372,9 +348,9 @@ class Page {
 
   paintStatus() {
     const { frame, problem } = this;
-    const labels = this.labels();
+    const names = labels(this.state);
     const said = frame.lanes.flatMap((lane, i) => {
-      const who = problem.lanes.length > 1 ? `${labels[i]}: ` : "";
+      const who = problem.lanes.length > 1 ? `${names[i]}: ` : "";
       if (Array.isArray(lane.status)) {
         const diverged = lane.status.filter((status) => status === "diverged").length;
         return diverged ? [t("ofSeeds", diverged, lane.status.length)] : [];
@@ -393,99 +369,6 @@ class Page {
     this.controls.build(this.state);
     this.restart();
   }
-
-  // data
-
-  async chooseData(name) {
-    const { state } = this;
-    if (name === "drawing") {
-      this.drawing.show(state.table === "drawing" ? decode(state.points) : []);
-      return this.controls.build(state); // the select shows what is in use
-    }
-    if (name === "upload") return this.upload();
-    if (this.choices.tables.includes(name)) return this.useTable(await this.guarded(() => ask("table", { shipped: name })), name);
-    this.forgetTable();
-    state.choose("data", name);
-    if (name === "quadratic") { state.choose("model", "polynomial"); state.set("bs", "8"); }
-    else if (state.base.get("model") === "polynomial") { state.choose("model", ""); state.set("model.hidden", "[6,4]"); }
-    state.choose("head", "");
-    this.controls.build(state);
-    return this.restart();
-  }
-
-  forgetTable() {
-    const { state } = this;
-    Object.assign(state, { table: "", points: "" });
-    this.controls.columns = null;
-    state.base.delete("recipe");
-  }
-
-  upload() {
-    const input = element("input", { type: "file", accept: ".csv,.tsv,.txt,.parquet,.xlsx", id: "file", hidden: true });
-    document.getElementById("file")?.remove();
-    document.body.append(input);
-    input.onchange = async () => {
-      const [file] = input.files;
-      if (!file) return;
-      const content = btoa(Array.from(new Uint8Array(await file.arrayBuffer()), (v) => String.fromCharCode(v)).join(""));
-      this.useTable(await this.guarded(() => ask("table", { name: file.name, content })), "");
-    };
-    this.controls.build(this.state);
-    input.click();
-  }
-
-  // Take a table into use: its last column is the target, and the first two with numbers are the inputs.
-  useTable(table, name) {
-    if (!table) return this.controls.build(this.state);
-    const { state } = this;
-    this.forgetTable();
-    state.choose("data", "csv");
-    state.table = name;
-    state.set("recipe", "plain");
-    state.set("data.path", table.path);
-    state.choose("head", "");
-    if (state.base.get("model") === "polynomial") { state.choose("model", ""); state.set("model.hidden", "[6,4]"); }
-    this.controls.columns = table.columns;
-    const names = table.columns.map((column) => column.name);
-    const target = names.at(-1);
-    const inputs = table.columns.filter((column) => column.number && column.name !== target).map((column) => column.name);
-    const pair = name === "iris" ? inputs.slice(2, 4) : inputs.slice(0, 2);
-    return this.chooseColumns(pair[0] ?? "", pair[1] ?? "", target);
-  }
-
-  chooseColumns(across, up, target) {
-    const { state } = this;
-    const rest = this.controls.columns.map((column) => column.name).filter((name) => ![across, up, target].includes(name));
-    state.set("data.target", target);
-    state.set("data.drop", rest.length ? `[${rest.map((name) => `'${name}'`).join(",")}]` : "");
-    this.controls.build(state);
-    return this.restart();
-  }
-
-  async useDrawing(points, plane) {
-    const table = await this.guarded(() => ask("table", { points, classes: plane }));
-    if (!table) return;
-    const { state } = this;
-    this.useTable(table, "drawing");
-    state.points = encode(points);
-    this.restart();
-  }
-}
-
-// A short line as the charts draw it; without a lane in the colour of text.
-function strokes(i, pattern, alpha, width = 2.2) {
-  const canvas = element("canvas", { className: "swatch", width: 52, height: 20 });
-  const context = canvas.getContext("2d");
-  context.scale(2, 2);
-  context.strokeStyle = i < 0 ? theme.ink : laneColor(i);
-  context.globalAlpha = alpha;
-  context.lineWidth = width;
-  context.setLineDash(pattern);
-  context.beginPath();
-  context.moveTo(0, 5);
-  context.lineTo(26, 5);
-  context.stroke();
-  return canvas;
 }
 
 async function copy(text) {
