@@ -75,24 +75,23 @@ class Answers:
         ]
         setting = Setting(lanes, _wanted(asked, "seeds", int, 1))
         setting.check(self.readable)
-        with computing, threads_for(0):
-            frames = Frames(Session(setting))
+        with computing:
+            session = Session(setting)
+            with threads_for(0):
+                frames = Frames(session)
+                shown = {"problem": frames.problem(), "frame": frames.frame(_wanted(asked, "focus", int, 0))}
             self.sessions.pop(_wanted(asked, "instead", str, ""), None)
             name = secrets.token_urlsafe(12)
             self.sessions[name] = frames
             while len(self.sessions) > MOST_SESSIONS:
                 self.sessions.popitem(last=False)
-            return {
-                "session": name,
-                "problem": frames.problem(),
-                "frame": frames.frame(_wanted(asked, "focus", int, 0)),
-            }
+            return {"session": name, **shown}
 
     def advance(self, asked: Json) -> Json:
         """Train on: `updates` or `epochs`, at most for so many `seconds`; the frame after it."""
         name, known = _wanted(asked, "session", str), _wanted(asked, "known", list, [])
         epochs, seconds = _wanted(asked, "epochs", int, 0), _wanted(asked, "seconds", float, 10.0)
-        with computing, threads_for(0):
+        with computing:
             frames = self.sessions.get(name)
             if frames is None:
                 raise Gone
@@ -101,7 +100,8 @@ class Answers:
                 frames.session.advance_update()
             if epochs:
                 frames.session.advance_epochs(epochs, seconds)
-            return frames.frame(_wanted(asked, "focus", int, 0), [int(count) for count in known])
+            with threads_for(0):
+                return frames.frame(_wanted(asked, "focus", int, 0), [int(count) for count in known])
 
 
 def _wanted(asked: Json, name: str, kind: type, default: Any = None) -> Any:
