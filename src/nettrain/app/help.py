@@ -40,6 +40,8 @@ COMMANDS = {
     "nettrain-evaluate": "loss and metrics of a run on a table",
     "nettrain-compare": "a report on any runs and sweeps; figures as PDF, SVG, PNG",
     "nettrain-tensorboard": "TensorBoard, in which the runs of sweeps have names",
+    "nettrain-play": "a page on which small networks are seen while they train",
+    "nettrain-check": "whether the answer to an exercise of the course is right",
 }
 TOPICS = {
     "run": "batch size, epochs, seed, early stopping, budgets, checkpoints, resume",
@@ -65,7 +67,7 @@ KEYS_OF = {  # the first parts of the keys of every run
         *("budget", "checkpoint", "resume", "on_divergence", "class_weight", "calibrate", "debug"),
     ),
     "optimizer": ("groups",),
-    "report": ("figures", "quiet", "metrics", "tensorboard", "watch", "logger", "profile"),
+    "report": ("figures", "report_figures", "quiet", "metrics", "tensorboard", "watch", "logger", "profile"),
     "speed": ("device", "precision", "engine", "deterministic", "sharded", "accumulate"),
     "own": ("parts", "trust", "callbacks"),
 }
