@@ -26,6 +26,7 @@ from nettrain.figures.style import (
     without_zeros,
 )
 from nettrain.figures.sweeps import bands
+from nettrain.figures.texts import name_ticks, shortened
 from nettrain.figures.training import lines
 
 STYLES: list[Literal["-", "--", "-.", ":"]] = ["-", "--", "-.", ":"]  # of lines that may lie on one another
@@ -182,8 +183,10 @@ def outcomes(series: Mapping[str, ArrayLike], ylabel: str, title: str, log: bool
     if log:
         log_scale(axes)
     axes.set_xlim(-0.5, len(series) - 0.5)
-    tilted = sum(map(len, series)) > 40
-    axes.set_xticks(range(len(series)), list(series), rotation=30 if tilted else 0, ha="right" if tilted else "center")
+    names = [shortened(name, 28) for name in series]
+    tilted = sum(map(len, names)) > 40
+    axes.set_xticks(range(len(series)))
+    name_ticks(axes.xaxis, names, rotation=30 if tilted else 0, ha="right" if tilted else "center")
     return figure
 
 
