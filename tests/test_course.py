@@ -66,8 +66,8 @@ def test_parabola(page):
     (run,), sweep = page("parabola")
     for other in sweep:
         found = other.trajectory[1][-1]
-        torch.testing.assert_close(found, least_weights(other), rtol=0, atol=3e-3)
-    assert max(abs(least_weights(other)[0] - 2) for other in sweep) == pytest.approx(0.05, rel=0.25)
+        torch.testing.assert_close(found, least_weights(other), rtol=0, atol=5e-3)
+    assert max(abs(least_weights(other)[0] - 2) for other in sweep) == pytest.approx(0.07, rel=0.1)
     x, y = (t.double().numpy() for t in training_batch(run))
     np.testing.assert_allclose(least_weights(run).double().numpy(), np.polyfit(x[:, 0], y, 2), atol=1e-5)
 
@@ -291,7 +291,7 @@ def test_pages_are_in_order_with_their_experiments_pictures_and_neighbours():
         for number, figure in course.pictures(name):
             image = Image.open(course.PAGES / name / f"{number}_{figure}.png")
             image.thumbnail((160, 120))
-            assert len(image.convert("RGB").getcolors()) > 50
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 50
         assert len(list((course.PAGES / name).glob("*.png"))) == len(course.pictures(name))
 
 

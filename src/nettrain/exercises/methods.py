@@ -48,7 +48,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "search_3": choice(
         "b",
-        a="Run it, and compare the training losses of the leaderboard.",
+        a="Look where its curve crosses 0.1, and what Adam's 400 updates have cost.",
         b="With a gradient to follow, each update knows a direction in all 65 weights.",
     ),
     "search_4": choice(
