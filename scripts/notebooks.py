@@ -42,18 +42,19 @@ START = """\
 # {install}
 SOURCE = None
 
-import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from IPython.display import Image, display
 
 start = globals().get("start", Path.cwd())  # where the notebook was opened
-places = [Path(SOURCE)] if SOURCE else [path for path in (start, *start.parents) if (path / "train.py").is_file()]
-if importlib.util.find_spec("nettrain") is None:
+places = [start / SOURCE] if SOURCE else [path for path in (start, *start.parents) if (path / "train.py").is_file()]
+os.environ["PATH"] = f"{{Path(sys.executable).parent}}{{os.pathsep}}{{os.environ['PATH']}}"
+if shutil.which("nettrain") is None:
     if not places:
-        raise SystemExit(
+        raise RuntimeError(
             "{missing}"
         )
     %pip install --quiet {{places[0]}}
@@ -61,16 +62,15 @@ if importlib.util.find_spec("nettrain") is None:
 work = (places[0] if places and places[0].is_dir() else start) / "outputs" / "course" / "{page}"
 work.mkdir(parents=True, exist_ok=True)
 os.chdir(work)
-os.environ["PATH"] = f"{{Path(sys.executable).parent}}{{os.pathsep}}{{os.environ['PATH']}}"
 
 
-def show():
+def show(*names):
     if _exit_code:
-        raise SystemExit("{failed}")
+        raise RuntimeError("{failed}")
     runs = [*Path("outputs").glob("*-*/*"), *Path("outputs/multirun").glob("*/*")]
     last = max(runs, key=lambda folder: folder.parts[-2:])  # date, time
-    for figure in sorted(last.glob("figures/*.png")):
-        display(Image(figure))
+    for figure in names or sorted(path.stem for path in last.glob("figures/*.png")):
+        display(Image(last / "figures" / f"{{figure}}.png"))
 """
 
 
@@ -105,13 +105,16 @@ def _cells(page: Path, language: str) -> Iterator[tuple[str, str]]:
     yield "markdown", heading
     yield "code", START.format(page=page.stem, **words).rstrip()
     yield from _files(rest, words)
+    number = 0
     for part in EXERCISE_ENDS.split(rest):
         end = 0
         for fence in FENCE.finditer(part):
             if fence[1] == "sh":
                 yield from _text(page, part[end : fence.start()])
                 for line in fence[2].splitlines():
-                    yield from _command(line)
+                    number += 1
+                    names = re.findall(rf"\]\(\S*/{number}_(\S+)\.png\)", rest)
+                    yield from _command(line, names, exercise=bool(CHECK.search(part)))
                 end = fence.end()
         yield from _text(page, part[end:])
         for check in CHECK.findall(part):
@@ -149,15 +152,19 @@ def _lines(text: str) -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
-def _command(line: str) -> Iterator[tuple[str, str]]:
-    """A cell that runs a command, and one that shows its figures; `!` has a use of its own for braces and $."""
+def _command(line: str, names: list[str], exercise: bool) -> Iterator[tuple[str, str]]:
+    """A cell that runs a command, and one that shows the figures of these names, in an exercise all that there are."""
     words = [Path(word).name if word.startswith("docs/") else word for word in shlex.split(line)]
-    if words[:2] == ["python", "train.py"]:
-        command = shlex.join(["nettrain", *words[2:]])
-        yield "code", "!" + command.replace("{", "{{").replace("}", "}}").replace("$", "$$")
-        yield "code", "show()"
-    else:
+    if words[:2] != ["python", "train.py"]:
         yield "code", f"# !{line}"
+        return
+    command = shlex.join(["nettrain", *words[2:]])
+    yield (
+        "code",
+        "!" + command.replace("{", "{{").replace("}", "}}").replace("$", "$$"),
+    )  # `!` has a use of its own for both
+    if names or exercise:
+        yield "code", f"show({', '.join(map(json.dumps, names))})"
 
 
 def main() -> None:

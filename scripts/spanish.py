@@ -17,10 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SPANISH = DOCS / "es"
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?")
-VALUES = re.compile(rf"(?: |[-–−+±%()?]|to |{NUMBER.pattern})+")  # a cell without words
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+VALUE_WORDS = {" to ": " a ", "below ": "por debajo de "}  # all words of cells that state numbers
+VALUES = re.compile(rf"(?: |[-–−+±%()?]|to |below |{NUMBER.pattern})+")
 CODE, FORMULA = re.compile(r"`[^`]+`"), re.compile(r"(?<![\\$])\$[^$]+\$")
 LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
+PROTECTED = re.compile(f"{CODE.pattern}|{FORMULA.pattern}|{LINK.pattern}|{NUMBER.pattern}")
 WORDS = re.compile(r"(\\text\{)[^}]*\}")  # of a formula
 OPENING = re.compile(r"(\s*)(#+ |- |\d+\. |\|)?")
 
@@ -105,35 +107,46 @@ def destination(page: Path, link: str) -> str:
     path, _, anchor = link.partition("#")
     target = Path(normpath(page.parent / path)) if path else page
     english = {spanish: english for english, spanish in pages().items()}.get(target, target)
-    if not target.is_file():
-        return f"{link}, which is no file"
     if not anchor:
         return str(english.relative_to(ROOT))
+    if not target.is_file():
+        return f"{link}, which is no file"
     known = anchors(target.read_text())
     heading = known.index(anchor) if anchor in known else f"#{anchor}, which is none"
     return f"{english.relative_to(ROOT)}, heading {heading}"
 
 
 def differences(english: Path, spanish: Path) -> list[str]:
-    """What a page and its translation should have in common, and have not; at most one thing of each block."""
+    """What a page and its translation should have in common, and have not; at most one thing of each block.
+
+    Where blocks are missing, that alone is said: whatever follows stands beside something else.
+    """
     if not spanish.is_file():
         return [f"{spanish.relative_to(ROOT)} is missing."]
-    found, heading = [], ""
+    found, heading = [], "at the top"
+    aligned = _aligned(english, spanish)
     for ours, theirs in zip_longest(*(list(blocks(path.read_text())) for path in (english, spanish))):
-        difference = _difference(english, spanish, ours, theirs)
+        kinds = [block.kind if block else "nothing" for block in (ours, theirs)]
+        difference = None
+        if kinds[0] != kinds[1]:
+            difference = f"{kinds[0]} in English, {kinds[1]} in Spanish: {(theirs or ours).text.strip()[:60]}"
+        elif aligned:
+            difference = _difference(english, spanish, ours, theirs)
         if difference is not None:
-            found.append(f"{spanish.relative_to(ROOT)}, {heading or 'at the top'}: {difference}")
-        if ours is None or theirs is None or ours.kind != theirs.kind:
-            break  # whatever follows stands beside something else
+            found.append(f"{spanish.relative_to(ROOT)}, {heading}: {difference}")
+        if kinds[0] != kinds[1]:
+            break
         heading = theirs.text if theirs.kind.startswith("heading") else heading
     return found
 
 
-def _difference(english: Path, spanish: Path, ours: Block | None, theirs: Block | None) -> str | None:
-    if ours is None or theirs is None or ours.kind != theirs.kind:
-        kinds = [block.kind if block else "nothing" for block in (ours, theirs)]
-        text = (theirs or ours).text.strip()[:60]
-        return f"{kinds[0]} in English, {kinds[1]} in Spanish: {text}"
+def _aligned(english: Path, spanish: Path) -> bool:
+    """Whether both pages have the same kinds of blocks in the same order."""
+    ours, theirs = ([block.kind for block in blocks(path.read_text())] for path in (english, spanish))
+    return ours == theirs
+
+
+def _difference(english: Path, spanish: Path, ours: Block, theirs: Block) -> str | None:
     texts = (ours.text, theirs.text)
     if ours.kind.startswith("code"):
         same = WORDS.sub("", texts[0]) == WORDS.sub("", texts[1]) if ours.kind == "code math" else texts[0] == texts[1]
@@ -154,11 +167,11 @@ def _difference(english: Path, spanish: Path, ours: Block | None, theirs: Block 
 
 
 def follow(english: Path, spanish: Path) -> str:
-    """The Spanish page with the numbers and the code of the English one, wherever both have as many."""
+    """The Spanish page with the numbers and the code of the English one, if both have the same blocks."""
     text, place = spanish.read_text(), 0
-    for ours, theirs in zip(*(list(blocks(path.read_text())) for path in (english, spanish)), strict=False):
-        if ours.kind != theirs.kind:
-            break
+    if not _aligned(english, spanish):
+        return text
+    for ours, theirs in zip(*(list(blocks(path.read_text())) for path in (english, spanish)), strict=True):
         place = text.index(theirs.text, place)
         new = ours.text if ours.kind.startswith("code") and ours.kind != "code math" else _with_numbers(ours, theirs)
         text = text[:place] + new + text[place + len(theirs.text) :]
@@ -174,17 +187,14 @@ def _with_numbers(ours: Block, theirs: Block) -> str:
 
 def _replaced(ours: str, theirs: str) -> str:
     if VALUES.fullmatch(ours):
-        return ours.replace(" to ", " a ")
+        for word, translation in VALUE_WORDS.items():
+            ours = ours.replace(word, translation)
+        return ours
     numbers = Block("", ours).numbers
-    if (
-        len(numbers) != len(Block("", theirs).numbers)
-        or CODE.search(theirs)
-        or FORMULA.search(theirs)
-        or LINK.search(theirs)
-    ):
+    if len(numbers) != len(Block("", theirs).numbers):
         return theirs
     rest = iter(numbers)
-    return NUMBER.sub(lambda _: next(rest), theirs)
+    return PROTECTED.sub(lambda found: next(rest) if NUMBER.fullmatch(found[0]) else found[0], theirs)
 
 
 def main() -> None:

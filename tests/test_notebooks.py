@@ -1,6 +1,7 @@
 """The notebooks of the course are made of its pages, and run."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,7 +45,18 @@ def test_a_notebook_runs_and_shows_figures(page, tmp_path, monkeypatch):
     NotebookClient(read, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     codes = [cell for cell in read.cells if cell.cell_type == "code"]
     commands = [cell for cell in codes if re.match("!nettrain ", cell.source)]
-    shown = [cell for cell in codes if cell.source.startswith("show()")]
-    assert len(commands) == len(shown) > 0
+    for cell in commands:
+        assert "folder" in "".join(output.get("text", "") for output in cell.outputs), cell.source
+    shown = [cell for cell in codes if cell.source.startswith("show(")]
+    assert shown
     for cell in shown:
-        assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+        images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert images
+        assert len(images) == cell.source.count('"') // 2 or cell.source == "show()", cell.source
+
+
+@pytest.mark.parametrize(("page", "language"), PAGES, ids=NAMES)
+def test_a_shell_takes_the_commands_of_a_page(page, language):
+    for block_language, block in notebooks.FENCE.findall(page.read_text()):
+        if block_language == "sh":
+            assert subprocess.run(["bash", "-n"], input=block.encode()).returncode == 0

@@ -98,9 +98,19 @@ def test_new_numbers_and_code_of_the_english_page_are_taken_over(pair):
     english.write_text(
         ENGLISH.replace("| 0.25", "| 0.125 (0.1 to 1e-3)")
         .replace("3 s", "4 s")
+        .replace("20 epochs", "30 epochs")
         .replace("train.py", "train.py epochs=2")
     )
     assert spanish.differences(english, translated) != []
     translated.write_text(spanish.follow(english, translated))
     assert spanish.differences(english, translated) == []
+    assert "la pérdida es 0.5 tras 30 épocas ([más abajo](#tabla))" in translated.read_text()
     assert "| tras 4 s | 0.125 (0.1 a 1e-3) |" in translated.read_text()
+
+
+def test_numbers_do_not_move_to_other_rows_where_one_was_added(pair):
+    english, translated = pair
+    english.write_text(ENGLISH.replace("| after 3 s", "| after 2 s | 0.5 |\n| after 3 s"))
+    assert spanish.follow(english, translated) == SPANISH
+    (sentence,) = spanish.differences(english, translated)
+    assert "row in English, nothing in Spanish" in sentence
