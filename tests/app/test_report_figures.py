@@ -32,6 +32,12 @@ def test_a_report_begins_with_the_figures_that_were_asked_for(command, here):
     assert {"paths", "excess", "loss"} <= figures_of(here / "run")
 
 
+def test_gradients_by_layer_of_networks_of_different_depths(command, here):
+    words = ["data=iris", "epochs=2", "figures=auto", "quiet=true", "report_figures=[layer_gradients]"]
+    assert command("-m", *words, "model.hidden=[4,4],[4,4,4]", "seed=0,1", "hydra.sweep.dir=sweep").code == 0
+    assert "layer_gradients" in figures_of(here / "sweep")
+
+
 def test_what_runs_do_not_have_is_left_out_with_a_sentence(command, here):
     words = ["data=iris", "epochs=2", "figures=auto", "quiet=true", "report_figures=[paths,fitted_curves,outcomes]"]
     assert command(*words, "hydra.run.dir=run").code == 0

@@ -191,17 +191,19 @@ def outcomes(series: Mapping[str, ArrayLike], ylabel: str, title: str, log: bool
 
 
 def by_layer(measured: Mapping[str, ArrayLike], expected: Mapping[str, ArrayLike], ylabel: str, title: str) -> Figure:
-    """A number of each layer, measured (seeds, layers), and as dashed lines what theory expects of it, (layers,)."""
-    first = np.asarray(next(iter(measured.values())), float)
-    layers = np.arange(1, first.shape[1] + 1)
-    figure = bands({name: (layers, values) for name, values in measured.items()}, "layer", ylabel, title, True)
+    """A number of each layer, measured (seeds, layers), and as dashed lines what theory expects of it, (layers,).
+
+    Networks may have different numbers of layers.
+    """
+    layers = {name: np.arange(1, np.shape(values)[1] + 1) for name, values in measured.items()}
+    figure = bands({name: (layers[name], values) for name, values in measured.items()}, "layer", ylabel, title, True)
     (axes,) = figure.axes
     for i, name in enumerate(measured):
         line = axes.get_lines()[i]
         line.set(marker=MARKERS[i % len(MARKERS)], markersize=4)
         if name in expected:
             theory = np.asarray(expected[name], float)
-            axes.plot(layers[: len(theory)], theory, color=color(i), linestyle="--", linewidth=1)
+            axes.plot(layers[name][: len(theory)], theory, color=color(i), linestyle="--", linewidth=1)
     if expected:
         axes.plot([], [], color=GREY, linestyle="--", linewidth=1, label="predicted")
         for drawn in figure.legends:
