@@ -64,7 +64,7 @@ RIGHT = {
     "search_4": "a",
     "overfitting_1": "0.074",
     "overfitting_2": "97",
-    "overfitting_3": "c",
+    "overfitting_3": "b",
     "overfitting_4": "b",
     "regularisation_1": "0.905",
     "regularisation_2": "1.25",
@@ -195,7 +195,7 @@ def test_what_sweeps_find_is_right(command, here):
     assert found["[32,32]"] < 0.5 < found["[32,32,32]"]
     groups = median("hidden", 5, "experiment=course/overfitting", "model.hidden=[8],[64,64]", seeds)
     pairs = zip(*([run.summary["best_val_loss"] for run in runs] for runs in groups.values()), strict=True)
-    assert 2 <= sum(small < large for small, large in pairs) <= 8
+    assert sum(large < small for small, large in pairs) >= 7
 
 
 ADAGRAD = "def adagrad(w, g, s, lr):\n    s = s + g * g\n    return {}, s\n"

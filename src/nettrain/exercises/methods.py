@@ -74,10 +74,10 @@ EXERCISES: dict[str, Exercise] = {
         [(lambda: 64.0, "Those are the weights; there are biases, too.")],
     ),
     "overfitting_3": choice(
-        "c",
-        a="Compare them seed by seed, in results.csv: is it nearly every one?",
-        b="Compare them seed by seed, in results.csv: is it nearly every one?",
-        c="A large network that is stopped at the right moment is a match for a small one.",
+        "b",
+        a="Compare them seed by seed: best_val_loss in results.csv.",
+        b="A large network that is stopped at the right moment is more than a match for a small one.",
+        c="Compare them seed by seed: best_val_loss in results.csv.",
     ),
     "overfitting_4": choice(
         "b",
