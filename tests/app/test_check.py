@@ -192,7 +192,7 @@ def test_what_sweeps_find_is_right(command, here):
     assert genetic.summary["train_loss"] > 0.1
     layers = ["experiment=course/vanishing_gradients", "activation=sigmoid", "model.hidden=[32],[32,32],[32,32,32]"]
     found = losses(median("hidden", 4, *layers, "seed=range(3)"))
-    assert found["[32,32]"] < 0.5 < found["[32,32,32]"]
+    assert found["[32,32]"] < 2 < found["[32,32,32]"]
     groups = median("hidden", 5, "experiment=course/overfitting", "model.hidden=[8],[64,64]", seeds)
     pairs = zip(*([run.summary["best_val_loss"] for run in runs] for runs in groups.values()), strict=True)
     assert sum(large < small for small, large in pairs) >= 7

@@ -77,7 +77,7 @@ EXERCISES: dict[str, Exercise] = {
         lambda: [2],
         0,
         "Let the program count: try one more and one less, and look at the training loss of the last epoch.",
-        "From three on the training loss stays where guessing is.",
+        "From three on the training loss is hardly better than guessing.",
     ),
     "vanishing_gradients_4": choice(
         "b",
