@@ -2,6 +2,8 @@
 
 import pytest
 
+from nettrain.config.own_parts import all_files
+
 HEAD = """
 from dataclasses import dataclass
 
@@ -146,6 +148,15 @@ def test_a_part_of_a_wrong_shape_is_one_sentence(command, tmp_path, kind):
     ended = command("--config-dir", ".", "data=diabetes", "epochs=1", "quiet=true", chosen, "hydra.run.dir=run")
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("parts_are_forgotten")
+def test_a_file_that_cannot_be_imported_does_not_travel_to_other_processes(command, tmp_path):
+    (tmp_path / "parts.py").write_text("1 / 0\n")
+    (tmp_path / "more.py").write_text(HEAD + "@activation\ndef travelling_of_mine(x):\n    return x.tanh()\n")
+    for name in ("parts.py", "more.py"):
+        command("data=iris", "epochs=0", "quiet=true", f"parts=[{name}]", f"hydra.run.dir={name}.run")
+    assert [path for path in all_files() if path.startswith(str(tmp_path))] == [str(tmp_path / "more.py")]
 
 
 @pytest.mark.usefixtures("parts_are_forgotten")

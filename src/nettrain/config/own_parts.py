@@ -76,10 +76,10 @@ def all_files() -> dict[str, tuple[str, bytes]]:
 def import_files(files: dict[str, tuple[str, bytes]], folder: Path) -> None:
     """Import files that another process has imported, as `all_files` gives them there; the folder is for copies."""
     for source, (name, content) in files.items():
-        _files[source] = name, content
         path = folder / f"{name}.py"
         path.write_bytes(content)
         _run(name, source, partial(_import_file, name, path))
+        _files[source] = name, content
     register()
 
 
@@ -104,8 +104,9 @@ def _load(source: str) -> bool:
         except OSError as error:
             raise ConfigError(f"parts={source}: the file cannot be read: {error.strerror}.") from error
         name = _PREFIX + hashlib.sha256(content).hexdigest()[:16]
-        _files[source] = name, content
-        return _run(name, source, lambda: _import_file(name, path))
+        new = _run(name, source, lambda: _import_file(name, path))
+        _files[source] = name, content  # only now: other processes import what could be imported here
+        return new
     try:
         there = source in sys.modules or importlib.util.find_spec(source) is not None
     except (ImportError, ValueError):  # of a package that is not there, or no name of a module
