@@ -1,6 +1,8 @@
 """One large network whose forward and backward passes `torch.compile` has compiled: operations on each number share a
 pass over memory, which pays where torch's products take the rest of the time."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -32,26 +34,40 @@ class InductorObjective(Objective):
     def by_formulas(self) -> bool:
         return False
 
+    def gradient(self, *arguments: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        from torch._dynamo.exc import TorchDynamoException
+        from torch._inductor.exc import InductorError
+
+        try:
+            with _without_monitor():
+                return super().gradient(*arguments, **named)
+        except (TorchDynamoException, InductorError) as error:
+            raise ConfigError(
+                f"engine=inductor: torch.compile cannot compile this network ({first_line(error)}); use engine=auto."
+            ) from error
+
     def logits_of_rows(self, parameters: Tensors, x: X, noise: Noise | None, training: bool) -> Tensor:
         if len(one_of(x)) != self.samples:
             return super().logits_of_rows(parameters, x, noise, training)
         if noise is not None:  # a number that changes with every update would be a constant of the program
             noise = replace(noise, key=torch.tensor(noise.key))
-        return self._compiled(self._rows, parameters, x, noise, training)
+        z: Tensor = self._rows(parameters, x, noise, training)
+        return z
 
     def logits_of_module(self, parameters: Tensors, buffers: Tensors, x: X) -> Tensor:
         if len(one_of(x)) != self.samples:
             return super().logits_of_module(parameters, buffers, x)
-        return self._compiled(self._module, parameters, buffers, x)
-
-    def _compiled(self, network: Any, *arguments: Any) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException
-        from torch._inductor.exc import InductorError
-
-        try:
-            z: Tensor = network(*arguments)
-        except (TorchDynamoException, InductorError) as error:
-            raise ConfigError(
-                f"engine=inductor: torch.compile cannot compile this network ({first_line(error)}); use engine=auto."
-            ) from error
+        z: Tensor = self._module(parameters, buffers, x)
         return z
+
+
+@contextlib.contextmanager
+def _without_monitor() -> Iterator[None]:
+    """Within it a bar of torch's starts no thread of tqdm's, which at the end of a process may meet what is gone."""
+    from tqdm import tqdm
+
+    before, tqdm.monitor_interval = tqdm.monitor_interval, 0
+    try:
+        yield
+    finally:
+        tqdm.monitor_interval = before
