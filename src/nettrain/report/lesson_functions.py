@@ -15,6 +15,9 @@ from nettrain.report.starts import least_weights, training_batch
 from nettrain.results.run_folder import RunFolder
 from nettrain.storage.checkpoint_files import load_checkpoint
 
+_ONE_INPUT = "it is for one input and a target of numbers."
+_TWO_CLASSES = "it is for two inputs and two classes."
+
 
 def paths(settings: Sequence[Setting]) -> list[Picture]:
     """The ways of the first run of each setting over the loss of two weights, from one start."""
@@ -40,21 +43,13 @@ def fitted_curves(settings: Sequence[Setting]) -> list[Picture]:
     """The function of one input that each setting has learnt after the last epoch."""
     pictures = []
     for number, setting in enumerate(settings, 1):
-        curves: list[np.ndarray] = []
-        drawn: Arguments | None = None
-        for run in setting.runs:
-            arguments = function_over_inputs(run)
-            if arguments is None or run.encoder.classes:
-                raise ConfigError("it is for one input and a target of numbers.")
-            curve = arguments(_last_weights(run), inputs=drawn[0] if drawn else None)
-            drawn = drawn or curve
-            curves.append(curve[1])
-        assert drawn
-        at, _, x, y, name, target, _ = drawn
+        if any(run.encoder.classes for run in setting.runs):
+            raise ConfigError(_ONE_INPUT)
+        (at, _, x, y, name, target, _), curves = _learnt(setting, _ONE_INPUT)
         title = setting.label or "Fitted curve"
         caption = f"what is predicted after the last epoch{setting.of}, by each of {len(curves)} runs"
         name_of = "fitted_curves" if len(settings) == 1 else f"fitted_curves_{number}"
-        pictures.append(Picture(name_of, caption, "fits", (at, np.stack(curves), x, y, (name, target), title)))
+        pictures.append(Picture(name_of, caption, "fits", (at, curves, x, y, (name, target), title)))
     return pictures
 
 
@@ -62,21 +57,27 @@ def boundaries(settings: Sequence[Setting]) -> list[Picture]:
     """The boundary between two classes that each setting has learnt after the last epoch."""
     pictures = []
     for number, setting in enumerate(settings, 1):
-        probabilities: list[np.ndarray] = []
-        drawn: Arguments | None = None
-        for run in setting.runs:
-            arguments = function_over_inputs(run)
-            if arguments is None or len(run.encoder.classes) != 2:
-                raise ConfigError("it is for two inputs and two classes.")
-            boundary = arguments(_last_weights(run), inputs=drawn[0] if drawn else None)
-            drawn = drawn or boundary
-            probabilities.append(boundary[1])
-        assert drawn
-        grid, _, x, y, names, classes, _ = drawn
+        if any(len(run.encoder.classes) != 2 for run in setting.runs):
+            raise ConfigError(_TWO_CLASSES)
+        (grid, _, x, y, names, classes, _), probabilities = _learnt(setting, _TWO_CLASSES)
         caption = f"where the classes meet{setting.of}: the first run, and thin those of all {len(probabilities)}"
-        shown = (grid, np.stack(probabilities), x, y, names, classes, setting.label or "Decision boundary")
+        shown = (grid, probabilities, x, y, names, classes, setting.label or "Decision boundary")
         pictures.append(Picture(f"boundaries_{number}", caption, "clouds", shown))
     return pictures
+
+
+def _learnt(setting: Setting, refusal: str) -> tuple[Arguments, np.ndarray]:
+    """The function of the first run after the last epoch as a figure takes it, and the values of all runs there.
+
+    Raises `ConfigError` with the refusal where a run has no function that can be drawn over its inputs.
+    """
+    drawn: list[Arguments] = []
+    for run in setting.runs:
+        arguments = function_over_inputs(run)
+        if arguments is None:
+            raise ConfigError(refusal)
+        drawn.append(arguments(_last_weights(run), inputs=drawn[0][0] if drawn else None))
+    return drawn[0], np.stack([values for _, values, *_ in drawn])
 
 
 def _last_weights(run: RunFolder) -> torch.Tensor:
