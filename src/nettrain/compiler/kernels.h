@@ -24,6 +24,7 @@ constexpr int BYTES = 16, BLOCK = 8;
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#define BLOCKS static __attribute__((noinline))
 
 template <class T> struct Vector { typedef T type __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias)); };
 template <class T> using V = typename Vector<T>::type;
@@ -32,18 +33,20 @@ template <class T> constexpr int LANES = BYTES / sizeof(T);
 template <class T> INLINE V<T> load(const T* p) { return *reinterpret_cast<const V<T>*>(p); }
 template <class T> INLINE void store(T* p, V<T> v) { *reinterpret_cast<V<T>*>(p) = v; }
 
-// Rows of B that lie together: C[i, :] = sum_k A[i, k] B[k, :], MR rows and NV vectors of C at a time.
-template <class T, int MR, int NV, int K, int SA, int KA, int KB, int LDC>
-INLINE void rows_block(const T* A, const T* B, T* C, const T* bias) {
+// The blocks below are functions of their own, so that a program has one of each kind, however many products it has.
+
+// Rows of B that lie together: C[i, :] = sum_k A[i, k] B[k, :], MR rows and NV vectors of C.
+template <class T, int MR, int NV>
+BLOCKS void rows_block(const T* A, const T* B, T* C, const T* bias, int K, int SA, int KA, int KB, int LDC) {
   constexpr int L = LANES<T>;
   V<T> sum[MR][NV];
   for (int i = 0; i < MR; i++)
     for (int v = 0; v < NV; v++) sum[i][v] = bias ? load(bias + v * L) : V<T>{};
-  for (int k = 0; k < K; k++) {
+  for (int k = 0; k < K; k++, A += KA, B += KB) {
     V<T> b[NV];
-    for (int v = 0; v < NV; v++) b[v] = load(B + k * KB + v * L);
+    for (int v = 0; v < NV; v++) b[v] = load(B + v * L);
     for (int i = 0; i < MR; i++) {
-      const T a = A[i * SA + k * KA];
+      const T a = A[i * SA];
       for (int v = 0; v < NV; v++) sum[i][v] += a * b[v];
     }
   }
@@ -51,23 +54,27 @@ INLINE void rows_block(const T* A, const T* B, T* C, const T* bias) {
     for (int v = 0; v < NV; v++) store(C + i * LDC + v * L, sum[i][v]);
 }
 
+// The same for R columns, fewer than a vector.
+template <class T, int MR, int R>
+BLOCKS void rows_rest(const T* A, const T* B, T* C, const T* bias, int K, int SA, int KA, int KB, int LDC) {
+  for (int i = 0; i < MR; i++) {
+    T sum[R];
+    for (int j = 0; j < R; j++) sum[j] = bias ? bias[j] : T(0);
+    for (int k = 0; k < K; k++)
+      for (int j = 0; j < R; j++) sum[j] += A[i * SA + k * KA] * B[k * KB + j];
+    for (int j = 0; j < R; j++) C[i * LDC + j] = sum[j];
+  }
+}
+
 template <class T, int MR, int N, int K, int SA, int KA, int KB, int LDC>
 INLINE void rows_strip(const T* A, const T* B, T* C, const T* bias) {
   constexpr int L = LANES<T>, NV = BLOCK / 4, WIDE = N / (NV * L) * NV * L, VECTORS = N / L * L;
   for (int j = 0; j < WIDE; j += NV * L)
-    rows_block<T, MR, NV, K, SA, KA, KB, LDC>(A, B + j, C + j, bias ? bias + j : nullptr);
+    rows_block<T, MR, NV>(A, B + j, C + j, bias ? bias + j : nullptr, K, SA, KA, KB, LDC);
   for (int j = WIDE; j < VECTORS; j += L)
-    rows_block<T, MR, 1, K, SA, KA, KB, LDC>(A, B + j, C + j, bias ? bias + j : nullptr);
-  if constexpr (N > VECTORS) {
-    constexpr int R = N - VECTORS;
-    for (int i = 0; i < MR; i++) {
-      T sum[R];
-      for (int j = 0; j < R; j++) sum[j] = bias ? bias[VECTORS + j] : T(0);
-      for (int k = 0; k < K; k++)
-        for (int j = 0; j < R; j++) sum[j] += A[i * SA + k * KA] * B[k * KB + VECTORS + j];
-      for (int j = 0; j < R; j++) C[i * LDC + VECTORS + j] = sum[j];
-    }
-  }
+    rows_block<T, MR, 1>(A, B + j, C + j, bias ? bias + j : nullptr, K, SA, KA, KB, LDC);
+  if constexpr (N > VECTORS)
+    rows_rest<T, MR, N - VECTORS>(A, B + VECTORS, C + VECTORS, bias ? bias + VECTORS : nullptr, K, SA, KA, KB, LDC);
 }
 
 template <class T, int M, int N, int K, int SA, int KA, int KB, int LDC>
@@ -94,36 +101,38 @@ template <class T, int H = LANES<T> / 2> INLINE V<T> sums(V<T>* v) {
   else return v[0];
 }
 
-template <class T, int MR, int NR, int K, int SA, int JB, int LDC>
-INLINE void columns_block(const T* A, const T* B, T* C, const T* bias) {
-  constexpr int L = LANES<T>, WHOLE = K / L * L, N = (MR * NR + L - 1) / L * L;
-  T out[N] = {};
-  if constexpr (WHOLE > 0) {
+template <class T, int MR, int NR>
+BLOCKS void columns_block(const T* A, const T* B, T* C, const T* bias, int K, int SA, int JB, int LDC) {
+  constexpr int L = LANES<T>, N = (MR * NR + L - 1) / L * L;
+  const int whole = K / L * L;
+  T sum[N] = {};
+  if (whole > 0) {
     V<T> part[N] = {};
-    for (int k = 0; k < WHOLE; k += L) {
+    for (int k = 0; k < whole; k += L) {
       V<T> a[MR], b[NR];
       for (int i = 0; i < MR; i++) a[i] = load(A + i * SA + k);
       for (int j = 0; j < NR; j++) b[j] = load(B + j * JB + k);
       for (int i = 0; i < MR; i++)
         for (int j = 0; j < NR; j++) part[i * NR + j] += a[i] * b[j];
     }
-    for (int n = 0; n < N; n += L) store(out + n, sums<T>(part + n));
+    for (int n = 0; n < N; n += L) store(sum + n, sums<T>(part + n));
   }
-  for (int i = 0; i < MR; i++)
-    for (int j = 0; j < NR; j++) {
-      T sum = out[i * NR + j] + (bias ? bias[j] : T(0));
-      for (int k = WHOLE; k < K; k++) sum += A[i * SA + k] * B[j * JB + k];
-      C[i * LDC + j] = sum;
-    }
+  for (int i = 0; i < MR; i++) {
+    T rest[NR];
+    for (int j = 0; j < NR; j++) rest[j] = sum[i * NR + j] + (bias ? bias[j] : T(0));
+    for (int k = whole; k < K; k++)
+      for (int j = 0; j < NR; j++) rest[j] += A[i * SA + k] * B[j * JB + k];
+    for (int j = 0; j < NR; j++) C[i * LDC + j] = rest[j];
+  }
 }
 
 template <class T, int MR, int N, int K, int SA, int JB, int LDC>
 INLINE void columns_strip(const T* A, const T* B, T* C, const T* bias) {
   constexpr int NR = BLOCK / MR, WHOLE = N / NR * NR;
   for (int j = 0; j < WHOLE; j += NR)
-    columns_block<T, MR, NR, K, SA, JB, LDC>(A, B + j * JB, C + j, bias ? bias + j : nullptr);
+    columns_block<T, MR, NR>(A, B + j * JB, C + j, bias ? bias + j : nullptr, K, SA, JB, LDC);
   if constexpr (N > WHOLE)
-    columns_block<T, MR, N - WHOLE, K, SA, JB, LDC>(A, B + WHOLE * JB, C + WHOLE, bias ? bias + WHOLE : nullptr);
+    columns_block<T, MR, N - WHOLE>(A, B + WHOLE * JB, C + WHOLE, bias ? bias + WHOLE : nullptr, K, SA, JB, LDC);
 }
 
 template <class T, int M, int N, int K, int SA, int JB, int LDC>

@@ -12,7 +12,7 @@ from nettrain.compiler.loops import Loop, Place, apart, collapsed, loops, place
 from nettrain.compiler.processor import PROCESSOR
 from nettrain.compiler.recording import Access, Statement, record
 from nettrain.compiler.target import Target
-from nettrain.compiler.writing import c_type, element, element_number, literal
+from nettrain.compiler.writing import c_type, element, element_number, literal, stored_type
 
 ALIGNMENT = 64  # bytes
 
@@ -34,11 +34,13 @@ def function(
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
     stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
     needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}
-    parameters = [f"{c_type(d)}{target.pointer} b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])]
+    parameters = [
+        f"{stored_type(d)}{target.pointer} b{i}" for i, d in enumerate(recording.dtypes[: len(recording.names)])
+    ]
     lines, bytes_ = [f"{target.function} {name}({', '.join(parameters)}, char{target.pointer} scratch) {{"], 0
     constants = []
     for i in range(len(recording.names), len(recording.sizes)):
-        kind = c_type(recording.dtypes[i])
+        kind = stored_type(recording.dtypes[i])
         if i in recording.constants:
             values = ", ".join(literal(v, kind) for v in recording.constants[i].tolist())
             constants.append(f"{target.constant} {kind} {name}_b{i}[] = {{{values}}};")
@@ -78,6 +80,7 @@ def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[
     written = {statement.out.buffer for statement in loop.statements}
     before: list[str] = []
     body = []
+    truth_values = {place(s.out, loop.shape) for s in loop.statements if s.out.dtype == torch.bool}
     for at, read in elements.items():  # what is the same for all elements is read once
         if sizes and not any(at[2]) and at[0] not in written:
             before.append(f"const auto u{len(before)} = {read};")
@@ -91,7 +94,8 @@ def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[
     for at, value in values.items():
         if at in loop.stored:
             condition = f"if (b{at[0]}) " if at[0] in optional else ""
-            body.append(f"{condition}{elements[at]} = {value};")
+            number = f"{value} ? 1 : 0" if at in truth_values else value
+            body.append(f"{condition}{elements[at]} = {number};")
     lines = target.elementwise(sizes, body)
     return ["{", *before, *lines, "}"] if before else lines
 
@@ -106,7 +110,10 @@ def _expression(statement: Statement, elements: Mapping[Place, str], shape: tupl
     for name, operand in operands.items():
         if isinstance(operand, Access):
             read = elements[place(operand, shape)]
-            words[name] = read if name in CONDITIONS else f"({kind}){read}"
+            truth = operand.dtype == torch.bool and kind != "bool"  # which a compiler converts for no vector
+            words[name] = (
+                read if name in CONDITIONS else f"({read} ? {kind}(1) : {kind}(0))" if truth else f"({kind}){read}"
+            )
         elif isinstance(operand, bool | int | float):
             words[name] = literal(operand, kind)
     template = EXPRESSIONS[statement.op]

@@ -23,6 +23,11 @@ def c_type(dtype: torch.dtype) -> str:
     return _TYPES[dtype]
 
 
+def stored_type(dtype: torch.dtype) -> str:
+    """The type of an element in memory: a compiler makes no vectors of `bool`."""
+    return "unsigned char" if dtype == torch.bool else c_type(dtype)
+
+
 def literal(value: bool | int | float, kind: str) -> str:
     """A number of the given type."""
     if isinstance(value, bool):

@@ -28,6 +28,8 @@ from nettrain.training.stack.stack import Stack
 BUILD_SECONDS = 0.15  # that it takes to compile a program for every parameter tensor, and half of that for a time step
 FUSED_BUILD_SECONDS = 0.9  # that it takes for a fused rule
 OVERHEAD_SECONDS = 12e-6  # that it saves of an update for every parameter tensor: calls of torch's operations
+NOISE_SECONDS = 45e-6  # that it saves in addition where units are dropped: the hashes that decide it
+UNIT_SECONDS = 6e-6  # and that each row's units cost there, or the copies of a network which shares its weights
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
@@ -142,8 +144,14 @@ def _compiling_pays(stack: Stack, whole: Whole, updates_left: int, say: Say) -> 
     """Whether the run will end sooner if it is compiled; says so, if it is."""
     layout, runs, model = stack.objective.layout, whole.rows, stack.objective.model
     steps = model.steps if isinstance(model, RowModule) else 1
+    copies = model.copies if isinstance(model, RowModule) else 1
     numbers = layout.size * runs if stack.stacked else 0
-    saved = updates_left * (OVERHEAD_SECONDS * len(layout.names) * steps + NUMBER_SECONDS * numbers)
+    overhead = OVERHEAD_SECONDS * steps
+    if copies > 1:
+        overhead += UNIT_SECONDS * copies * runs
+    if stack.dropout is not None:
+        overhead += NOISE_SECONDS + UNIT_SECONDS * copies * runs
+    saved = updates_left * (overhead * len(layout.names) + NUMBER_SECONDS * numbers)
     build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * whole.rule_groups
     multiplications = stack.runs[0].multiplications
     most = LARGEST if runs > 1 or multiplications <= layout.size else LARGEST_CONVOLUTIONS
