@@ -18,7 +18,7 @@ from nettrain.objective import Objective
 from nettrain.optimizers import rules
 from nettrain.parts.activations import relu
 from nettrain.parts.heads import SoftmaxCE
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 from nettrain.training.engines.fused import Fused
 from nettrain.vector import flatten
 
@@ -93,7 +93,7 @@ def plain_step() -> Callable[[], object]:
 
 def our_step(engine: str) -> Callable[[], object]:
     """nettrain's step by `engine`, eager or fused."""
-    model, (x, y), rule = DenseNetwork(WIDTHS, relu), _batch(), rules.Adam()
+    model, (x, y), rule = DenseNetwork(WIDTHS[1:], relu, Entry(WIDTHS[0])), _batch(), rules.Adam()
     objective, w = Objective(model, SoftmaxCE()), flatten(model)
     for parameter in model.parameters():
         parameter.data = parameter.data.new_empty(0)  # w holds the weights

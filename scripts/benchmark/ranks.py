@@ -21,7 +21,7 @@ from nettrain.optimizers import rules
 from nettrain.optimizers.parameter_groups import Factors
 from nettrain.parts.activations import relu
 from nettrain.parts.heads import SoftmaxCE
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 from nettrain.ranks.group import Group
 from nettrain.training.stack.rule_groups import RuleGroup, group_rules
 from nettrain.training.stack.sharded_group import ShardedGroup, padded, room
@@ -93,7 +93,7 @@ def worker(seconds: float, output: Path) -> None:
     """One of the ranks: all modes in turn, as often as the seconds allow."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    group, model = Group(), DenseNetwork(WIDTHS, relu)
+    group, model = Group(), DenseNetwork(WIDTHS[1:], relu, Entry(WIDTHS[0]))
     w = flatten(model)
     parameters, padding = len(w), room(len(w), group)
     w = torch.nn.functional.pad(w, (0, padding))[:parameters]

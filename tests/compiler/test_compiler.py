@@ -16,7 +16,7 @@ from nettrain.compiler.writing import c_type
 from nettrain.objective import Objective
 from nettrain.parts import activations
 from nettrain.parts.heads import SoftmaxCE
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 from nettrain.vector import flatten
 
 aten = torch.ops.aten
@@ -276,7 +276,7 @@ def test_an_activation_of_anybody_s_own_with_the_backward_pass_that_torch_finds(
     def activation(x):
         return torch.sin(x) * F.softplus(x) + F.mish(x)
 
-    objective = Objective(DenseNetwork([3, 6, 2], activation).double(), SoftmaxCE())
+    objective = Objective(DenseNetwork([6, 2], activation, Entry(3)).double(), SoftmaxCE())
     w, y = flatten(objective.model), torch.tensor([0, 1, 1, 0, 1])
 
     def gradient(w, x, y, g, z):

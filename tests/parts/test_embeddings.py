@@ -14,7 +14,7 @@ from nettrain.compiler.library import compiler
 from nettrain.data import Encoder, load, sources
 from nettrain.data.encoded_ids import Embedded
 from nettrain.errors import ConfigError
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 
 QUIET = {"quiet": True, "figures": "never"}
 IDS = (5, 9)
@@ -40,7 +40,7 @@ def samples(rows=None, n=40):
 
 def test_outputs_and_gradients_are_those_of_torch_for_one_run_and_for_rows():
     torch.manual_seed(0)
-    network = DenseNetwork([5, 7, 2], torch.tanh, vocabularies=IDS).double()
+    network = DenseNetwork([7, 2], torch.tanh, Entry(5, vocabularies=IDS)).double()
     reference, names = Reference(network), [name for name, _ in network.named_parameters()]
     assert {f"embeddings.{i}.weight" for i in range(2)} <= set(names)
     rows = [{k: p.detach() + 0.1 * torch.randn_like(p) for k, p in network.named_parameters()} for _ in range(3)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
 from nettrain.parts import activations
-from nettrain.parts.models import MLP, DenseNetwork, Linear, Module, Polynomial
+from nettrain.parts.models import MLP, DenseNetwork, Entry, Linear, Module, Polynomial
 from nettrain.random import Noise
 from nettrain.vector import Layout, flatten
 
@@ -75,7 +75,7 @@ def test_gradients_of_rows_are_those_of_single_runs(name: str) -> None:
 
 
 def test_noise_drops_hidden_units_but_neither_inputs_nor_outputs() -> None:
-    network = DenseNetwork([4, 50, 3], activations.identity)
+    network = DenseNetwork([50, 3], activations.identity, Entry(4))
     parameters = {
         "layers.0.weight": torch.ones(50, 4),
         "layers.0.bias": torch.zeros(50),
@@ -91,7 +91,7 @@ def test_noise_drops_hidden_units_but_neither_inputs_nor_outputs() -> None:
 
 
 def test_each_hidden_layer_has_a_mask_of_its_own() -> None:
-    network = DenseNetwork([100, 100, 100, 100], activations.identity)
+    network = DenseNetwork([100, 100, 100], activations.identity, Entry(100))
     parameters = {key: torch.eye(100) if p.dim() == 2 else torch.zeros(100) for key, p in network.named_parameters()}
     passed = network.logits(parameters, torch.ones(100, 100), Noise(5, 0.5)) > 0
     assert passed.double().mean().item() == pytest.approx(0.25, abs=0.02)  # both masks; 0.5 if they were the same

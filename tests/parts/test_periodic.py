@@ -8,7 +8,7 @@ import torch
 
 import nettrain
 from nettrain.compiler.library import compiler
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 from nettrain.parts.periodic import Periodic
 
 QUIET = {"quiet": True, "figures": "never"}
@@ -29,7 +29,7 @@ def reference(p, x, ids):
 
 def test_outputs_and_gradients_are_those_of_the_formula_for_one_run_and_for_rows():
     torch.manual_seed(0)
-    network = DenseNetwork([4, 6, 2], torch.tanh, vocabularies=(5,), periodic=Periodic(3, 4, 0.5)).double()
+    network = DenseNetwork([6, 2], torch.tanh, Entry(4, vocabularies=(5,), periodic=Periodic(3, 4, 0.5))).double()
     rows = [{k: p.detach() + 0.1 * torch.randn_like(p) for k, p in network.named_parameters()} for _ in range(3)]
     stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     for shape in ((20,), (3, 20)):

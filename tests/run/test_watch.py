@@ -11,7 +11,7 @@ from torch import nn
 
 import nettrain
 from nettrain.parts import activations
-from nettrain.parts.models import DenseNetwork
+from nettrain.parts.models import DenseNetwork, Entry
 from nettrain.parts.slopes import can_die, can_saturate
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.logging.graph import model_graph
@@ -166,7 +166,7 @@ def test_throughput_counts_samples(here):
 
 
 def test_the_graph_shows_what_feeds_what():
-    found = nodes(DenseNetwork([4, 8, 3], activations.relu))
+    found = nodes(DenseNetwork([8, 3], activations.relu, Entry(4)))
     (second,) = [node for name, node in found.items() if name.startswith("layers.1/") and node.op == "linear"]
     assert {"layers.1/weight", "layers.1/bias", "relu"} == set(second.input)
     assert list(found["relu"].input) == ["layers.0/linear"]

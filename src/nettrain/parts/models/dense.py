@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
-from nettrain.inputs import Input, Inputs
+from nettrain.inputs import Inputs
 from nettrain.parts.activations import gain, identity
-from nettrain.parts.embeddings import WIDTH, embedded, embedding_gradients, embeddings, one_hot
 from nettrain.parts.models.base import Activation, Derivative, Model, RowModule, Tensors
+from nettrain.parts.models.entry import Entry, EntryModule, TableModel
 from nettrain.parts.models.functional import affine
-from nettrain.parts.periodic import Periodic, Waves
 from nettrain.profile import stage
 from nettrain.random import Noise
 from nettrain.registry import option
@@ -35,11 +34,11 @@ class Linear(Model):
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
         size, dims = self.vector(inputs)
-        return DenseNetwork([size, outputs], identity, sample_dims=dims)
+        return DenseNetwork([outputs], identity, Entry(size, dims))
 
 
 @dataclass
-class MLP(Model):
+class MLP(TableModel):
     """Fully connected layers, the activation between them, and dropout behind each activation.
 
     All numbers of a sample are one vector, whatever its shape. Of categories that are embedded it learns a vector of 8
@@ -47,24 +46,13 @@ class MLP(Model):
     """
 
     name: str = "mlp"
-    hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
-    dropout: float = option(
-        0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
-    )
     init_scale: float = option(
         1.0, "factor of the initial weights, which else keep the scale of signals", per_row=True, minimum=0
     )
-    periodic: int = option(0, "frequencies of the periodic embedding that each number has, which is learnt", minimum=0)
-    sigma: float = option(0.1, "standard deviation of these frequencies before they are trained", above=0)
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
-        if isinstance(inputs, Input) and inputs.vocabularies:
-            size, dims, vocabularies = inputs.size, 1, inputs.vocabularies
-        else:
-            (size, dims), vocabularies = self.vector(inputs), ()
-        periodic = Periodic(size - len(vocabularies), self.periodic, self.sigma) if self.periodic else None
-        widths = [size, *self.hidden, outputs]
-        return DenseNetwork(widths, activation, self.dropout, dims, vocabularies, periodic, self.init_scale)
+        entry = self.entry(inputs)
+        return DenseNetwork([*self.hidden, outputs], activation, entry, self.dropout, self.init_scale)
 
 
 @dataclass
@@ -86,35 +74,17 @@ class Polynomial(Model):
         return PolynomialModel(self.degree, outputs)
 
 
-class DenseNetwork(RowModule):
-    """Affine layers of the given widths, `activation` between them; dropout behind every activation.
-
-    The numbers of a sample, which has `sample_dims` dimensions, are one vector for the first layer. The last ones of a
-    vector are ids where there are `vocabularies`, ids below each, and the first layer is given their embeddings; with
-    `periodic` those of the numbers, too.
-    """
+class DenseNetwork(EntryModule):
+    """Affine layers of the given widths, `activation` between them; dropout behind every activation."""
 
     compilable = True
 
     def __init__(
-        self,
-        widths: list[int],
-        activation: Activation,
-        dropout: float = 0.0,
-        sample_dims: int = 1,
-        vocabularies: tuple[int, ...] = (),
-        periodic: Periodic | None = None,
-        init_scale: float = 1.0,
+        self, widths: list[int], activation: Activation, entry: Entry, dropout: float = 0.0, init_scale: float = 1.0
     ) -> None:
-        super().__init__()
-        self.activation, self.dropout, self.sample_dims = activation, dropout, sample_dims
-        self.vocabularies = vocabularies
-        if vocabularies:
-            self.embeddings = embeddings(vocabularies)
-            widths = [widths[0] + (WIDTH - 1) * len(vocabularies), *widths[1:]]
-        self.periodic = periodic
-        if periodic is not None:
-            widths = [widths[0] + periodic.size, *widths[1:]]
+        super().__init__(entry)
+        self.activation, self.dropout = activation, dropout
+        widths = [self.entered, *widths]
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(layers)
         for depth, layer in enumerate(layers):
@@ -128,7 +98,7 @@ class DenseNetwork(RowModule):
 
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         """What each layer's affine map gives, (..., n, width): the hidden units before the activation, then z."""
-        x, _, _ = self._enter(parameters, self._vectors(x))
+        x, _, _ = self.enter(parameters, x)
         for depth, (weight, bias) in enumerate(self._affine_maps(parameters)):
             if depth > 0:
                 x = self.activation(x)
@@ -145,7 +115,7 @@ class DenseNetwork(RowModule):
     ) -> Tensor:
         layers, passed = self._affine_maps(parameters), []
         with stage("forward"):
-            x, places, waves = self._enter(parameters, self._vectors(x))
+            x, places, waves = self.enter(parameters, x)
             for depth, (weight, bias) in enumerate(layers[:-1]):
                 z = affine(x, weight, bias)
                 f = self.activation(z)
@@ -162,45 +132,8 @@ class DenseNetwork(RowModule):
                         d = noise.dropout(d, depth - 1)  # it is linear, and so its own derivative
                     x, z, f = passed.pop()
                     d = _through(self.activation, d, z, f)
-            self._leave(parameters, d, places, waves, gradients)
+            self.leave(parameters, d, layers[0][0], places, waves, gradients)
         return z_last
-
-    def _enter(self, parameters: Tensors, x: Tensor) -> tuple[Tensor, list[Tensor], Waves | None]:
-        """What the first layer is given of the vectors x: numbers, embeddings of ids, embeddings of numbers.
-
-        Beside it what the backward pass needs of each kind of embedding.
-        """
-        places = one_hot(x, self.vocabularies)
-        waves = None if self.periodic is None else self.periodic.waves(parameters, x)
-        if places:
-            x = embedded(x, places, self._embeddings(parameters))
-        if self.periodic is not None and waves is not None:
-            of_numbers = self.periodic.embedded(parameters, waves)
-            x = torch.cat([x.expand(*of_numbers.shape[:-1], -1), of_numbers], dim=-1)
-        return x, places, waves
-
-    def _leave(
-        self, parameters: Tensors, d: Tensor, places: list[Tensor], waves: Waves | None, gradients: Tensors
-    ) -> None:
-        """Write the gradients of the embeddings, for the derivative d by what the first layer gives."""
-        weight = parameters["layers.0.weight"]
-        end = weight.shape[-1] - (0 if self.periodic is None else self.periodic.size)
-        if places:
-            of_ids = torch.matmul(d, weight[..., end - WIDTH * len(places) : end])
-            embedding_gradients(of_ids, places, [gradients.get(name) for name in self._embedding_names])
-        if self.periodic is not None and waves is not None:
-            self.periodic.write_gradients(parameters, waves, torch.matmul(d, weight[..., end:]), gradients)
-
-    @property
-    def _embedding_names(self) -> list[str]:
-        return [f"embeddings.{i}.weight" for i in range(len(self.vocabularies))]
-
-    def _embeddings(self, parameters: Tensors) -> list[Tensor]:
-        return [parameters[name] for name in self._embedding_names]
-
-    def _vectors(self, x: X) -> Tensor:
-        x = cast(Tensor, x)
-        return x if self.sample_dims == 1 else x.flatten(-self.sample_dims)
 
     def _affine_maps(self, parameters: Tensors) -> list[tuple[Tensor, Tensor]]:
         return [

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from nettrain.inputs import Input, Inputs
 from nettrain.parts.activations import gain
 from nettrain.parts.models import functional
-from nettrain.parts.models.base import Activation, Model, RowModule, Tensors, affine_layer
+from nettrain.parts.models.base import Activation, Tensors, affine_layer
+from nettrain.parts.models.entry import Entry, EntryModule, TableModel
 from nettrain.random import Noise
 from nettrain.registry import option
 from nettrain.samples import X
 
 
 @dataclass
-class TabM(Model):
+class TabM(TableModel):
     """k perceptrons that share their weights, with adapters of each one's own (Gorishniy et al., 2024).
 
     A layer of the i-th is s_i * (W (r_i * x)) + b_i; the first r_i are random signs, all others begin at 1, and the
@@ -27,27 +28,21 @@ class TabM(Model):
 
     name: str = "tabm"
     k: int = option(16, "perceptrons that share their weights", minimum=1)
-    hidden: list[int] = option([64, 64], "widths of the hidden layers", minimum=1)
-    dropout: float = option(
-        0.0, "probability of zeroing a hidden unit during training", per_row=True, minimum=0, below=1
-    )
-
     example: ClassVar[Input | None] = Input((32,))
 
     def build(self, inputs: int | Inputs, outputs: int, activation: Activation) -> nn.Module:
-        size, dims = self.vector(inputs)
-        return SharedEnsemble(self, size, dims, outputs, activation)
+        return SharedEnsemble(self, outputs, activation, self.entry(inputs))
 
 
-class SharedEnsemble(RowModule):
-    """The network of a `TabM`, of samples with `dims` dimensions, whose numbers are one vector."""
+class SharedEnsemble(EntryModule):
+    """The network of a `TabM`."""
 
     compilable = True
 
-    def __init__(self, config: TabM, inputs: int, dims: int, outputs: int, activation: Activation) -> None:
-        super().__init__()
-        self.activation, self.dropout, self.sample_dims, self.copies = activation, config.dropout, dims, config.k
-        widths = [inputs, *config.hidden]
+    def __init__(self, config: TabM, outputs: int, activation: Activation, entry: Entry) -> None:
+        super().__init__(entry)
+        self.activation, self.dropout, self.copies = activation, config.dropout, config.k
+        widths = [self.entered, *config.hidden]
         self.layers = nn.ModuleList(
             _Adapted(config.k, a, b, gain(activation) if i else None)
             for i, (a, b) in enumerate(itertools.pairwise(widths))
@@ -73,8 +68,8 @@ class SharedEnsemble(RowModule):
 
     def _each(self, parameters: Tensors, x: X, noise: Noise | None) -> Iterator[tuple[str, Tensor]]:
         """What each layer gives, (..., n, k, width), and at last the logits of each, (k, ..., n, outputs)."""
-        assert isinstance(x, Tensor)
-        h = (x if self.sample_dims == 1 else x.flatten(-self.sample_dims)).unsqueeze(-2)
+        entered, _, _ = self.enter(parameters, x)
+        h = entered.unsqueeze(-2)
         for i in range(len(self.layers)):
             before, weight, after, bias = (
                 parameters[f"layers.{i}.{name}"] for name in ("before", "weight", "after", "bias")
