@@ -17,6 +17,8 @@ RECIPE = {
     "activation.name": "silu",
     "schedule.name": "one_cycle",
     "optimizer.lr": 0.006,
+    "model.name": "tabm",
+    "model.k": 8,
     "model.dropout": 0.1,
     "calibrate": "auto",
 }
@@ -111,7 +113,7 @@ def test_recipes_are_rows_of_a_sweep_and_in_the_help(here, command):
 def chosen_for(here, *words):
     """What a run on a table has of the recipe."""
     run = nettrain.train(["data=csv", "data.path=t.csv", "data.target=target", "epochs=1", "quiet=true", *words])
-    return values(run, (*RECIPE, "optimizer.name", "model.name")), {k: len(v) for k, v in run.data.splits.items()}
+    return values(run, (*RECIPE, "optimizer.name")), {k: len(v) for k, v in run.data.splits.items()}
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def table(here):
 
 def test_a_table_has_the_recipe_unless_another_is_named(here, table):
     settings, sizes = chosen_for(here)
-    assert settings == {**RECIPE, "optimizer.name": "adam", "model.name": "mlp"}
+    assert settings == {**RECIPE, "optimizer.name": "adam"}
     assert sizes["test"] == 0
     plain, sizes = chosen_for(here, "recipe=plain")
     assert (plain["data.numbers"], plain["activation.name"], plain["optimizer.lr"]) == ("standard", "relu", 0.001)
@@ -140,6 +142,22 @@ def test_what_the_recipe_says_of_a_part_is_said_of_no_other(here, table):
         )
     settings, _ = chosen_for(here, "model=linear", "recipe=table")
     assert (settings["data.numbers"], settings["model.dropout"]) == ("piecewise", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "k"),
+    [
+        (["members=3"], "tabm", 2),
+        (["folds=3"], "tabm", 2),
+        (["members=3", "recipe=table"], "tabm", 2),
+        (["members=3", "model.k=5"], "tabm", 5),
+        (["members=3", "model=mlp"], "mlp", None),
+        (["members=1"], "tabm", 8),
+    ],
+)
+def test_members_have_a_smaller_model_of_the_recipe(here, table, words, model, k):
+    settings, _ = chosen_for(here, *words)
+    assert (settings["model.name"], settings["model.k"], settings["model.dropout"]) == (model, k, 0.1)
 
 
 def test_each_run_of_a_sweep_has_its_own_recipe(here, table):
@@ -164,7 +182,7 @@ def test_python_and_a_query_have_it_as_the_command_line_does(here, table, comman
 def test_the_recipe_is_said_at_the_start(here, table, command):
     words = ["data=csv", "data.path=t.csv", "data.target=target", "epochs=1"]
     first = command(*words).out.splitlines()[0]
-    assert first.startswith("recipe     table: numbers in bins, ")
+    assert first.startswith("recipe     table: perceptrons that share their weights, numbers in bins, ")
     assert first.endswith("no rows set aside for a test (recipe=plain leaves that out)")
     assert command(*words, "model=linear").out.startswith(
         "recipe     all_rows: no rows set aside for a test: all of them"

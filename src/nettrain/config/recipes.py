@@ -9,7 +9,8 @@ from nettrain.optimizers.solvers import Solver
 AUTO = "auto"  # the word for what `with_recipe` chooses
 TABLE, ALL_ROWS = "table", "all_rows"
 _TABLES = ("csv", "sql")  # data sets whose rows are somebody's own
-_MODELS = ("mlp", "tabm")  # that the recipe for tables was made for
+_MODELS = ("tabm", "mlp")  # that the recipe for tables was made for; the first one is its own
+_OF_MEMBERS = "model.k=2"  # perceptrons of each member, which are many together
 _NAME = re.compile(r"\+*([\w/]+)=(['\"]?)([\w.]+)\2")
 
 
@@ -17,19 +18,26 @@ def with_recipe(overrides: Sequence[str]) -> list[str]:
     """The overrides of a run, with the recipe that its data have where none is named, or where `recipe=auto` is.
 
     Of tables all rows train or validate. The recipe for tables is that of networks for tables which a gradient trains;
-    a module of one's own, which may count its features, a solver and other models keep their settings.
+    a module of one's own, which may count its features, a solver and other models keep their settings. Where there are
+    members the recipe's model is a smaller one.
     """
     matches = filter(None, map(_NAME.fullmatch, overrides))
     chosen: dict[str, str] = {match[1]: match[3] for match in matches}
     chosen |= {group: part.name for group, part in OF_ANY_CLASS.items() if _names_class(overrides, group)}
     wanted = chosen.get("recipe", AUTO if chosen.get("data") in _TABLES else None)
-    if wanted != AUTO or any(override.startswith("resume=") for override in overrides):
+    if wanted not in (AUTO, TABLE) or any(override.startswith("resume=") for override in overrides):
         return list(overrides)
     solver = parts("optimizer").get(chosen.get("optimizer", ""), object)
-    usual = chosen.get("model", _MODELS[0]) in _MODELS and not issubclass(solver, Solver)
+    model = chosen.get("model", _MODELS[0])
+    if wanted == AUTO:
+        wanted = TABLE if model in _MODELS and not issubclass(solver, Solver) else ALL_ROWS
+    words = [f"recipe={wanted}"]
+    several = chosen.get("members", "1") != "1" or chosen.get("folds", "null") != "null"
+    if wanted == TABLE and model == _MODELS[0] and several and "model.k" not in chosen:
+        words.append(_OF_MEMBERS)
     rest = [override for override in overrides if not override.startswith("recipe=")]
     first = next((i for i, override in enumerate(rest) if not override.startswith("-")), len(rest))
-    return [*rest[:first], f"recipe={TABLE if usual else ALL_ROWS}", *rest[first:]]
+    return [*rest[:first], *words, *rest[first:]]
 
 
 def _names_class(overrides: Sequence[str], group: str) -> bool:

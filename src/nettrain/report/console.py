@@ -13,7 +13,7 @@ from nettrain.data.table import ColumnSummary
 from nettrain.data.wording import brief
 from nettrain.inputs import total_size
 from nettrain.parts.heads.independent import metric_suffixes
-from nettrain.parts.models import MLP, PolynomialModel
+from nettrain.parts.models import PolynomialModel, TableModel, TabM
 from nettrain.preparation.prepared import PreparedRun
 from nettrain.report.layer_table import layer_lines
 from nettrain.storage.checkpoint_files import load_checkpoint
@@ -106,9 +106,10 @@ def _model(run: PreparedRun) -> str:
     model, inputs = run.container["model"], total_size(run.data.inputs)
     members = f"{len(run.members)} members of " if run.members else ""
     parameters = f"{members}{run.parameters // max(1, len(run.members)):,} parameters"
-    if isinstance(run.config.model, MLP):  # a class of somebody's may have such a key, too
+    if isinstance(run.config.model, TableModel):  # a class of somebody's may have such keys, too
+        copies = f"{run.config.model.k} x " if isinstance(run.config.model, TabM) else ""
         widths = "-".join(map(str, [inputs, *model["hidden"], run.outputs]))
-        return f"{model['name']} {widths}, {run.config.activation.name}, {parameters}"
+        return f"{model['name']} {copies}{widths}, {run.config.activation.name}, {parameters}"
     return f"{model.get('_target_', model['name'])}, {inputs} inputs, {run.outputs} outputs, {parameters}"
 
 

@@ -7,7 +7,7 @@ compute one run, or K runs by the same batched products.
 from nettrain.parts.models.base import NO_EMBEDDING, Activation, Model, RowModule, can_be_compiled
 from nettrain.parts.models.convolutional import CNN
 from nettrain.parts.models.dense import MLP, DenseNetwork, Linear, Polynomial, PolynomialModel
-from nettrain.parts.models.entry import Entry
+from nettrain.parts.models.entry import Entry, TableModel
 from nettrain.parts.models.module import Module
 from nettrain.parts.models.recurrent import GRU, LSTM
 from nettrain.parts.models.residual import ResMLP
@@ -31,6 +31,7 @@ __all__ = [
     "ResMLP",
     "RowModule",
     "TabM",
+    "TableModel",
     "Transformer",
     "can_be_compiled",
 ]
