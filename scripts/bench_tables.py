@@ -25,10 +25,11 @@ RECIPE = "nettrain"
 OURS: dict[str, Method] = {
     RECIPE: nettrain(),
     "nettrain, 8 members": nettrain("members=8"),
-    "nettrain, model=tabm": nettrain("model=tabm"),
+    "nettrain, model=mlp": nettrain("model=mlp"),
 }
 CHANGES = (  # of the recipe, one at a time
     "recipe=plain data.test_fraction=0",
+    "model.k=8",
     "data.test_fraction=0.15",
     "data.numbers=standard",
     "schedule=constant optimizer.lr=0.001",

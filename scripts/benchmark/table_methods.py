@@ -4,9 +4,11 @@ All have one thread, and the settings that they have by default; where these inc
 the method can stop so, it is given 15 % of its rows for it.
 """
 
+import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -22,12 +24,12 @@ def class_names(table: TableSet, train: pd.DataFrame) -> list[str]:
 
 
 def nettrain(*words: str) -> Method:
-    """nettrain with these words on its command line; the table is a CSV file, as anybody's."""
+    """nettrain with these words on its command line; the table is a CSV file, as anybody's, and nothing is compiled yet."""
 
     def method(table: TableSet, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> np.ndarray:
         import nettrain as lib
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):
             train.to_csv(f"{folder}/train.csv", index=False)
             test.drop(columns=table.target).to_csv(f"{folder}/test.csv", index=False)
             of_table = [f"data.path={folder}/train.csv", f"data.target={table.target}", f"seed={seed}"]

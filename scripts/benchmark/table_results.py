@@ -30,8 +30,9 @@ def page(results: Results, ours: Sequence[str], peers: Sequence[str], recipe: st
         "draw the split. The loss is the log loss or the RMSE, the error the share of wrong classes or the RMSE.",
         "",
         "Every method has its default settings; LightGBM, XGBoost and CatBoost stop after 50 trees without a better "
-        "loss on 15 % of their rows, of at most 1,000. What nettrain's recipe is was chosen on one half of the tables; "
-        "the other one is reported first, and was not looked at for it.",
+        "loss on 15 % of their rows, of at most 1,000. "
+        f"What nettrain's recipe is was chosen on {len(TABLES) - len(half)} of the tables; the others are reported "
+        "first, and were not looked at for it.",
         "",
         f"## The {len(half)} tables on which nothing was chosen",
         "",

@@ -18,7 +18,7 @@ RECIPE = {
     "schedule.name": "one_cycle",
     "optimizer.lr": 0.006,
     "model.name": "tabm",
-    "model.k": 8,
+    "model.k": 16,
     "model.dropout": 0.1,
     "calibrate": "auto",
 }
@@ -152,7 +152,7 @@ def test_what_the_recipe_says_of_a_part_is_said_of_no_other(here, table):
         (["members=3", "recipe=table"], "tabm", 2),
         (["members=3", "model.k=5"], "tabm", 5),
         (["members=3", "model=mlp"], "mlp", None),
-        (["members=1"], "tabm", 8),
+        (["members=1"], "tabm", 16),
     ],
 )
 def test_members_have_a_smaller_model_of_the_recipe(here, table, words, model, k):
