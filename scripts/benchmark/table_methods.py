@@ -24,7 +24,7 @@ def class_names(table: TableSet, train: pd.DataFrame) -> list[str]:
 
 
 def nettrain(*words: str) -> Method:
-    """nettrain with these words on its command line; the table is a CSV file, as anybody's, and nothing is compiled yet."""
+    """nettrain with these words; the table is a CSV file, as anybody's, and nothing is compiled yet."""
 
     def method(table: TableSet, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> np.ndarray:
         import nettrain as lib
