@@ -233,7 +233,7 @@ class Objective:
         Rows may share y (n,), and weights of any scale, of the shape of y. Of several targets the loss is the sum of
         their means.
         """
-        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
+        z, y, weights = self.within_range(z), with_doubles(y), None if weights is None else with_doubles(weights)
         y = self._of_rows(y, z)
         weights = None if weights is None else weights.double()
         losses = self.head.loss_of_each(z, y)
@@ -248,7 +248,7 @@ class Objective:
 
     def joined(self, before: JoinedMetrics, z: Tensor, y: Tensor, weights: Tensor | None = None) -> JoinedMetrics:
         """The metrics of some samples, and those of others, with logits z, targets y and weights as for `measure`."""
-        z, y, weights = with_doubles(z), with_doubles(y), None if weights is None else with_doubles(weights)
+        z, y, weights = self.within_range(z), with_doubles(y), None if weights is None else with_doubles(weights)
         measured, y, predicted = self.measure(z, y, weights), self._of_rows(y, z), self.head.predict(z)
         if not self.head.for_classes:
             return before.added(measured, self._in_units(predicted), self._in_units(y), 0, weights=weights)
@@ -276,6 +276,11 @@ class Objective:
             values = [metric(*row) if good else math.nan for good, *row in zip(finite, *arguments, strict=True)]
             named[metric.name] = torch.tensor(values, dtype=torch.float64, device=z.device).view(z.shape[:-2])
         return named
+
+    def within_range(self, z: Tensor) -> Tensor:
+        """Logits as they are measured; predicted numbers are kept within the target's range, where it has one."""
+        z = with_doubles(z)
+        return z if self.target is None else self.target.within_range(z)
 
     def _in_units(self, values: Tensor) -> Tensor:
         """Numbers (..., n), or (..., n, m), in the target's own units."""

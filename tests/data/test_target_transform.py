@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import yeojohnson
 
 import nettrain
@@ -48,6 +49,38 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("words", [["model=linear"], ["data.target_transform=log"], ["members=2", "model=linear"]])
+def test_predictions_are_kept_within_the_range_of_the_training_rows(folder, tmp_path, monkeypatch, words):
+    """They are those of the run's own model, in the target's units, and clipped; so is what is measured."""
+    monkeypatch.chdir(tmp_path)
+    run = trained(folder, *words, "data.clip_predictions=true", "data.test_fraction=0.3", "optimizer.lr=0.05")
+    members = "members=2" in words
+    table, rows = pd.read_csv(folder / "t.csv"), np.setdiff1d(np.arange(300), run.data.splits["test"])
+    low, high = (function(table["y"][rows if members else run.data.splits["train"]]) for function in (np.min, np.max))
+    table.loc[:3, "x"] = [-9.0, 9.0, -1.0, 1.0]
+    x = torch.as_tensor(run.encoder.features(run.encoder.read(table))).float()
+    free = run.encoder.in_units(run.model(x).detach().double().numpy()[:, 0])
+    assert ((free < low) | (free > high)).sum() > 1
+    np.testing.assert_allclose(run.predict(table)["prediction"], np.clip(free, low, high), rtol=1e-4, atol=1e-4)
+    test = run.data.splits["test"]
+    true = run.encoder.in_units(run.data.y[test])
+    of_test = run.encoder.in_units(run.logits_of("test").double().numpy()[:, 0])
+    assert min(of_test) > low - 1e-4
+    assert max(of_test) < high + 1e-4
+    assert run.summary["test_rmse"] == pytest.approx(np.sqrt(np.mean((of_test - true) ** 2)), rel=1e-4)
+
+
+def test_each_row_of_a_stack_has_its_own_range(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["model=linear", "data.clip_predictions=true", "precision=float64"]
+    common = ["data=csv", f"data.path={folder / 't.csv'}", "data.drop=[other,kind]", "data.target=y", "epochs=20"]
+    rows = nettrain.sweep([*common, *words, "quiet=true", "seed=range(5)"], folder="sweep")
+    assert len({tuple(run.encoder.target_range[0]) for run in rows.runs}) > 1
+    for seed in (1, 4):
+        alone = trained(folder, *words, f"seed={seed}")
+        assert rows.runs[seed].summary["val_rmse"] == pytest.approx(alone.summary["val_rmse"], rel=1e-9)
+
+
 def trained(folder, *words):
     basic = [
         "data=csv",
@@ -63,7 +96,7 @@ def trained(folder, *words):
 @pytest.mark.parametrize("members", [1, 2])
 def test_what_is_predicted_and_measured_is_in_the_targets_units(folder, members, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = trained(folder, "data.target_transform=log", "data.test_fraction=0.2", f"members={members}")
+    run = trained(folder, "model=mlp", "data.target_transform=log", "data.test_fraction=0.2", f"members={members}")
     table = pd.read_csv(folder / "t.csv")
     rows = run.data.splits["train"]
     if members == 1:
@@ -128,6 +161,16 @@ def test_intervals_several_targets_and_rows_of_a_stack(folder, tmp_path, monkeyp
             ["data.target=y", "data.target_transform=yeo_johnson", "head=quantile", "data.stream=true"],
             2,
             "data.target_transform=yeo_johnson: the target of a table that is read in parts is not transformed; use",
+        ),
+        (
+            ["data.target=kind", "data.clip_predictions=true"],
+            2,
+            "data.clip_predictions=true: head=sigmoid_bce predicts classes; use head=identity_mse or huber.",
+        ),
+        (
+            ["data.target=y", "data.clip_predictions=true", "head=normal"],
+            2,
+            "data.clip_predictions=true: head=normal predicts more of a target than a number that may be clipped; use",
         ),
         (
             ["data.target=other", "data.target_transform=log"],

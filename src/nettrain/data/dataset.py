@@ -34,6 +34,9 @@ class Dataset(NumberOptions, ABC):
         "at least 0; yeo_johnson: the power transform that makes the training rows most like a normal sample",
         choices=TRANSFORMS,
     )
+    clip_predictions: bool = option(
+        False, "keep predicted numbers within the range that the target has in the training rows"
+    )
     positive: Optional[str] = option(  # noqa: UP045
         None, "of two classes the positive one, for f1 and auroc; null: the last by name"
     )

@@ -39,9 +39,10 @@ class Encoder:
     `task`, `target_name`, `targets` and `classes` are the table's. A regression target is `(y - target_mean) /
     target_scale` (0 and 1 for the other tasks), where `target_power` is not 1 behind the transform of Yeo and Johnson;
     `target_unit` stood beside its numbers. Of several targets these four are lists; with a `label_separator` they are
-    labels in the cells of the one column `target_name`. A row counts as much as the column `weight_name` says, times
-    the weight of its class, where there are such; with a column `exposure_name` the target is that per unit of
-    exposure. New tables are read with the `options` of the table.
+    labels in the cells of the one column `target_name`. Where there is a `target_range`, the lowest and the highest
+    number of each target as the network sees it, predictions stay within it. A row counts as much as the column
+    `weight_name` says, times the weight of its class, where there are such; with a column `exposure_name` the target is
+    that per unit of exposure. New tables are read with the `options` of the table.
     """
 
     columns: list[EncodedColumn]
@@ -58,6 +59,7 @@ class Encoder:
     targets: list[str] = field(default_factory=list)
     label_separator: str = ""
     target_power: float | list[float] = 1.0
+    target_range: list[list[float]] = field(default_factory=list)
 
     @classmethod
     def fit(
@@ -67,17 +69,21 @@ class Encoder:
         standardize: bool,
         numbers: NumberOptions | None = None,
         transform: str = "none",
+        clip: bool = False,
     ) -> "Encoder":
         """Learn from the `rows` (indices) of `table`; without `standardize` numbers keep their scale.
 
         `numbers` say how columns of numbers are encoded, by default as standardised numbers; a column's own kind counts
-        more. `transform`, one of `TRANSFORMS`, is that of a target of numbers.
+        more. `transform`, one of `TRANSFORMS`, is that of a target of numbers, whose range `clip` has it learn.
         """
         columns = fit_columns(table, rows, standardize, numbers or NumberOptions())
         encoder = cls(columns, table.task, table.target_name, table.classes, 0.0, 1.0, targets=table.targets)
         encoder = encoder.unscaled
         if table.task == "regression" and table.target is not None:
             encoder = encoder.with_scale(*fit_target(np.atleast_2d(table.target[rows].T).T, transform, standardize))
+            if clip:
+                of_each = np.atleast_2d(encoder.encode_target(table.target[rows]).T)
+                encoder.target_range = [[float(of_one.min()), float(of_one.max())] for of_one in of_each]
         encoder.label_separator = table.label_separator
         encoder.weight_name, encoder.exposure_name = table.weight_name, table.exposure_name
         if table.options is not None:
@@ -293,10 +299,9 @@ class Encoder:
     def state(self) -> str:
         """Everything, as JSON, which keeps it exactly."""
         columns = [{k: v for k, v in vars(column).items() if k != "input"} for column in self.columns]
-        # Of one target there is nothing more than there was before there could be several.
-        values = {
-            k: v for k, v in vars(self).items() if k != "inputs" and (v or k not in ("targets", "label_separator"))
-        }
+        # What a run does not have is not there, as before it could be.
+        perhaps = "targets", "label_separator", "target_range"
+        values = {k: v for k, v in vars(self).items() if k != "inputs" and (v or k not in perhaps)}
         if self.target_power == 1:
             del values["target_power"]
         return json.dumps({**values, "columns": columns, "options": vars(self.options)}, default=vars)

@@ -221,7 +221,8 @@ def encode(
         assert table.target is not None
         if table.weights is not None:
             require_weight(table.weights, splits, table.source)
-        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset, dataset.target_transform)
+        of_target = dataset.target_transform, dataset.clip_predictions
+        encoder = Encoder.fit(table, splits["train"], dataset.standardize, dataset, *of_target)
         x, y = encoder.features(table), encoder.encode_target(table.target)
         return Data(x, y, splits, encoder, table, partition.samples_per_epoch, given=partition.given)
 

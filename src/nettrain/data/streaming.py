@@ -162,6 +162,11 @@ def _refuse(dataset: "Tabular", split: Split) -> None:
             f"data.target_transform={dataset.target_transform}: the target of a table that is read in parts is not "
             "transformed; use data.stream=false."
         )
+    if dataset.clip_predictions:
+        raise ConfigError(
+            "data.clip_predictions=true: the range of a target is not learnt from a table that is read in parts; use "
+            "data.stream=false."
+        )
     if dataset.binning != "quantile":
         raise ConfigError(
             f"data.binning={dataset.binning}: a table that is read in parts has bins at quantiles; use "

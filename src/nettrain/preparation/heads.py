@@ -8,6 +8,7 @@ from nettrain.data.table import Table
 from nettrain.data.wording import place
 from nettrain.errors import ConfigError, DataError, first_line
 from nettrain.parts.heads import Head
+from nettrain.parts.heads.numbers import Location
 
 AT_ONCE = 2**20  # numbers of a target that are checked together
 _IN_WORDS = {
@@ -57,6 +58,15 @@ def check_support(head: Head, table: Table) -> None:
             where = place(table.source, table.row_number(first + int(row)), name)
             takes = _IN_WORDS.get(support, f"numbers in {support}")
             raise DataError(f"{where}: found {some[row, *column]:.10g}; head={head.name} takes {takes}.")
+
+
+def check_clipping(clip: bool, head: Head) -> None:
+    """Raise `ConfigError` where predictions are to be clipped and a head's outputs are no predicted numbers."""
+    if clip and not isinstance(getattr(head, "head", head), Location):
+        what = "classes" if head.for_classes else "more of a target than a number that may be clipped"
+        raise ConfigError(
+            f"data.clip_predictions=true: head={head.name} predicts {what}; use head=identity_mse or huber."
+        )
 
 
 def check_transform(transform: str, head: Head, table: Table) -> None:

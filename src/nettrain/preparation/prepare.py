@@ -23,7 +23,7 @@ from nettrain.parts.models import RowModule
 from nettrain.parts.torch_scheduler import TorchScheduler
 from nettrain.preparation import checks
 from nettrain.preparation.callbacks import build_callbacks
-from nettrain.preparation.heads import check_shapes, check_support, check_transform
+from nettrain.preparation.heads import check_clipping, check_shapes, check_support, check_transform
 from nettrain.preparation.notes import notes_on_activation, notes_on_numbers, notes_on_solver, notes_on_splits
 from nettrain.preparation.own_parts import calling, try_activation, try_own_parts
 from nettrain.preparation.prepared import PreparedRun
@@ -83,6 +83,7 @@ def _tried(config: Config, folder: Path, loaded: Data, device: torch.device, han
         check_shapes(head, len(loaded.encoder.classes), config.dtype)
     check_support(head, loaded.table)
     check_transform(config.data.target_transform, head, loaded.table)
+    check_clipping(config.data.clip_predictions, head)
     if loaded.streamed:
         checks.check_streamed(config)
     loaded = loaded.scaled_target(head.standardizes).with_class_weights(config.class_weight)

@@ -234,7 +234,7 @@ class RunFolder(SavedRun):
     def _together(self, z: Tensor) -> Tensor:
         """The logits (n, outputs) of all members together, (K, n, outputs); of a single model its own, bit for bit."""
         together = self.head.combined(z, equal_shares(z)) if len(z) > 1 else z[0]
-        return together / self.temperature
+        return self.final(together)
 
     def _report(self, sentences: list[str], source: str, strict: bool) -> None:
         """Say each of the sentences on a table; with `strict` raise `DataError` with the first instead."""

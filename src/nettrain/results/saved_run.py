@@ -221,10 +221,14 @@ class SavedRun:
     def logits(self, features: Any, w: Tensor | None = None) -> Tensor:
         """The logits (n, outputs) of samples as in `data.x`, with the weights w (P,) or those of the best epoch.
 
-        They are those of the model divided by the `temperature`.
+        They are those of the model divided by the `temperature`, or within the target's range.
         """
         w = flatten(self.model) if w is None else w
-        return self.objective.logits_of_samples(w, features, self.encoder.inputs) / self.temperature
+        return self.final(self.objective.logits_of_samples(w, features, self.encoder.inputs))
+
+    def final(self, z: Tensor) -> Tensor:
+        """The logits (n, outputs) of the model, divided by the temperature, or within the target's range."""
+        return self.objective.within_range(z / self.temperature).to(z.dtype)
 
     @cached_property
     def temperature(self) -> float:
@@ -247,7 +251,7 @@ class SavedRun:
         if split != "val" or not self._member_numbers:
             return self.logits(self.data.rows(rows))
         bag = torch.as_tensor(validates(self.data, rows)[self._member_numbers])
-        return out_of_bag(self.head, self.member_logits(self.data.rows(rows)), bag) / self.temperature
+        return self.final(out_of_bag(self.head, self.member_logits(self.data.rows(rows)), bag))
 
     @cached_property
     def _member_numbers(self) -> list[int]:
