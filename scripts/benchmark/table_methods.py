@@ -128,7 +128,10 @@ def catboost(table: TableSet, train: pd.DataFrame, test: pd.DataFrame, seed: int
 def hist_gradient_boosting(table: TableSet, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    x, x_test, y, _ = _features(table, train, test)
+    x, x_test, y, categories = _features(table, train, test)
+    for name in categories:
+        if len(x[name].cat.categories) > 255:  # more than it takes
+            x[name], x_test[name] = x[name].cat.codes, x_test[name].cat.codes
     kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
     model = kind(random_state=seed, categorical_features="from_dtype", early_stopping=True, max_iter=1000)
     model.fit(x, y)
