@@ -60,6 +60,16 @@ def store(name: str, node: Any, group: str | None = None, provider: str | None =
     ConfigStore.instance().store(name=name, node=node, group=group, provider=provider, **replacing)
 
 
+class Shelf(dict[str, Any]):
+    """A folder of Hydra's store that is not copied when Hydra copies its whole store, as it does for each config.
+
+    What is loaded from the store is copied by itself, so that configs remain apart.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Shelf":
+        return self
+
+
 class Loader(ConfigLoaderImpl):
     """Hydra's loader for the configs in a folder; whatever it composes, it composes within `around()`.
 
