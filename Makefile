@@ -16,11 +16,15 @@ train: $(READY)
 play: $(READY)
 	$(BIN)/nettrain-play $(ARGS)
 
+# Tests start hundreds of programs, each of which would compile what has changed. With worksteal whoever has tested the
+# first half of a file tests the second one, too, and has at hand what its tests share.
+PYTEST = $(BIN)/python -m compileall -q src && $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(READY)
-	$(BIN)/python -m pytest -n auto -m "not slow and not cuda" $(ARGS)
+	$(PYTEST) -m "not slow and not cuda" $(ARGS)
 
 test-all: $(LOGGERS) $(CLUSTER) $(SITE)
-	$(BIN)/python -m pytest -n auto -m "not cuda" $(ARGS)
+	$(PYTEST) -m "not cuda" $(ARGS)
 
 bench: $(BENCH)
 	$(BIN)/python scripts/bench.py $(ARGS)
