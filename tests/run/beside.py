@@ -1,11 +1,16 @@
 """Runs as rows of a stack, and the same runs alone."""
 
+from functools import lru_cache
+
 import pytest
 import torch
+from hydra.types import RunMode
 
 from nettrain.config.build import to_config
+from nettrain.config.compose import Composer, composing_sweeps
 from nettrain.config.overrides import with_module
-from nettrain.config.schema import config_folder, register
+from nettrain.config.schema import GROUPS, Config, config_folder, parts, register
+from nettrain.hydra_versions import Loader
 from nettrain.preparation.prepare import prepare
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.device import choose_device
@@ -15,17 +20,28 @@ from nettrain.training.trainer import Trainer
 CPU = torch.device("cpu")
 
 
-def setups(folder, *common, rows):
-    from hydra import compose, initialize_config_dir
+@lru_cache(maxsize=1)
+def _composer(_known: tuple[type, ...]) -> Composer:
+    """With it Hydra composes once what differs in plain values alone; tests/app/test_composition.py compares the two.
 
+    A test that brings parts of its own gets another one.
+    """
+    loader = Loader(config_folder(), around=composing_sweeps)
+    return Composer(loader, loader.load_configuration("train", [], RunMode.MULTIRUN))
+
+
+def configured(*overrides: str) -> Config:
     register()
+    composer = _composer(tuple(part for group in GROUPS for part in parts(group).values()))
+    return to_config(composer.compose(with_module(list(overrides))).task.copy())
+
+
+def setups(folder, *common, rows):
     made = []
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        for i, own in enumerate(rows):
-            overrides = with_module(["quiet=true", "tensorboard=false", "precision=float64", *common, *own.split()])
-            config = to_config(compose("train", overrides))
-            made.append(prepare(config, folder / str(i), choose_device(config.device)))
-            made[-1].folder.mkdir(parents=True)
+    for i, own in enumerate(rows):
+        config = configured("quiet=true", "tensorboard=false", "precision=float64", *common, *own.split())
+        made.append(prepare(config, folder / str(i), choose_device(config.device)))
+        made[-1].folder.mkdir(parents=True)
     return made
 
 

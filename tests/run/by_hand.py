@@ -1,12 +1,9 @@
 """Training by hand: the batches and gradients of a run, an optimizer of torch's, and a loop."""
 
 import torch
-from hydra import compose, initialize_config_dir
+from beside import configured
 from torch import nn
 
-from nettrain.config.build import to_config
-from nettrain.config.overrides import with_module
-from nettrain.config.schema import config_folder, register
 from nettrain.preparation.prepare import prepare
 from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.stack.stack import Stack
@@ -16,10 +13,7 @@ CPU = torch.device("cpu")
 
 
 def prepared(folder, *overrides):
-    register()
-    words = ["quiet=true", "tensorboard=false", "precision=float64", *overrides]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        run = prepare(to_config(compose("train", with_module(words))), folder)
+    run = prepare(configured("quiet=true", "tensorboard=false", "precision=float64", *overrides), folder)
     folder.mkdir(parents=True)
     return run
 

@@ -7,16 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from beside import configured
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import Dataset
 
 import nettrain
 from nettrain.app.sweep.stacks import Cache
-from nettrain.config.build import to_config
-from nettrain.config.overrides import with_module
-from nettrain.config.schema import config_folder, register
 from nettrain.errors import ConfigError, DataError
 from nettrain.preparation import prepared
 from nettrain.preparation.prepare import HandedOver, prepare
@@ -191,13 +188,9 @@ def test_solvers_take_any_shape(kind, optimizer):
 
 
 def runs_of(*overrides, seeds=(0, 1)):
-    register()
-    cache, runs = Cache(), []
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        for seed in seeds:
-            config = to_config(compose("train", with_module(["data=npz", *overrides, f"seed={seed}"])))
-            runs.append(prepare(config, Path("unused"), handed=HandedOver(cache.load)))
-    return runs
+    cache = Cache()
+    configs = [configured("data=npz", *overrides, f"seed={seed}") for seed in seeds]
+    return [prepare(config, Path("unused"), handed=HandedOver(cache.load)) for config in configs]
 
 
 def test_rows_with_different_splits_share_the_images():
