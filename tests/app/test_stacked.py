@@ -16,7 +16,7 @@ from nettrain.storage.checkpoint_files import load_checkpoint
 from nettrain.training.counters import Counters
 
 HERE = ("data=iris", "epochs=4", "quiet=true", "precision=float64", "hydra.sweep.dir=sweep")
-GRID = ("optimizer=sgd,adam,rmsprop", "optimizer.lr=0.1,0.01", "schedule=constant,cosine", "model.dropout=0,0.2")
+GRID = ("optimizer=sgd,adam", "optimizer.lr=0.1,0.01", "schedule=constant,cosine", "model.dropout=0,0.2")
 
 
 def runs(folder):
@@ -50,10 +50,10 @@ def test_a_sweep_leaves_the_folders_that_the_basic_launcher_leaves(command, tmp_
     for launcher in ("stacked", "basic"):
         ended = command("-m", f"hydra/launcher={launcher}", *GRID, *HERE[:-1], f"hydra.sweep.dir={launcher}")
         assert ended.code == 0
-        leaderboards.append(ended.out[ended.out.index("24 runs; mean") :].replace(launcher, ""))
+        leaderboards.append(ended.out[ended.out.index("16 runs; mean") :].replace(launcher, ""))
     assert leaderboards[0] == leaderboards[1]
     pairs = list(zip(runs(tmp_path / "stacked"), runs(tmp_path / "basic"), strict=True))
-    assert len(pairs) == 24
+    assert len(pairs) == 16
     for one, other in pairs:
         assert_same_run(one, other)
         a, b = (yaml.safe_load((run.folder / ".hydra" / "hydra.yaml").read_text())["hydra"] for run in (one, other))
