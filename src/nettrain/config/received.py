@@ -68,7 +68,7 @@ def _compositions(arguments: Sequence[str]) -> Iterator[DictConfig]:
             f"the sweep chooses among {math.prod(map(len, choices))} combinations of config files, which are too many "
             "to be checked for what they run; if you trust their origin, use trust=true on the command line."
         )
-    for chosen in itertools.product(*choices):
+    for chosen in itertools.product(*choices) if choices else ():  # without any it would be `whole` again
         yield from _composed(loader, name, [*overrides, *chosen])
 
 
