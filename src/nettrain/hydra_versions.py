@@ -12,9 +12,18 @@ import hydra
 from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import (
+    _run_app,
+    create_automatic_config_search_path,
+    create_config_search_path,
+    detect_calling_file_or_module_from_task_function,
+    detect_task_name,
+    get_args_parser,
+)
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 from omegaconf import DictConfig
@@ -22,6 +31,7 @@ from omegaconf import DictConfig
 OLD = hydra.__version__.startswith("1.3.")
 VERSION = "1.3"  # whose behaviour we ask of a Hydra that has several
 OWN_TARGETS = ("hydra_plugins.", "hydra._internal.core_plugins.", "hydra.experimental.callbacks.")  # of configs
+_OF_MODE = ("hydra.mode", "hydra.searchpath", "hydra=")  # overrides that may say whether it is a run or a sweep
 
 
 def trusted() -> AbstractContextManager[Any]:
@@ -36,6 +46,30 @@ def trusted() -> AbstractContextManager[Any]:
 def main_options() -> dict[str, Any]:
     """The arguments of `hydra.main` beside its config."""
     return {"version_base": VERSION} if OLD else {}
+
+
+def run_main(task: Callable[[DictConfig], Any], folder: Path, name: str) -> None:
+    """Run what the command line asks for with this task, as `hydra.main` does, and the config of that name.
+
+    Hydra composes the whole config to find out whether it says `hydra.mode`, and then anew. That is left out where only
+    nettrain's own configs are composed, which say nothing of it.
+    """
+    arguments = get_args_parser().parse_args()
+    asked = {key for key, value in vars(arguments).items() if value}
+    changing = any(override.lstrip("+~").startswith(_OF_MODE) for override in arguments.overrides)
+    if changing or asked - {"overrides", "run", "multirun"} or asked >= {"run", "multirun"}:
+        hydra.main(**main_options(), config_path=str(folder), config_name=name)(task)()
+        return
+    if OLD:
+        version.setbase(VERSION)
+    calling = detect_calling_file_or_module_from_task_function(task)
+    path = create_automatic_config_search_path(*calling, str(folder))
+    app = Hydra.create_main_hydra2(detect_task_name(*calling), path)
+    many = arguments.multirun
+    try:
+        _run_app(not many, many, None, app, config_name=name, task_function=task, overrides=arguments.overrides)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 @contextmanager
@@ -60,14 +94,21 @@ def store(name: str, node: Any, group: str | None = None, provider: str | None =
     ConfigStore.instance().store(name=name, node=node, group=group, provider=provider, **replacing)
 
 
-class Shelf(dict[str, Any]):
-    """A folder of Hydra's store that is not copied when Hydra copies its whole store, as it does for each config.
+class _Shelf(dict[str, Any]):
+    """A folder of Hydra's store, which stays the same one when Hydra copies its store."""
 
-    What is loaded from the store is copied by itself, so that configs remain apart.
-    """
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Shelf":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Shelf":
         return self
+
+
+def on_shelves() -> None:
+    """Spare Hydra copies of all that is in its store, which it makes for each config and each look at a group.
+
+    What it loads from the store it copies by itself, so that configs remain apart.
+    """
+    repo = ConfigStore.instance().repo
+    repo.setdefault("schema", {})
+    repo.update({name: _Shelf(folder) for name, folder in repo.items() if type(folder) is dict})
 
 
 class Loader(ConfigLoaderImpl):

@@ -8,7 +8,6 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -33,7 +32,7 @@ from nettrain.config.received import require_harmless
 from nettrain.config.recipes import with_recipe
 from nettrain.config.schema import config_folder, hydra_defaults, register
 from nettrain.errors import ConfigError, Mistake, StorageError, first_line
-from nettrain.hydra_versions import main_options, trusted
+from nettrain.hydra_versions import run_main, trusted
 from nettrain.preparation.prepare import NOTHING, HandedOver
 from nettrain.ranks.ranks import ALONE, Ranks
 from nettrain.storage.atomic import storage_error
@@ -103,14 +102,12 @@ def _find_own_modules() -> None:
 def _run_hydra(ranks: Ranks, tries: int = 10) -> None:
     """Run what the command line asks for; while Hydra makes its folder, others may remove empty ones above it."""
 
-    # Not where this module is imported: `hydra.main` sets the version of Hydra for the whole process.
     def task(composed: DictConfig) -> float | None:
         return run_job(composed, ranks=ranks)
 
-    job = hydra.main(**main_options(), config_path=str(config_folder()), config_name="train")(task)
     for left in reversed(range(tries)):
         try:
-            job()
+            run_main(task, config_folder(), "train")
             return
         except (FileNotFoundError, FileExistsError):
             if not left or sweep.underway():

@@ -18,7 +18,7 @@ from omegaconf import MISSING, OmegaConf
 from nettrain.config.settings import Settings
 from nettrain.data.dataset import Dataset
 from nettrain.data.splitting import Split
-from nettrain.hydra_versions import Shelf, store
+from nettrain.hydra_versions import on_shelves, store
 from nettrain.minimization import Rule, Solver
 from nettrain.optimizers.torch_optimizer import TorchOptimizer
 from nettrain.parts import loggers as _loggers  # noqa: F401  (its classes are parts)
@@ -112,7 +112,7 @@ def register() -> None:
     present = {(group, name): part for group in (*GROUPS, *LISTS) for name, part in parts(group).items()}
     if present == _registered and "schema.yaml" in ConfigStore.instance().repo:
         return
-    ConfigStore.instance().repo.setdefault("schema", Shelf())
+    on_shelves()
     root = OmegaConf.structured(Config)
     for group in LISTS:
         OmegaConf.set_struct(root[group], False)  # nodes may be added
