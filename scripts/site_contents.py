@@ -7,7 +7,16 @@ ROOT = Path(__file__).parents[1]
 CHAPTERS = {  # what is named in none of them comes at the end of the second one
     "course": [],
     "guide": ["play", "tables", "shapes", "networks", "members", "machines", "files", "extending"],
-    "within": ["engines", "architecture", "decisions", "reliability", "bench", "bench-sweep", "bench-cluster", "bench-tables"],
+    "within": [
+        "engines",
+        "architecture",
+        "decisions",
+        "reliability",
+        "bench",
+        "bench-sweep",
+        "bench-cluster",
+        "bench-tables",
+    ],
 }
 INTERFACE = {
     "train": ["nettrain.train", "nettrain.sweep", "nettrain.Run", "nettrain.Sweep"],

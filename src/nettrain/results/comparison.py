@@ -118,10 +118,10 @@ class Comparison:
         by_values: dict[tuple[str, ...], list[RunResult]] = {}
         for run in runs:
             by_values.setdefault(tuple(run.overrides.get(key, "") for key in self.keys), []).append(run)
-        problems = list(self._monitored)
+        order = {problem: i for i, problem in enumerate(self._monitored)}
 
         def place(group: SeedGroup) -> tuple[int, int, float]:
-            return problems.index(self.problem(group.runs[0])), group.incomplete, self.rank(group)
+            return order[self.problem(group.runs[0])], group.incomplete, self.rank(group)
 
         self.groups = sorted((SeedGroup(values, members) for values, members in by_values.items()), key=place)
 

@@ -1,6 +1,7 @@
 """Some of many settings, as people compare them: each optimizer at its best, settings that differ, mean ranks."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -80,8 +81,11 @@ def mean_ranks(comparison: Comparison, key: str | None = None) -> Ranking:
 
 def _ranks(results: Mapping[str, tuple[int, float]]) -> dict[str, float]:
     """The rank of each result, the least having 1; equal ones share the mean of theirs."""
-    ordered = sorted(results.values())
-    return {name: ordered.index(v) + (ordered.count(v) + 1) / 2 for name, v in results.items()}
+    before, ranks = 0, dict[tuple[int, float], float]()
+    for result, count in sorted(Counter(results.values()).items()):
+        ranks[result] = before + (count + 1) / 2
+        before += count
+    return {name: ranks[result] for name, result in results.items()}
 
 
 def _friedman(ranks: Sequence[Mapping[str, float]]) -> float | None:

@@ -1,5 +1,6 @@
 """Where the runs of a sweep go: into new folders, or to the folder in which the same run was begun before."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,20 +43,24 @@ def match_folders(configs: Sequence[Config | None], folder: Path, first: int = 0
     whose config is a mistake.
     """
     numbers = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit() and holds_run(path))
-    there: dict[str, list[int]] = {}
+    there: dict[str, deque[int]] = {}
     for number in numbers:
         for name in _identities(_saved_config(folder / str(number))):
-            there.setdefault(name, []).append(number)
+            there.setdefault(name, deque()).append(number)
     taken, matched, matches = set(numbers), set[int](), list[FolderMatch]()
+    last = max(taken, default=-1)
     for position, config in enumerate(configs, first):
-        same = there.get(identity(saved_container(config)), []) if config and there else []
-        number = next((number for number in same if number not in matched), -1)
-        if number >= 0:
+        same = there.get(identity(saved_container(config)), deque()) if config and there else deque[int]()
+        while same and same[0] in matched:  # by another name of the same run
+            same.popleft()
+        if same:
+            number = same.popleft()
             matched.add(number)
             run_folder = folder / str(number)
             matches.append(FolderMatch(run_folder, number, True, has_ended(run_folder)))
         else:
-            number = position if position not in taken else max(taken) + 1
+            number = position if position not in taken else last + 1
+            last = max(last, number)
             taken.add(number)
             matches.append(FolderMatch(folder / str(number), number))
     return matches

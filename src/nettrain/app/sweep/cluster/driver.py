@@ -1,6 +1,7 @@
 """What sends the stacks of a sweep, takes what comes back, and sends again what was lost."""
 
 import pickle
+import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -50,6 +51,8 @@ class Driver:
 
     def __init__(self, engine: Engine, sweep: Path, quiet: bool) -> None:
         self.engine, self.sweep, self.quiet = engine, sweep, quiet
+        self.marker = sweep / f".sweep-{secrets.token_hex(8)}"  # by which workers know the folder
+        self.shared: tuple[bytes, Any] = b"", None  # what the last stacks have in common, and what stands for it
         self.batches: list[Batch] = []
         self.numbers = 0  # of stacks that were sent
         self.bar = Bar(quiet)
@@ -80,10 +83,12 @@ class Driver:
         cache = Cache(jobs[0].handed.load)
         plans = plan_stacks(jobs, self.engine.memory, halving, cache, elsewhere=True)
         tables = cache.tables if self.engine.sends_tables else None
-        shared = shared_by(jobs, self.sweep, self.engine.cores, tables)
-        replace_file(shared.marker, b"")
-        parts = shared.files, shared.modules, cloudpickle.dumps(shared)
-        batch = Batch(list(jobs), halving, self.engine.share(pickle.dumps(parts)))
+        shared = shared_by(jobs, self.marker, self.engine.cores, tables)
+        replace_file(self.marker, b"")
+        content = pickle.dumps((shared.files, shared.modules, cloudpickle.dumps(shared)))
+        if content != self.shared[0]:
+            self.shared = content, self.engine.share(content)
+        batch = Batch(list(jobs), halving, self.shared[1])
         batch.waiting = cut(plans, jobs, ended, workers, halving is not None)
         if not self.quiet and plans:
             stacks, count = len(batch.waiting), self.engine.workers

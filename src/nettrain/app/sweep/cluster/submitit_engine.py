@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -50,22 +51,22 @@ class _Submitit(ABC):
     def __init__(self, folder: Path, workers: int, cores: int, memory: float | None) -> None:
         self.folder, self.workers = folder / ".submitit", workers
         self.cores, self.memory = cores, memory
-        self.reports: dict[int, Path] = {}
+        self.reports: dict[str, tuple[int, Path]] = {}  # of those that train, by their jobs
         self.exit = contextlib.ExitStack()
         self.exit.enter_context(processes.safe_path())
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def share(self, content: bytes) -> Any:
-        path = self.folder / f"shared-{len(list(self.folder.glob('shared-*')))}.pkl"
+        path = self.folder / f"shared-{secrets.token_hex(8)}.pkl"
         replace_file(path, content)
         return path.absolute()
 
     def send(self, task: bytes, shared: Any, number: int, avoided: Sequence[str]) -> Handle:
-        self.reports[number] = self.folder.absolute() / f"{number}.epochs"
-        self.reports[number].unlink(missing_ok=True)
-        return self._executor().submit(
-            train_task, versions(), task, shared, FileReport(self.reports[number]), self.of_process
-        )
+        report = self.folder.absolute() / f"{number}.epochs"
+        report.unlink(missing_ok=True)
+        job = self._executor().submit(train_task, versions(), task, shared, FileReport(report), self.of_process)
+        self.reports[job.job_id] = number, report
+        return job
 
     @abstractmethod
     def _executor(self) -> Any:
@@ -83,10 +84,19 @@ class _Submitit(ABC):
             time.sleep(0.1)
 
     def result(self, handle: Handle) -> Result:
+        _, report = self.reports.pop(handle.job_id)
+        report.unlink(missing_ok=True)
+        result = self._result(handle)
+        # One day its number may be that of another process, which would seem to have this result.
+        shutil.rmtree(handle.paths.folder, ignore_errors=True)
+        return result
+
+    def _result(self, handle: Handle) -> Result:
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
         try:
-            return handle.result()
+            result: Result = handle.result()
+            return result
         except FailedJobError as error:
             if "No module named" in str(error):
                 last = next(line for line in reversed(str(error).splitlines()) if "No module named" in line)
@@ -109,7 +119,7 @@ class _Submitit(ABC):
 
     def news(self) -> dict[int, Any]:
         found: dict[int, Any] = {}
-        for number, path in self.reports.items():
+        for number, path in self.reports.values():
             with contextlib.suppress(OSError, ValueError):
                 found[number] = int(path.read_text())
         return found
@@ -166,11 +176,11 @@ class Local(_Submitit):
         self.places[job.job_id] = next(i for i in range(self.workers + 1) if i not in self.places.values())
         return job
 
-    def result(self, handle: Handle) -> Result:
+    def _result(self, handle: Handle) -> Result:
         self.places.pop(handle.job_id, None)
         if not handle.paths.result_pickle.exists():  # submitit would wait for a slow file system
             raise Lost(f"process {handle.job_id} has ended without a result", False)
-        return super().result(handle)
+        return super()._result(handle)
 
     def cancel(self, handle: Handle) -> None:
         with contextlib.suppress(ProcessLookupError):  # submitit's own signal leaves it a second

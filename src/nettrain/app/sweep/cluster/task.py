@@ -2,7 +2,6 @@
 
 import os
 import platform
-import secrets
 import socket
 import sys
 import sysconfig
@@ -101,9 +100,8 @@ def versions() -> dict[str, str]:
     return {"nettrain": version("nettrain"), "torch": version("torch"), "Python": python}
 
 
-def shared_by(jobs: Sequence[Job], sweep: Path, cores: int, tables: dict[str, Any] | None) -> Shared:
+def shared_by(jobs: Sequence[Job], marker: Path, cores: int, tables: dict[str, Any] | None) -> Shared:
     """What these jobs have in common; `tables` those that were read already, None where workers read them."""
-    marker = sweep / f".sweep-{secrets.token_hex(8)}"
     files = all_files()
     named = any(job.config.parts for job in jobs) or any("_target_" in str(job.hydra["overrides"]) for job in jobs)
     # Whatever this process has imported may be needed by what a config names.
