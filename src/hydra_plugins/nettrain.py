@@ -78,6 +78,10 @@ class StackedLauncher(BasicLauncher):
 
         return SuccessiveHalving(self.reduction_factor, self.min_epochs) if self.reduction_factor is not None else None
 
+    def use_all_gpus(self) -> None:
+        """Train a stack on each GPU of this machine, in a process of its own."""
+        self.cluster, self.gpus = "local", 1
+
 
 @dataclass
 class GridSweeperConf:

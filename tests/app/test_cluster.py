@@ -123,3 +123,40 @@ def test_a_stack_that_costs_two_workers_is_halved_and_a_run_that_does_so_has_fai
     code, _, err = ended(sweep(tmp_path, "seed=1", "activation=deadly,relu", *words))
     assert (code, "lost again and again" in err) == (1, True)
     assert sorted(row["status"] for row in rows(tmp_path / "other")) == ["completed", "failed"]
+
+
+TWO_GPUS = """
+import torch
+
+torch.cuda.is_available, torch.cuda.device_count = (lambda: True), (lambda: 2)
+torch.cuda.mem_get_info = lambda device: (2**33, 2**34)
+from nettrain.app.main import main
+
+main()
+"""
+SEEING = """
+import os
+
+import nettrain
+
+
+class Seeing(nettrain.Callback):
+    def start(self, run):
+        print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"))
+"""
+
+
+@pytest.mark.parametrize(("device", "seen"), [("auto", ["0", "1"]), ("cpu", [])])
+def test_a_sweep_trains_on_all_gpus_of_the_machine(tmp_path, device, seen):
+    """They are simulated in the process that sends: what trains knows of them what is in its environment."""
+    (tmp_path / "seeing.py").write_text(SEEING)
+    words = ("seed=range(8)", "optimizer=adam,sgd", "epochs=9", *QUICK, "callbacks.seeing._target_=seeing.Seeing")
+    assert ended(sweep(tmp_path, *words, "hydra.sweep.dir=here"))[0] == 0
+    (tmp_path / "two_gpus.py").write_text(TWO_GPUS)
+    process = sweep(tmp_path, *words, f"device={device}", "hydra.sweep.dir=sweep", program=tmp_path / "two_gpus.py")
+    code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    logs = [path.read_text() for path in tmp_path.glob("sweep/*/worker.log")]
+    assert sorted({device for log in logs for device in re.findall(r"sees (\d)", log)}) == seen
+    assert ("sent to 2 workers of local in 2 stacks" in out) == bool(seen)
+    assert [row["test_loss"] for row in rows(tmp_path / "sweep")] == [row["test_loss"] for row in rows(tmp_path / "here")]

@@ -1,5 +1,6 @@
 """What `hydra/launcher=stacked` does with the jobs that a sweeper hands to it."""
 
+import importlib.util
 import math
 import os
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import OmegaConf
 
@@ -82,6 +84,8 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     begun = begin(launcher, job_overrides, first)
     with begun.around():
         trained: dict[int, Outcome] = {}
+        if launcher.cluster is None and _can_use_all_gpus(list(begun.jobs.values())):
+            launcher.use_all_gpus()
         if begun.jobs and launcher.cluster:
             trained = driver_of(launcher, begun.quiet).train(list(begun.jobs.values()), launcher.halving(), begun.ended)
         elif begun.jobs:
@@ -129,6 +133,17 @@ def _require_cluster(launcher: Any) -> None:
         raise ConfigError(
             f"hydra.launcher.{named[0]}: it is for workers; choose hydra.launcher.cluster=ray, slurm or local, too."
         )
+
+
+def _can_use_all_gpus(jobs: Sequence[Job]) -> bool:
+    """Whether there are several GPUs for the runs of a sweep, and these can be sent to other processes.
+
+    What was handed over in Python may be of a kind that cannot.
+    """
+    if len(jobs) < 2 or any(job.config.device not in ("auto", "cuda") or job.handed is not NOTHING for job in jobs):
+        return False
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return there > 1 and importlib.util.find_spec("submitit") is not None
 
 
 def driver_of(launcher: Any, quiet: bool) -> "Driver":
