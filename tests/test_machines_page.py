@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("submitit")
-pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "app"))
+sys.path.append(str(Path(__file__).parent / "app"))
 import fake_slurm
 from sharing import free_port
 
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "machines.md").read_text()
 LINES = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()]
 NOT_HERE = "hydra.launcher.address="  # of a cluster that tests/app/test_ray.py makes

@@ -1,5 +1,6 @@
 """What a sweep costs beside its training: by each engine that trains stacks elsewhere, and in the first process."""
 
+import argparse
 import importlib.util
 import json
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 
 RUNS = 256
 STACKS = (1, 2, 8)
-MANY = (1000, 4000)  # runs of one update, by which the cost of a further one is found
+FEW = 1000  # runs of one update, beside many of which the cost of a further one is found
 TARGET, NODES, CORES = 100_000, 50, 32  # runs and machines of the estimate
 COMMON = ["data=iris", "figures=never", "tensorboard=false", "quiet=true"]
 PROGRAM = """
@@ -28,10 +29,10 @@ finally:
 """
 
 
-def run(seconds: float) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of 256 runs by each engine and number of stacks, and what one run more costs the process that sends it.
 
-    It takes as long as it takes, whatever `seconds` say.
+    That is found by `options.runs`.
     """
     epochs = [*COMMON, f"seed=range({RUNS})", "epochs=100"]
     engines = [name for name, module in [("local", "submitit"), ("ray", "ray")] if importlib.util.find_spec(module)]
@@ -42,10 +43,10 @@ def run(seconds: float) -> dict[str, Any]:
             whole, own, _ = _sweep(*epochs, f"hydra.launcher.cluster={engine}", f"hydra.launcher.workers={count}")
             stacks.append({"engine": engine, "stacks": count, "seconds": whole, "processor_seconds": own})
     launches = []
-    for runs in MANY:
+    for runs in (FEW, options.runs):
         one_update = [*COMMON, f"seed=range({runs})", "epochs=1", "bs=full"]
-        _, own, memory = _sweep(*one_update, "hydra.launcher.cluster=local", "hydra.launcher.workers=1")
-        launches.append({"runs": runs, "processor_seconds": own, "megabytes": memory})
+        whole, own, memory = _sweep(*one_update, "hydra.launcher.cluster=local", "hydra.launcher.workers=1")
+        launches.append({"runs": runs, "seconds": whole, "processor_seconds": own, "megabytes": memory})
     few, many = launches
     more = many["runs"] - few["runs"]
     return {

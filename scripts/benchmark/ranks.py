@@ -1,5 +1,6 @@
 """One large run shared by two ranks, beside one: a step of the large MLP, and the bytes that it moves."""
 
+import argparse
 import itertools
 import json
 import os
@@ -33,7 +34,7 @@ LINK = 12.5e9  # bytes a second of a link of 100 Gbit/s, which the estimate supp
 STAGES = ("gradient", "exchange", "update")
 
 
-def run(seconds: float) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each stage of a step, and bytes, for one rank, for two, and for two with sharded state."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -44,7 +45,7 @@ def run(seconds: float) -> dict[str, Any]:
         numbers = {"RANK": rank, "WORLD_SIZE": RANKS, "LOCAL_RANK": rank, "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
         texts = {"MASTER_ADDR": "127.0.0.1", **{name: str(number) for name, number in numbers.items()}}
         path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", "benchmark.ranks", str(seconds), str(output)]
+        command = [sys.executable, "-m", "benchmark.ranks", str(options.seconds), str(output)]
         processes.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path, **texts}))
     try:
         codes = [process.wait() for process in processes]

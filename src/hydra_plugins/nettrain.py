@@ -39,7 +39,7 @@ class StackedLauncherConf:
     workers: Optional[int] = None  # noqa: UP045
     cores: int = 1
     gpus: float = 0
-    slurm: Optional[dict[str, Any]] = None  # noqa: UP045
+    slurm: Any = None  # an Optional[dict] that is null takes no other one in Hydra's grammar
 
 
 class StackedLauncher(BasicLauncher):
@@ -61,7 +61,7 @@ class StackedLauncher(BasicLauncher):
         self.memory = memory
         self.reduction_factor, self.min_epochs = reduction_factor, min_epochs
         self.cluster, self.address, self.workers, self.cores, self.gpus = cluster, address, workers, cores, gpus
-        self.slurm = dict(slurm or {})
+        self.slurm = {} if slurm is None else slurm
         self.driver: Any = None  # of the stacks that train elsewhere
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -14,10 +14,10 @@ QUICK = ("figures=never", "tensorboard=false", "data=iris")
 LONG = ("seed=range(8)", "optimizer=adam,sgd", "epochs=300", "checkpoint.every_steps=100", *QUICK)  # some seconds
 
 
-def sweep(folder, *words, program=TRAIN, **environment):
+def sweep(folder, *words, **environment):
     """A sweep as a process of its own, in this folder."""
     return subprocess.Popen(
-        [sys.executable, program, "-m", *words],
+        [sys.executable, TRAIN, "-m", *words],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,

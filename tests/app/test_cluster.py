@@ -6,6 +6,7 @@ import signal
 import time
 
 import fake_slurm
+import optuna
 import pytest
 import torch
 from clusters import LONG, QUICK, assert_same_sweep, checkpoints, ended, rows, sweep, trained_here, wait_for
@@ -79,6 +80,36 @@ def test_a_sweep_that_is_killed_goes_on_by_the_same_command(local, tmp_path, eng
     assert len(before) == 2
 
 
+def test_a_search_that_is_killed_goes_on_by_the_same_command(tmp_path, engine):
+    words, environment = engine
+    search = ("hydra/sweeper=tpe", "hydra.sweeper.trials=9", "hydra.sweeper.batch=2", "optimizer.lr=interval(0.01,0.1)")
+    search += ("epochs=300", "checkpoint.every_steps=100", *QUICK)
+    process = sweep(tmp_path, *search, *words, **environment)
+    folder = tmp_path / "sweep"
+    wait_for(lambda: len(list(folder.glob("*/summary.json"))) >= 3 and len(checkpoints(folder)) >= 5)
+    process.kill()
+    process.communicate()
+    proposed = {trial.number: trial.params for trial in trials(folder)}
+    complete = {path: path.read_bytes() for path in folder.glob("*/summary.json") if b"completed" in path.read_bytes()}
+    assert len(list(folder.glob(".submitit/*/"))) <= 2  # what has ended leaves nothing there
+    code, _, err = ended(sweep(tmp_path, *search, *words, **environment))
+    assert code == 0, err
+    after = trials(folder)
+    assert {trial.number: trial.params for trial in after if trial.number in proposed} == proposed
+    assert {path: path.read_bytes() for path in complete} == complete
+    rates = [trial.params["optimizer.lr"] for trial in after]
+    assert len(set(rates)) == 9
+    alone = sweep(tmp_path, f"optimizer.lr={','.join(map(repr, rates))}", *search[4:], "hydra.sweep.dir=alone")
+    assert ended(alone)[0] == 0
+    losses = {row["optimizer.lr"]: float(row["best_val_loss"]) for row in rows(tmp_path / "alone")}
+    assert {repr(trial.params["optimizer.lr"]): trial.value for trial in after} == pytest.approx(losses, rel=1e-4)
+    assert {row["summary.epochs"] for row in rows(folder)} == {"300"}
+
+
+def trials(folder):
+    return optuna.load_study(study_name="nettrain", storage=f"sqlite:///{folder}/study.db").get_trials()
+
+
 def test_a_signal_ends_the_workers_in_order(tmp_path, engine):
     words, environment = engine
     process = sweep(tmp_path, *LONG, "checkpoint.every_steps=null", "epochs=100000", *words, **environment)
@@ -90,7 +121,9 @@ def test_a_signal_ends_the_workers_in_order(tmp_path, engine):
     assert {row["status"] for row in rows(tmp_path / "sweep")} == {"interrupted"}
 
 
-def test_each_worker_has_a_gpu_of_its_own(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("asked", [("hydra.launcher.cluster=local", "hydra.launcher.gpus=1"), ()])
+def test_each_worker_has_a_gpu_of_its_own(command, tmp_path, monkeypatch, asked):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**33, 2**34))
     (tmp_path / "mine.py").write_text(
@@ -99,11 +132,18 @@ def test_each_worker_has_a_gpu_of_its_own(command, tmp_path, monkeypatch):
         "    return torch.sin(z)\n"
     )
     words = ("seed=range(16)", "epochs=2", "parts=[mine.py]", "activation=wavy", *QUICK, "hydra.sweep.dir=sweep")
-    ended = command("-m", *words, "hydra.launcher.cluster=local", "hydra.launcher.gpus=1")
+    ended = command("-m", *words, *asked)
     assert ended.code == 0, ended.err
     assert "sent to 2 workers of local in 2 stacks" in ended.out
     logs = [re.findall(r"gpus (\S+)", path.read_text())[-1] for path in (tmp_path / "sweep").glob("*/worker.log")]
     assert sorted(logs) == ["0"] * 8 + ["1"] * 8
+
+
+def test_a_sweep_that_asks_for_the_processor_leaves_gpus_alone(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    ended = command("-m", "seed=range(4)", "epochs=2", "device=cpu", *QUICK)
+    assert (ended.code, "sent to" in ended.out) == (0, False)
 
 
 def test_a_stack_that_costs_two_workers_is_halved_and_a_run_that_does_so_has_failed(tmp_path):
@@ -123,40 +163,3 @@ def test_a_stack_that_costs_two_workers_is_halved_and_a_run_that_does_so_has_fai
     code, _, err = ended(sweep(tmp_path, "seed=1", "activation=deadly,relu", *words))
     assert (code, "lost again and again" in err) == (1, True)
     assert sorted(row["status"] for row in rows(tmp_path / "other")) == ["completed", "failed"]
-
-
-TWO_GPUS = """
-import torch
-
-torch.cuda.is_available, torch.cuda.device_count = (lambda: True), (lambda: 2)
-torch.cuda.mem_get_info = lambda device: (2**33, 2**34)
-from nettrain.app.main import main
-
-main()
-"""
-SEEING = """
-import os
-
-import nettrain
-
-
-class Seeing(nettrain.Callback):
-    def start(self, run):
-        print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"))
-"""
-
-
-@pytest.mark.parametrize(("device", "seen"), [("auto", ["0", "1"]), ("cpu", [])])
-def test_a_sweep_trains_on_all_gpus_of_the_machine(tmp_path, device, seen):
-    """They are simulated in the process that sends: what trains knows of them what is in its environment."""
-    (tmp_path / "seeing.py").write_text(SEEING)
-    words = ("seed=range(8)", "optimizer=adam,sgd", "epochs=9", *QUICK, "callbacks.seeing._target_=seeing.Seeing")
-    assert ended(sweep(tmp_path, *words, "hydra.sweep.dir=here"))[0] == 0
-    (tmp_path / "two_gpus.py").write_text(TWO_GPUS)
-    process = sweep(tmp_path, *words, f"device={device}", "hydra.sweep.dir=sweep", program=tmp_path / "two_gpus.py")
-    code, out, err = ended(process)
-    assert (code, err) == (0, "")
-    logs = [path.read_text() for path in tmp_path.glob("sweep/*/worker.log")]
-    assert sorted({device for log in logs for device in re.findall(r"sees (\d)", log)}) == seen
-    assert ("sent to 2 workers of local in 2 stacks" in out) == bool(seen)
-    assert [row["test_loss"] for row in rows(tmp_path / "sweep")] == [row["test_loss"] for row in rows(tmp_path / "here")]

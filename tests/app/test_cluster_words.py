@@ -18,6 +18,7 @@ from nettrain.errors import ConfigError
         (["cluster=local", "cores=0"], "hydra.launcher.cores=0: it must be at least 1."),
         (["cluster=local", "gpus=1.5"], "hydra.launcher.gpus=1.5: it must be a whole number, or the share of one GPU"),
         (["cluster=local", "address=a:1"], "hydra.launcher.address: it is for hydra.launcher.cluster=ray, not for"),
+        (["cluster=slurm", "slurm=cpu"], "hydra.launcher.slurm=cpu: it must be parameters of submitit's"),
         (["workers=2"], "hydra.launcher.workers: it is for workers; choose hydra.launcher.cluster=ray, slurm or local"),
     ],
 )

@@ -1,5 +1,6 @@
 """Which engine a launcher asks for, and whether it can be had."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ def _engine(launcher: Any, sweep: Path) -> Engine:
         )
     if launcher.memory is not None and launcher.memory <= 0:
         raise ConfigError(f"hydra.launcher.memory={launcher.memory:g}: it must be above 0.")
+    if not isinstance(launcher.slurm, Mapping):
+        raise ConfigError(
+            f"hydra.launcher.slurm={launcher.slurm}: it must be parameters of submitit's, such as "
+            "{partition: gpu, time: 60}."
+        )
     if launcher.slurm and name != "slurm":
         raise ConfigError(f"hydra.launcher.slurm: it is for hydra.launcher.cluster=slurm, not for {name}.")
     if launcher.address is not None and name != "ray":
@@ -50,7 +56,7 @@ def _engine(launcher: Any, sweep: Path) -> Engine:
         from nettrain.app.sweep.cluster.submitit_engine import Local, Slurm
 
         asked = launcher.workers, launcher.cores, launcher.gpus, launcher.memory
-        return Local(sweep, *asked) if name == "local" else Slurm(sweep, *asked, launcher.slurm)
+        return Local(sweep, *asked) if name == "local" else Slurm(sweep, *asked, dict(launcher.slurm))
     except ImportError as error:
         module, title = PACKAGES[name]
         if error.name not in (module, "cloudpickle"):
