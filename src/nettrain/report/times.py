@@ -65,11 +65,10 @@ def problem_costs(comparison: Comparison, spent: Spent = _cost) -> tuple[list[st
             for repetition, of_runs in times.items():
                 costs.setdefault(label, {})[problem, repetition] = float(np.median(of_runs))
     problems = list(dict.fromkeys(problem for spent in costs.values() for problem in spent))
-    table = np.array([[spent.get(problem, math.inf) for spent in costs.values()] for problem in problems])
-    solved = np.isfinite(table).sum(0)
-    best = sorted(sorted(range(len(costs)), key=lambda i: -solved[i])[:MOST])
-    names = list(costs)
-    return [names[i] for i in best], table[:, best]
+    solved = {name: sum(map(math.isfinite, spent.values())) for name, spent in costs.items()}
+    most = set(sorted(costs, key=lambda name: -solved[name])[:MOST])
+    names = [name for name in costs if name in most]
+    return names, np.array([[costs[name].get(problem, math.inf) for name in names] for problem in problems])
 
 
 def in_step(cost: np.ndarray, seconds: np.ndarray) -> bool:
