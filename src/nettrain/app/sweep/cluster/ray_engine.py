@@ -76,7 +76,12 @@ class Ray:
 
     def _connect(self) -> None:
         if self.address == "local":
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            try:
+                ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            except Exception as error:  # Ray has no class for it
+                raise ConfigError(
+                    f"hydra.launcher.cluster=ray: Ray does not start on this machine ({_first(error)})."
+                ) from error
             return
         if self.address != "auto":
             self._reach()
