@@ -10,6 +10,7 @@ import nettrain
 from nettrain.app.help import help_text
 from nettrain.config.build import load_config, saved_container, to_config
 from nettrain.config.overrides import overrides_of, with_module
+from nettrain.config.saved_configs import load_configs
 from nettrain.config.schema import GROUPS, config_folder, parts, register
 from nettrain.config.settings import Settings
 from nettrain.hydra_versions import main_options
@@ -84,6 +85,15 @@ def test_a_config_survives_being_saved_and_read():
     config = to_config(composed("optimizer=momentum", "optimizer.lr=0.3", "data=wine", "schedule=plateau", "bs=full"))
     text = OmegaConf.to_yaml(OmegaConf.create(saved_container(config)))
     assert load_config(OmegaConf.to_container(OmegaConf.create(text))) == config
+
+
+def test_many_saved_configs_are_read_as_each_of_them_alone():
+    lists = ["seed=1", "seed=2 optimizer.lr=0.5", "optimizer=sgd optimizer.lr=0.3", "model.hidden=[7,7]"]
+    lists += ["seed=3 bs=full model.dropout=0.5", "optimizer=sgd seed=4", "data=wine precision=float64", "data=wine"]
+    containers = [saved_container(to_config(composed(*words.split()))) for words in lists]
+    together = list(load_configs(containers))
+    assert together == [load_config(container) for container in containers]
+    assert [saved_container(config) for config in together] == containers
 
 
 def test_a_mapping_is_a_list_of_overrides():

@@ -22,9 +22,9 @@ from nettrain.app.sweep.cluster.task import Result, SentJob, Shared, Task, paths
 from nettrain.app.sweep.cluster.worker_process import interruptible, logged, watching
 from nettrain.app.sweep.plans import Cache, fail_job
 from nettrain.app.sweep.stacks import train_stack
-from nettrain.config.build import load_config
 from nettrain.config.own_parts import import_files, load_parts
-from nettrain.config.schema import register
+from nettrain.config.saved_configs import load_configs
+from nettrain.config.schema import Config, register
 from nettrain.data.files import files_hash, read_elsewhere
 from nettrain.errors import DataError, InUseError, Mistake, StorageError
 from nettrain.storage.atomic import EVERYWHERE, storage_error
@@ -100,7 +100,8 @@ def _train_here(task: Task, shared: Shared, seen: bool, report: Report) -> Resul
         if not seen:
             place = Path(tempfile.mkdtemp(prefix="nettrain-"))
             open_.callback(shutil.rmtree, place, ignore_errors=True)
-        jobs = [_job(sent, shared, place) for sent in task.jobs]
+        configs = load_configs(sent.config for sent in task.jobs)
+        jobs = [_job(sent, config, shared, place) for sent, config in zip(task.jobs, configs, strict=True)]
         numbers = [sent.number for sent in task.jobs]
         folders = dict(zip(numbers, (job.folder for job in jobs), strict=True))
         log = folders[numbers[0]] / LOG
@@ -163,12 +164,12 @@ def _told(report: Report, rows: int) -> Callable[[int], None]:
     return tell
 
 
-def _job(sent: SentJob, shared: Shared, place: Path | None) -> Job:
+def _job(sent: SentJob, config: Config, shared: Shared, place: Path | None) -> Job:
     folder = sent.folder
     if place:
         folder = place / str(sent.number) / folder.name
         write_files(folder, sent.files or {})
-    return Job(load_config(sent.config), folder, sent.hydra, sent.resumed, sweep=sent.sweep, handed=shared.handed)
+    return Job(config, folder, sent.hydra, sent.resumed, sweep=sent.sweep, handed=shared.handed)
 
 
 @lru_cache(maxsize=1)
