@@ -25,9 +25,10 @@ class StackedLauncherConf:
     of a stack's runs go on after min_epochs, min_epochs r, min_epochs r^2, ... epochs (successive halving).
 
     cluster: ray, slurm or local (processes of this machine) trains the stacks on workers, each with so many cores, GPUs
-    (0.25: four of Ray's workers share one) and memory; null: in this process. workers: how many stacks train at a time,
-    null: what the cluster has room for, and 16 jobs of SLURM. address: that of Ray, null: RAY_ADDRESS, without one a
-    Ray of this machine alone. slurm: further parameters of submitit's SlurmExecutor, {partition: gpu, time: 60}.
+    (0.25: four of Ray's workers share one) and memory; null: in this process, or where the machine has several GPUs in
+    one for each. workers: how many stacks train at a time, null: what the cluster has room for, and 16 jobs of SLURM.
+    address: that of Ray, null: RAY_ADDRESS, without one a Ray of this machine alone. slurm: further parameters of
+    submitit's SlurmExecutor, {partition: gpu, time: 60}.
     """
 
     _target_: str = "hydra_plugins.nettrain.StackedLauncher"
