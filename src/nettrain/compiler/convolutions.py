@@ -1,7 +1,9 @@
-"""Convolutions and pooling of images (n, C, H, W) in terms of copies and matrix products.
+"""Convolutions and pooling of images (n, C, H, W) in terms of copies and products of windows.
 
-Images are held with their channels last: each patch under a kernel is a row of a matrix, and a convolution its product
-with the kernels (im2col; Chellapilla et al., 2006).
+Images are held with their channels last. What lies under a kernel at each of its places is a view of them, whose product
+with the kernels is the convolution. A processor has code for such products (`windows` in kernels.h), which hold results in
+registers while they go through the views; elsewhere the views are copied, and the product is one of matrices (im2col;
+Chellapilla et al., 2006).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +14,29 @@ from torch import Tensor
 
 from nettrain.compiler.errors import CannotCompile
 
+CONTRACTION = "nettrain::contraction"  # an operation of torch, so that it can be recorded as one
+
+
+def _contracted(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
+    """sum_k a[i..., k...] b[k..., o], plus the bias (o,), for b of shape (k..., o)."""
+    summed = b.shape[:-1]
+    rows, columns = _copied(a).view(-1, summed.numel()), _copied(b).view(summed.numel(), -1)
+    c = torch.mm(rows, columns) if bias is None else torch.addmm(bias, rows, columns)
+    return c.view(*a.shape[: a.dim() - len(summed)], -1)
+
+
+_OPERATIONS = torch.library.Library("nettrain", "FRAGMENT")
+_OPERATIONS.define("contraction(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+_OPERATIONS.impl("contraction", _contracted, "CompositeExplicitAutograd")
+_contraction = torch.ops.nettrain.contraction
+
 
 def _convolution(x: Tensor, w: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
     """z (n, O, H', W') of images x and kernels w (O, C, h, k)."""
     stride, padding = _plain(*options)
-    patches = _patches(x, w.shape[2:], stride, padding)
-    kernels = _copied(w.permute(2, 3, 1, 0)).view(-1, len(w))
-    rows = _rows(patches)
-    z = torch.mm(rows, kernels) if bias is None else torch.addmm(bias, rows, kernels)
-    return z.view(*patches.shape[:3], len(w)).permute(0, 3, 1, 2)
+    kernels = w.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(1, 2)
+    z = _contraction(_windows(_padded(x, padding), w.shape[2:], stride), kernels, bias)
+    return z.permute(0, 3, 1, 2)
 
 
 def _convolution_backward(
@@ -29,16 +45,20 @@ def _convolution_backward(
     """The gradients of x, the kernels and the bias that are wanted, for the gradient d of z."""
     *plain, wanted = options
     stride, padding = _plain(*plain)
-    by_channel = _copied(d.permute(0, 2, 3, 1)).view(-1, len(w))
+    (outputs, channels, *kernel), last = w.shape, _copied(d.permute(0, 2, 3, 1))
     of_x = of_w = None
     if wanted[1]:
-        rows = _rows(_patches(x, w.shape[2:], stride, padding))
-        of_w = torch.mm(by_channel.T, rows).view(len(w), *w.shape[2:], w.shape[1]).permute(0, 3, 1, 2)
-    if wanted[0]:
-        kernels = _copied(w.permute(0, 2, 3, 1)).view(len(w), -1)
-        patches = torch.mm(by_channel, kernels).view(len(x), *d.shape[2:], *w.shape[2:], w.shape[1])
+        windows = _windows(_padded(x, padding), kernel, stride).permute(3, 4, 0, 1, 2)
+        of_w = _contraction(windows, last, None).view(*kernel, channels, outputs).permute(3, 2, 0, 1)
+    around = [k - 1 - p for k, p in zip(kernel, padding, strict=True)]
+    if wanted[0] and list(stride) == [1, 1] and min(around) >= 0:  # a convolution with the kernels turned round
+        kernels = w.flip(2, 3).permute(2, 3, 0, 1).clone(memory_format=torch.contiguous_format).flatten(1, 2)
+        of_x = _contraction(_windows(_padded(d, around), kernel, stride), kernels, None).permute(0, 3, 1, 2)
+    elif wanted[0]:
+        kernels = _copied(w.permute(0, 2, 3, 1)).view(outputs, -1)
+        patches = torch.mm(last.view(-1, outputs), kernels).view(len(x), *d.shape[2:], *kernel, channels)
         of_x = _joined(patches, x.shape, stride, padding)
-    return of_x, of_w, by_channel.sum(0) if wanted[2] else None
+    return of_x, of_w, last.view(-1, outputs).sum(0) if wanted[2] else None
 
 
 def _plain(
@@ -52,21 +72,21 @@ def _plain(
 def _padded(x: Tensor, padding: Sequence[int]) -> Tensor:
     """The images with zeros around them, (n, H, W, C)."""
     n, channels, height, width = x.shape
-    padded = torch.zeros(n, height + 2 * padding[0], width + 2 * padding[1], channels, dtype=x.dtype, device=x.device)
-    padded[:, padding[0] : padding[0] + height, padding[1] : padding[1] + width].copy_(x.permute(0, 2, 3, 1))
+    top, left = padding
+    if not any(padding):
+        return _copied(x.permute(0, 2, 3, 1))
+    padded = torch.empty(n, height + 2 * top, width + 2 * left, channels, dtype=x.dtype, device=x.device)
+    inside = padded[:, top : top + height, left : left + width]
+    for border in (padded[:, :top], padded[:, top + height :], padded[:, :, :left], padded[:, :, left + width :]):
+        border.zero_()
+    inside.permute(0, 3, 1, 2).copy_(x)  # in the shape of x, so that it is written by the loop that computes x
     return padded
 
 
-def _patches(x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> Tensor:
-    """What lies under the kernel at each of its places, (n, H', W', h, k, C)."""
-    padded = _padded(x, padding)
-    views = padded.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1])
-    return _copied(views.permute(0, 1, 2, 4, 5, 3))
-
-
-def _rows(patches: Tensor) -> Tensor:
-    """Patches as the rows of a matrix."""
-    return patches.view(patches.shape[:3].numel(), -1)
+def _windows(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """What lies under a kernel at each of its places in images (n, H, W, C): a view (n, H', W', h, k C)."""
+    views = x.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1])
+    return views.permute(0, 1, 2, 4, 5, 3).flatten(4)
 
 
 def _copied(x: Tensor) -> Tensor:
@@ -96,8 +116,8 @@ def _pooled(
     ceil_mode: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The largest numbers of windows that do not overlap, and which number of its window each of them is."""
-    largest, *others = _windows(x, kernel, stride, padding, dilation, ceil_mode)
-    number = torch.zeros_like(largest, dtype=torch.int64)
+    largest, *others = _pools(x, kernel, stride, padding, dilation, ceil_mode)
+    number = torch.zeros_like(largest)
     for i, part in enumerate(others, 1):
         larger = (part > largest) | torch.isnan(part)
         largest = torch.where(larger, part, largest)
@@ -109,12 +129,12 @@ def _pooled_backward(d: Tensor, x: Tensor, *options: Any) -> Tensor:
     """The gradient of x, for the gradient d of the largest numbers."""
     *windows, number = options
     of_x = torch.zeros(len(x), *x.shape[2:], x.shape[1], dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
-    for i, part in enumerate(_windows(of_x, *windows)):
+    for i, part in enumerate(_pools(of_x, *windows)):
         part.copy_(torch.where(number == i, d, torch.zeros_like(d)))
     return of_x
 
 
-def _windows(
+def _pools(
     x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Any, dilation: Any, ceil_mode: bool
 ) -> Iterator[Tensor]:
     """For each place in the windows the numbers that lie there, (n, C, H', W')."""
@@ -127,6 +147,7 @@ def _windows(
 
 
 CONVOLUTIONS: dict[str, Callable[..., Any]] = {
+    CONTRACTION: _contracted,
     "aten::convolution": _convolution,
     "aten::convolution_backward": _convolution_backward,
     "aten::max_pool2d_with_indices": _pooled,

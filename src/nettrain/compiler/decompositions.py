@@ -10,11 +10,11 @@ from torch._ops import OpOverload
 from nettrain.compiler.convolutions import CONVOLUTIONS
 
 
-def decomposition(func: OpOverload) -> Callable[..., Any] | None:
-    """What computes the same by other operations, where there is something."""
+def of_torch(func: OpOverload) -> Callable[..., Any] | None:
+    """Torch's own function that computes the same by other operations, where there is one."""
     from torch._decomp import decomposition_table
 
-    return _OURS.get(func._schema.name) or decomposition_table.get(func)
+    return decomposition_table.get(func)
 
 
 def _layer_norm(
@@ -106,7 +106,7 @@ def _last(shape: Sequence[int]) -> list[int]:
     return [-i for i in range(len(shape), 0, -1)]
 
 
-_OURS: dict[str, Callable[..., Any]] = {  # torch's own end in primitives that are no operations of tensors
+DECOMPOSITIONS: dict[str, Callable[..., Any]] = {  # torch's own end in primitives that are no operations of tensors
     **CONVOLUTIONS,
     "aten::mean": _mean,
     "aten::native_group_norm": _group_norm,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from nettrain.compiler.convolutions import CONTRACTION
 from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.recording import Access, Statement
 from nettrain.compiler.writing import VECTORS, c_type, element, nest, pointer
@@ -34,6 +35,23 @@ def _product(statement: Statement) -> list[str]:
     if jb == 1 or columns == 1:
         return [f"product_by_rows<{sizes}, {ka}, {kb}, {ldc}>{arguments}"]
     raise CannotCompile("there is no code for a product of matrices that lie like these")
+
+
+def _contraction(statement: Statement) -> list[str]:
+    """C = bias + A B over the last dimensions of A, images one after another: of C, or of those that are added up."""
+    o, c = statement.operands, statement.out
+    a, b, kind = o["a"], o["b"], c_type(c.dtype)
+    apart = len(c.shape) == 4
+    image = 0 if apart else 2
+    (p, q, k, l), steps = ([v[d] for d in range(5) if d != image] for v in (a.shape, a.strides))
+    *bs, one = b.strides
+    if one != 1 or len(b.shape) + len(c.shape) != 7:
+        raise CannotCompile("there is no code for a product of windows that lie like these")
+    sizes = [p, q, c.shape[-1], k, l, *steps, *bs[-2:], *c.strides[-3:-1]]
+    bias = "nullptr" if o["bias"] is None else pointer(o["bias"])
+    places = [a.shape[image], a.strides[image], 0 if apart else bs[0], c.strides[0] if apart else 0]
+    arguments = ", ".join(map(str, [pointer(a), pointer(b), pointer(c), bias, *places]))
+    return [f"windows<{kind}, {', '.join(map(str, sizes))}>({arguments});"]
 
 
 def _reduction(start: str, step: str, end: str = "{}", vectors: str = "") -> Callable[[Statement], list[str]]:
@@ -118,6 +136,7 @@ def _scatter(statement: Statement) -> list[str]:
 MATRICES: dict[str, Callable[[Statement], list[str]]] = {
     "mm": _product,
     "addmm": _product,
+    CONTRACTION: _contraction,
     "sum": _reduction("0", "{s} + {x}", vectors=f"{VECTORS} reduction(+ : s)"),
     "amax": _reduction("-INFINITY", "({x} > {s} || {x} != {x} ? {x} : {s})"),
     "linalg_vector_norm": _norm,

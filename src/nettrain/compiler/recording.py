@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nettrain.compiler.decompositions import decomposition
+from nettrain.compiler.decompositions import DECOMPOSITIONS, of_torch
 from nettrain.compiler.errors import CannotCompile
 
 CONSTANT = 2**16  # bytes of a tensor from outside that may be written into the program
@@ -113,6 +113,9 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
         name = name if name.startswith("_") else name.rstrip("_")
+        if name not in self.known and (simpler := DECOMPOSITIONS.get(func._schema.name)):
+            with self:
+                return simpler(*args, **kwargs)
         result = func(*args, **kwargs)
         self.alive.append(result)
         if name in _ALLOCATIONS:
@@ -120,7 +123,7 @@ class _Recorder(TorchDispatchMode):
             return result
         if _is_view(func, args, result):
             return result
-        if name not in self.known and (simpler := decomposition(func)):
+        if name not in self.known and (simpler := of_torch(func)):
             with self:
                 return simpler(*args, **kwargs)
         if name not in self.known or not isinstance(result, Tensor):
