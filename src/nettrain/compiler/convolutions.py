@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nettrain.compiler.errors import CannotCompile
 
-CONTRACTION = "nettrain::contraction"  # an operation of torch, so that it can be recorded as one
+CONTRACTION, CHOSEN = "nettrain::contraction", "nettrain::chosen"  # operations of torch, so that they can be recorded
 
 
 def _contracted(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
@@ -25,10 +25,17 @@ def _contracted(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     return c.view(*a.shape[: a.dim() - len(summed)], -1)
 
 
+def _where_chosen(d: Tensor, number: Tensor, value: float) -> Tensor:
+    """d where the number has this value, else 0."""
+    return torch.where(number == value, d, 0)
+
+
 _OPERATIONS = torch.library.Library("nettrain", "FRAGMENT")
 _OPERATIONS.define("contraction(Tensor a, Tensor b, Tensor? bias) -> Tensor")
 _OPERATIONS.impl("contraction", _contracted, "CompositeExplicitAutograd")
-_contraction = torch.ops.nettrain.contraction
+_OPERATIONS.define("chosen(Tensor d, Tensor number, float value) -> Tensor")
+_OPERATIONS.impl("chosen", _where_chosen, "CompositeExplicitAutograd")
+_contraction, _chosen = torch.ops.nettrain.contraction, torch.ops.nettrain.chosen
 
 
 def _convolution(x: Tensor, w: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
@@ -47,9 +54,6 @@ def _convolution_backward(
     stride, padding = _plain(*plain)
     (outputs, channels, *kernel), last = w.shape, _copied(d.permute(0, 2, 3, 1))
     of_x = of_w = None
-    if wanted[1]:
-        windows = _windows(_padded(x, padding), kernel, stride).permute(3, 4, 0, 1, 2)
-        of_w = _contraction(windows, last, None).view(*kernel, channels, outputs).permute(3, 2, 0, 1)
     around = [k - 1 - p for k, p in zip(kernel, padding, strict=True)]
     if wanted[0] and list(stride) == [1, 1] and min(around) >= 0:  # a convolution with the kernels turned round
         kernels = w.flip(2, 3).permute(2, 3, 0, 1).clone(memory_format=torch.contiguous_format).flatten(1, 2)
@@ -58,7 +62,14 @@ def _convolution_backward(
         kernels = _copied(w.permute(0, 2, 3, 1)).view(outputs, -1)
         patches = torch.mm(last.view(-1, outputs), kernels).view(len(x), *d.shape[2:], *kernel, channels)
         of_x = _joined(patches, x.shape, stride, padding)
-    return of_x, of_w, last.view(-1, outputs).sum(0) if wanted[2] else None
+    if wanted[1]:
+        windows = _windows(_padded(x, padding), kernel, stride).permute(3, 4, 0, 1, 2)
+        of_w = _contraction(windows, last, None).view(*kernel, channels, outputs).permute(3, 2, 0, 1)
+    of_bias = None
+    if wanted[2]:  # a sum, as a product, so that it is computed where d is
+        once = torch.ones_like(last[0, 0, 0, :1]).expand(1, 1, *last.shape[:3])
+        of_bias = _contraction(once, last, None).view(outputs)
+    return of_x, of_w, of_bias
 
 
 def _plain(
@@ -128,9 +139,13 @@ def _pooled(
 def _pooled_backward(d: Tensor, x: Tensor, *options: Any) -> Tensor:
     """The gradient of x, for the gradient d of the largest numbers."""
     *windows, number = options
-    of_x = torch.zeros(len(x), *x.shape[2:], x.shape[1], dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
+    n, channels, height, width = x.shape
+    of_x = torch.empty(n, height, width, channels, dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
+    for size, dim in ((height, 2), (width, 3)):  # what is in no window
+        of_x.narrow(dim, whole := size // d.shape[dim] * d.shape[dim], size - whole).zero_()
+    d = _copied(d.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     for i, part in enumerate(_pools(of_x, *windows)):
-        part.copy_(torch.where(number == i, d, torch.zeros_like(d)))
+        part.copy_(_chosen(d, number, i))
     return of_x
 
 

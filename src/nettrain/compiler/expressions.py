@@ -6,6 +6,8 @@ Operands have the names that they have in torch. Comparisons are written so that
 from collections.abc import Callable
 from typing import Any
 
+from nettrain.compiler.convolutions import CHOSEN
+
 _SIGMOID = "(1 / (1 + exp(-{self})))"
 _NORMAL = "((1 + erf({self} * TYPE(M_SQRT1_2))) / 2)"  # its distribution function
 _DENSITY = "exp(-{self} * {self} / 2) * TYPE(M_2_SQRTPI * M_SQRT1_2 / 2)"
@@ -60,6 +62,7 @@ EXPRESSIONS: dict[str, str | Callable[[dict[str, Any]], str]] = {
     "elu": "{self} > 0 ? {self} * {scale} : expm1({self} * {input_scale}) * {alpha} * {scale}",
     "elu_backward": "{self_or_result} <= 0 ? {grad_output} * exp({self_or_result} * {input_scale}) * {input_scale} * "
     "{alpha} * {scale} : {grad_output} * {scale}",
+    CHOSEN: "{number} == {value} ? {d} : 0",
     "where": "{condition} ? {self} : {other}",
     "masked_fill": "{mask} ? {value} : {self}",
     "eq": "{self} == {other}",

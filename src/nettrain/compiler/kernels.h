@@ -173,29 +173,29 @@ INLINE void windows_block(const T* A, const T* B, T* C, const T* bias, bool more
 }
 
 // The same for all P x Q rows and O columns, for n images one after another, whose places are AN, BN and CN apart.
-// Where CN is 0 they are added up.
+// Where CN is 0 they are added up, with `more` to what is in C.
 template <class T, int P, int Q, int O, int K, int L, int AP, int AQ, int AK, int AL, int BK, int BL, int CP, int CQ,
           int W = LANES<T>>
 static void __attribute__((noinline)) windows(const T* A, const T* B, T* C, const T* bias, int64_t n, int64_t AN,
-                                              int64_t BN, int64_t CN) {
+                                              int64_t BN, int64_t CN, bool more) {
   if constexpr (O < W) {
-    windows<T, P, Q, O, K, L, AP, AQ, AK, AL, BK, BL, CP, CQ, W / 2>(A, B, C, bias, n, AN, BN, CN);
+    windows<T, P, Q, O, K, L, AP, AQ, AK, AL, BK, BL, CP, CQ, W / 2>(A, B, C, bias, n, AN, BN, CN, more);
   } else {
     constexpr int NV = W == LANES<T> && O >= 2 * W ? 2 : 1, WIDE = O / (NV * W) * NV * W;
     constexpr int MOST = NV == 2 ? (REGISTERS - 3) / 2 : REGISTERS / 2;  // rows in registers
     constexpr int N = (Q + (Q - 1) / MOST) / ((Q - 1) / MOST + 1), ROWS = N < Q ? 1 : MOST / Q;
     constexpr int M = (P + (P - 1) / ROWS) / ((P - 1) / ROWS + 1), MORE = P % M, LESS = Q % N;
     for (int64_t i = 0; i < n; i++, A += AN, B += BN, C += CN) {
-      const bool more = CN == 0 && i > 0;
+      const bool add = more || (CN == 0 && i > 0);
       for (int o = 0; o < WIDE; o += NV * W) {
         const auto rows = [&](auto m, int p) {
           constexpr int MM = decltype(m)::value;
           for (int q = 0; q < Q - LESS; q += N)
             windows_block<T, MM, N, W, NV, K, L, AP, AQ, AK, AL, BK, BL, CP, CQ>(
-                A + p * AP + q * AQ, B + o, C + p * CP + q * CQ + o, bias ? bias + o : nullptr, more);
+                A + p * AP + q * AQ, B + o, C + p * CP + q * CQ + o, bias ? bias + o : nullptr, add);
           if constexpr (LESS > 0)
             windows_block<T, MM, LESS, W, NV, K, L, AP, AQ, AK, AL, BK, BL, CP, CQ>(
-                A + p * AP + (Q - LESS) * AQ, B + o, C + p * CP + (Q - LESS) * CQ + o, bias ? bias + o : nullptr, more);
+                A + p * AP + (Q - LESS) * AQ, B + o, C + p * CP + (Q - LESS) * CQ + o, bias ? bias + o : nullptr, add);
         };
         for (int p = 0; p < P - MORE; p += M) rows(std::integral_constant<int, M>(), p);
         if constexpr (MORE > 0) rows(std::integral_constant<int, MORE>(), P - MORE);
@@ -203,7 +203,7 @@ static void __attribute__((noinline)) windows(const T* A, const T* B, T* C, cons
     }
     if constexpr (WIDE < O)
       windows<T, P, Q, O - WIDE, K, L, AP, AQ, AK, AL, BK, BL, CP, CQ, W>(
-          A - n * AN, B - n * BN + WIDE, C - n * CN + WIDE, bias ? bias + WIDE : nullptr, n, AN, BN, CN);
+          A - n * AN, B - n * BN + WIDE, C - n * CN + WIDE, bias ? bias + WIDE : nullptr, n, AN, BN, CN, more);
   }
 }
 

@@ -1,20 +1,27 @@
 """Elementwise operations put into common loops, and what nobody reads left out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from nettrain.compiler.recording import Access, Recording, Statement
 
+_COPIES = {"clone", "copy", "zero", "zeros"}  # that round nothing
 Place = tuple[int, int, tuple[int, ...]]  # where an element lies: buffer, offset, strides over a loop's shape
 
 
-@dataclass
+@dataclass(eq=False)
 class Loop:
     """Statements that are computed for one element after another, or a single one that has a loop of its own."""
 
     statements: list[Statement]
     elementwise: bool
     stored: set[Place] = field(default_factory=set)  # what must be in memory afterwards
+
+    @cached_property
+    def buffers(self) -> set[int]:
+        return {access.buffer for s in self.statements for access in (s.out, *s.reads)}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -23,6 +30,8 @@ class Loop:
     def takes(self, statement: Statement) -> bool:
         """Whether the statement can be computed in this loop: no element needs another one of what is written."""
         if not self.elementwise or statement.out.shape != self.shape:
+            return False
+        if _orders(statement) != _orders(self.statements[0]):  # one of them would go across memory
             return False
         return not any(_conflict(statement, earlier, self.shape) for earlier in self.statements)
 
@@ -34,7 +43,7 @@ def place(access: Access, shape: tuple[int, ...]) -> Place:
 def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> list[Loop]:
     """The statements in loops, in an order in which they can be computed."""
     made: list[Loop] = []
-    for statement in _needed(recording):
+    for statement in _needed(recording, _once(recording)):
         elementwise = is_elementwise(statement)
         home = None
         for loop in reversed(made if elementwise else []):
@@ -56,10 +65,38 @@ def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> 
     return made
 
 
-def _needed(recording: Recording) -> list[Statement]:
+def _once(recording: Recording) -> list[Statement]:
+    """The statements without those that copy again what has been copied before."""
+    writes: dict[int, list[tuple[int, Any]]] = {}  # of each buffer: when, and what
+    for when, statement in enumerate(recording.statements):
+        out, reads = statement.out, [(access, len(writes.get(access.buffer, []))) for access in statement.reads]
+        what = (statement.op, replace(out, buffer=-1), str(reads)) if statement.op in _COPIES else when
+        writes.setdefault(out.buffer, []).append((when, what))
+    first: dict[Any, int] = {}
+    same: dict[int, int] = {}
+    for buffer, history in writes.items():
+        if buffer >= len(recording.names):
+            earlier = first.setdefault((recording.sizes[buffer], *(what for _, what in history)), buffer)
+            if earlier != buffer and writes[earlier][-1][0] < history[0][0]:
+                same[buffer] = earlier
+    return [_renamed(statement, same) for statement in recording.statements if statement.out.buffer not in same]
+
+
+def _renamed(statement: Statement, names: Mapping[int, int]) -> Statement:
+    """A statement that reads the buffers of these names in the place of those that they are the same as."""
+
+    def of(operand: Any) -> Any:
+        if isinstance(operand, list):
+            return [of(item) for item in operand]
+        return replace(operand, buffer=names.get(operand.buffer, operand.buffer)) if isinstance(operand, Access) else operand
+
+    return replace(statement, operands={name: of(operand) for name, operand in statement.operands.items()})
+
+
+def _needed(recording: Recording, statements: Sequence[Statement]) -> list[Statement]:
     """The statements whose results are read, or lie in the function's own tensors."""
     live, needed = set(range(len(recording.names))), []
-    for statement in reversed(recording.statements):
+    for statement in reversed(statements):
         if statement.out.buffer in live:
             needed.append(statement)
             live.update(access.buffer for access in statement.reads)
@@ -77,7 +114,20 @@ def _depends(later: Statement, earlier: Statement) -> bool:
 
 def apart(one: Loop, other: Loop) -> bool:
     """Whether two loops can be computed at the same time."""
+    if not one.buffers & other.buffers:
+        return True
     return not any(_depends(s, t) for s in one.statements for t in other.statements)
+
+
+def _orders(statement: Statement) -> set[tuple[int, ...]]:
+    """In which orders a statement goes through the memory of what it writes and reads: from large steps to small ones."""
+    shape, orders = statement.out.shape, set()
+    for access in (statement.out, *statement.reads):
+        strides = access.broadcast(shape)
+        several = [d for d, size in enumerate(shape) if size > 1]
+        if all(strides[d] for d in several):  # none is read again and again
+            orders.add(tuple(sorted(several, key=lambda d: -abs(strides[d]))))
+    return orders
 
 
 def _conflict(one: Statement, other: Statement, shape: tuple[int, ...]) -> bool:

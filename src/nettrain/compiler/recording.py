@@ -4,7 +4,7 @@ The function has to do the same whatever the values of its tensors are. Views an
 every tensor is known by the memory it lies in.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,8 +50,26 @@ class Access:
         return (0,) * missing + tuple(0 if size == 1 and wanted != 1 else stride for size, stride, wanted in dimensions)
 
     def overlaps(self, other: "Access") -> bool:
+        """Whether they may have an element in common; of views of the same kind, whether they have one."""
         (a, b), (c, d) = self.span, other.span
-        return self.buffer == other.buffer and a <= d and c <= b
+        if self.buffer != other.buffer or a > d or c > b:
+            return False
+        if (self.shape, self.strides) != (other.shape, other.strides):
+            return True
+        steps = sorted((abs(stride), size - 1) for size, stride in zip(self.shape, self.strides, strict=True))
+        return _reaches(steps, self.offset - other.offset)
+
+
+def _reaches(steps: Sequence[tuple[int, int]], distance: int) -> bool:
+    """Whether distance = sum_i n_i step_i with |n_i| <= most_i, the steps (step_i, most_i) in ascending order."""
+    if not steps:
+        return distance == 0
+    *smaller, (step, most) = steps
+    rest = sum(s * m for s, m in smaller)
+    if step == 0:
+        return distance == 0
+    least, greatest = -((rest - distance) // step), (distance + rest) // step
+    return any(_reaches(smaller, distance - n * step) for n in range(max(least, -most), min(greatest, most) + 1))
 
 
 @dataclass
@@ -120,6 +138,8 @@ class _Recorder(TorchDispatchMode):
         self.alive.append(result)
         if name in _ALLOCATIONS:
             self._buffer(result)
+            return result
+        if isinstance(result, Tensor) and result.numel() == 0:
             return result
         if _is_view(func, args, result):
             return result

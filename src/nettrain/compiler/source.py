@@ -8,9 +8,10 @@ from torch import Tensor
 
 from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.expressions import CONDITIONS, EXPRESSIONS, REQUIRED
+from nettrain.compiler.images import Batch, batches, single_images
 from nettrain.compiler.loops import Loop, Place, apart, collapsed, loops, place
 from nettrain.compiler.processor import PROCESSOR
-from nettrain.compiler.recording import Access, Statement, record
+from nettrain.compiler.recording import Access, Recording, Statement, record
 from nettrain.compiler.target import Target
 from nettrain.compiler.writing import c_type, element, element_number, literal, stored_type
 
@@ -32,6 +33,8 @@ def function(
     """
     recording = record(does, tensors, {*EXPRESSIONS, *target.matrices, "cat", "flip"})
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
+    perhaps = {i for i, tensor in enumerate(recording.names) if tensor in optional}
+    ordered = batches(all_loops, perhaps)
     stored = {stored_place[0] for loop in all_loops for stored_place in loop.stored}
     needed = stored | {access.buffer for loop in all_loops for s in loop.statements for access in s.reads}
     parameters = [
@@ -39,6 +42,7 @@ def function(
     ]
     lines, bytes_ = [f"{target.function} {name}({', '.join(parameters)}, char{target.pointer} scratch) {{"], 0
     constants = []
+    single = single_images(ordered, len(recording.names))
     for i in range(len(recording.names), len(recording.sizes)):
         kind = stored_type(recording.dtypes[i])
         if i in recording.constants:
@@ -47,19 +51,33 @@ def function(
             lines.append(f"  const {kind}{target.pointer} b{i} = {name}_b{i};")
         elif i in stored & needed:
             lines.append(f"  {kind}{target.pointer} b{i} = ({kind}*)(scratch + {bytes_});")
-            size = recording.sizes[i] * recording.dtypes[i].itemsize
+            size = single.get(i, recording.sizes[i]) * recording.dtypes[i].itemsize
             bytes_ += -(-size // ALIGNMENT) * ALIGNMENT
-    perhaps = {i for i, tensor in enumerate(recording.names) if tensor in optional}
     together: list[Loop] = []  # loops since the last barrier
-    for loop in all_loops:
-        if target.barrier and not all(apart(loop, other) for other in together):
+    for item in ordered:
+        if isinstance(item, Batch):
+            lines += ["  " + line for line in _batch(item, target, recording, single)]
+            continue
+        if target.barrier and not all(apart(item, other) for other in together):
             lines.append(f"  {target.barrier}")
             together = []
-        together.append(loop)
-        statement = loop.statements[0]
-        code = _elementwise(loop, target, perhaps) if loop.elementwise else target.matrices[statement.op](statement)
-        lines += ["  " + line for line in code]
+        together.append(item)
+        lines += ["  " + line for line in _code(item, target, perhaps)]
     return "\n".join([*constants, *lines, "}"]), bytes_
+
+
+def _code(loop: Loop, target: Target, optional: Collection[int]) -> list[str]:
+    (statement, *_) = loop.statements
+    return _elementwise(loop, target, optional) if loop.elementwise else target.matrices[statement.op](statement)
+
+
+def _batch(batch: Batch, target: Target, recording: Recording, single: Collection[int]) -> list[str]:
+    """Loops for one image after the other, in which a buffer begins where the image lies."""
+    moving = {buffer: step for buffer, step in batch.steps.items() if step and buffer not in single}
+    outside = [f"const auto p{buffer} = b{buffer} + image * {step};" for buffer, step in moving.items()]
+    inside = [f"{c_type(recording.dtypes[buffer])}{target.pointer} b{buffer} = p{buffer};" for buffer in moving]
+    body = [line for part in batch.parts() for line in _code(part, target, ())]
+    return [f"for (int64_t image = 0; image < {batch.images}; image++) {{", *outside, "{", *inside, *body, "}}"]
 
 
 def _elementwise(loop: Loop, target: Target, optional: Collection[int]) -> list[str]:

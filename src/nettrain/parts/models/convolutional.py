@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from nettrain.errors import ConfigError
 from nettrain.inputs import Input, Inputs
+from nettrain.parts.activations import Activation as Named
 from nettrain.parts.activations import gain
 from nettrain.parts.models import functional
 from nettrain.parts.models.base import Activation, Model, RowModule, Tensors, affine_layer
 from nettrain.random import Noise
 from nettrain.registry import option
 from nettrain.samples import X
+
+RELU = Named("relu")
 
 
 @dataclass
@@ -104,7 +107,10 @@ class ConvolutionalNetwork(RowModule):
             name = f"stages.{i}"
             if isinstance(stage, Convolution):
                 yield name, (x := stage.of_rows(parameters, name, x, noise))
-                x = f(x) if self.pool == 1 else F.max_pool2d(f(x), self.pool)
+                if self.pool > 1 and f == RELU:  # which keeps the order of positive numbers: there is less to compute
+                    x = f(F.max_pool2d(x, self.pool))
+                else:
+                    x = f(x) if self.pool == 1 else F.max_pool2d(f(x), self.pool)
                 continue
             for j, block in enumerate(cast(nn.ModuleList, stage)):
                 yield f"{name}.{j}", (x := cast(Block, block).of_rows(parameters, f"{name}.{j}", x, noise, f))
