@@ -1,13 +1,11 @@
 """Elementwise operations put into common loops, and what nobody reads left out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from nettrain.compiler.recording import Access, Recording, Statement
 
-_COPIES = {"clone", "copy", "zero", "zeros"}  # that round nothing
 Place = tuple[int, int, tuple[int, ...]]  # where an element lies: buffer, offset, strides over a loop's shape
 
 
@@ -43,7 +41,7 @@ def place(access: Access, shape: tuple[int, ...]) -> Place:
 def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> list[Loop]:
     """The statements in loops, in an order in which they can be computed."""
     made: list[Loop] = []
-    for statement in _needed(recording, _once(recording)):
+    for statement in _needed(recording):
         elementwise = is_elementwise(statement)
         home = None
         for loop in reversed(made if elementwise else []):
@@ -65,38 +63,10 @@ def loops(recording: Recording, is_elementwise: Callable[[Statement], bool]) -> 
     return made
 
 
-def _once(recording: Recording) -> list[Statement]:
-    """The statements without those that copy again what has been copied before."""
-    writes: dict[int, list[tuple[int, Any]]] = {}  # of each buffer: when, and what
-    for when, statement in enumerate(recording.statements):
-        out, reads = statement.out, [(access, len(writes.get(access.buffer, []))) for access in statement.reads]
-        what = (statement.op, replace(out, buffer=-1), str(reads)) if statement.op in _COPIES else when
-        writes.setdefault(out.buffer, []).append((when, what))
-    first: dict[Any, int] = {}
-    same: dict[int, int] = {}
-    for buffer, history in writes.items():
-        if buffer >= len(recording.names):
-            earlier = first.setdefault((recording.sizes[buffer], *(what for _, what in history)), buffer)
-            if earlier != buffer and writes[earlier][-1][0] < history[0][0]:
-                same[buffer] = earlier
-    return [_renamed(statement, same) for statement in recording.statements if statement.out.buffer not in same]
-
-
-def _renamed(statement: Statement, names: Mapping[int, int]) -> Statement:
-    """A statement that reads the buffers of these names in the place of those that they are the same as."""
-
-    def of(operand: Any) -> Any:
-        if isinstance(operand, list):
-            return [of(item) for item in operand]
-        return replace(operand, buffer=names.get(operand.buffer, operand.buffer)) if isinstance(operand, Access) else operand
-
-    return replace(statement, operands={name: of(operand) for name, operand in statement.operands.items()})
-
-
-def _needed(recording: Recording, statements: Sequence[Statement]) -> list[Statement]:
+def _needed(recording: Recording) -> list[Statement]:
     """The statements whose results are read, or lie in the function's own tensors."""
     live, needed = set(range(len(recording.names))), []
-    for statement in reversed(statements):
+    for statement in reversed(recording.statements):
         if statement.out.buffer in live:
             needed.append(statement)
             live.update(access.buffer for access in statement.reads)

@@ -8,6 +8,8 @@ from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.recording import Access, Statement
 from nettrain.compiler.writing import VECTORS, c_type, element, nest, pointer
 
+NARROW, LONG = 16, 2**17  # columns, and multiplications, of products that go by parts of vectors
+
 
 def factors(statement: Statement) -> tuple[Access, Access, str]:
     """A and B of a product, and where the bias lies that is added to each row of it."""
@@ -30,6 +32,10 @@ def _product(statement: Statement) -> list[str]:
     arguments = f"({pointer(a)}, {pointer(b)}, {pointer(c)}, {added});"
     if jc != 1 and columns > 1:
         raise CannotCompile("there is no code for a product into columns")
+    if jb == 1 and columns < NARROW and rows * columns * inner >= LONG:
+        strides = f"0, {sa}, 0, {ka}, 0, {kb}, 0, {ldc}"
+        lie = f"{pointer(a)}, {pointer(b)}, {pointer(c)}, {added}, 1, 0, 0, 0, false"
+        return [f"windows<{kind}, 1, {rows}, {columns}, 1, {inner}, {strides}>({lie});"]
     if ka == 1 and kb == 1 and inner > 1:
         return [f"product_by_columns<{sizes}, {jb}, {ldc}>{arguments}"]
     if jb == 1 or columns == 1:

@@ -6,5 +6,5 @@ from nettrain.compiler.matrices import MATRICES
 from nettrain.compiler.target import Target
 from nettrain.compiler.writing import nest
 
-KERNELS = (Path(__file__).parent / "kernels.h").read_text()
+KERNELS = "\n".join((Path(__file__).parent / name).read_text() for name in ("kernels.h", "windows.h"))
 PROCESSOR = Target(KERNELS, "static void", "* __restrict", "static const", nest, MATRICES)

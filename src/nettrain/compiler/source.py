@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nettrain.compiler.copies import once, turned
 from nettrain.compiler.errors import CannotCompile
 from nettrain.compiler.expressions import CONDITIONS, EXPRESSIONS, REQUIRED
 from nettrain.compiler.images import Batch, batches, single_images
@@ -32,6 +33,9 @@ def function(
     code for.
     """
     recording = record(does, tensors, {*EXPRESSIONS, *target.matrices, "cat", "flip"})
+    if target.barrier is None:
+        recording.statements = turned(recording)
+    recording.statements = once(recording)
     all_loops = loops(recording, lambda statement: statement.op in EXPRESSIONS)
     perhaps = {i for i, tensor in enumerate(recording.names) if tensor in optional}
     ordered = batches(all_loops, perhaps)
