@@ -308,6 +308,97 @@ def test_convolutions_and_pooling_forwards_and_backwards(stride, padding, pool):
     assert_same([(does, {**inputs, "z": torch.zeros_like(out), **results})])
 
 
+# images, channels, outputs, kernel, stride, padding, height, width, pool: rows and columns of products that are no
+# multiples of a vector's or a block's, borders that are wider than a kernel, batches of one
+IMAGES = [
+    (3, 1, 16, 3, 1, 1, 12, 12, 2),
+    (4, 16, 32, 3, 1, 1, 6, 6, 2),
+    (2, 3, 10, 5, 1, 2, 9, 7, 1),
+    (5, 6, 7, 1, 1, 0, 5, 4, 1),
+    (2, 8, 24, 3, 1, 0, 7, 7, 2),
+    (2, 5, 33, 3, 2, 1, 8, 8, 1),
+    (1, 4, 1, 3, 1, 1, 5, 5, 1),
+    (3, 2, 50, 3, 1, 3, 4, 6, 1),
+    (2, 4, 4, 1, 2, 0, 6, 6, 1),
+    (4, 4, 4, 3, 1, 1, 4, 4, 2),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_convolutions_of_batches_of_images(dtype):
+    """The second one reads what the first one and pooling have made of the same image; all parameters learn."""
+
+    def case(n, channels, outputs, kernel, stride, padding, height, width, pool):
+        def network(x, w, b, v):
+            out = F.conv2d(x, w, b, stride, padding)
+            return F.conv2d(F.relu(F.max_pool2d(out, pool) if pool > 1 else out), v, padding=1)
+
+        def does(x, w, b, v, z, dx, dw, db, dv):
+            leaves = [tensor.detach().requires_grad_() for tensor in (x, w, b, v)]
+            with torch.enable_grad():
+                out = network(*leaves)
+            z.copy_(out.detach())
+            gradients = torch.autograd.grad(out, leaves, torch.cos(out.detach()) / 16)
+            for tensor, gradient in zip((dx, dw, db, dv), gradients, strict=True):
+                tensor.copy_(gradient)
+
+        shapes = {"x": (n, channels, height, width), "w": (outputs, channels, kernel, kernel), "b": (outputs,)}
+        shapes["v"] = (5, outputs, 3, 3)
+        inputs = {name: random(*shape, dtype=dtype, seed=i) / 4 for i, (name, shape) in enumerate(shapes.items())}
+        results = {f"d{name}": torch.zeros_like(tensor) for name, tensor in inputs.items()}
+        return does, {**inputs, "z": torch.zeros_like(network(**inputs)), **results}
+
+    assert_same([case(*sizes) for sizes in IMAGES])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_with_the_same_matrix_until_it_changes(dtype):
+    def does(x, w, z):
+        for i in range(3):
+            z[i].copy_(x @ w.T)
+        w.add_(1)
+        z[3].copy_(x @ w.T)
+
+    x, w = random(32, 64, dtype=dtype), random(48, 64, dtype=dtype, seed=1)
+    assert_same([(does, {"x": x, "w": w, "z": torch.zeros(4, 32, 48, dtype=dtype)})])
+
+
+@pytest.mark.parametrize("columns", [1, 3, 8, 13])
+def test_long_products_with_few_columns(columns):
+    def does(a, b, c):
+        c.copy_(a.T @ b)
+
+    a, b = random(256, 192), random(256, columns, seed=1)
+    assert_same([(does, {"a": a, "b": b, "c": torch.zeros(192, columns, dtype=a.dtype)})])
+
+
+def test_a_copy_that_is_made_twice_of_what_changes_in_between():
+    def padded(x):
+        wide = torch.zeros(3, 6, dtype=x.dtype)
+        wide[:, 1:5].copy_(x)
+        return wide
+
+    def does(x, y, z):
+        first, again = padded(x), padded(x)
+        y.copy_(first @ again.T @ first)
+        x.add_(1)
+        z.copy_(padded(x) @ first.T @ again)
+
+    x = random(3, 4)
+    assert_same([(does, {"x": x, "y": torch.zeros(3, 6, dtype=x.dtype), "z": torch.zeros(3, 6, dtype=x.dtype)})])
+
+
+def test_parts_of_a_matrix_that_lie_between_each_other():
+    """Every second column of the left half is read, while its other columns and the right half are written."""
+
+    def does(x):
+        x[:, 1:4:2].copy_(torch.exp(x[:, 0:4:2]))
+        x[:, 4:].copy_(x[:, :4] * 2)
+        x[:, 0:3].copy_(x[:, 1:4] + 1)
+
+    assert_same([(does, {"x": random(5, 8)})])
+
+
 def test_pooling_takes_the_first_of_equal_numbers_and_nan():
     def does(x, z, dx):
         leaf = x.detach().requires_grad_()

@@ -33,7 +33,8 @@ UNIT_SECONDS = 6e-6  # and that each row's units cost there, or the copies of a 
 NUMBER_SECONDS = 1.2e-9  # and for every weight of a stack: its way from memory and back
 FUSED_SECONDS = 0.5e-9  # that a fused rule saves of an update for every weight: further ways from memory and back
 LARGEST = 2**26  # multiplications of a forward pass beyond which torch's own products are as fast
-LARGEST_CONVOLUTIONS = 2**25  # the same of a run alone whose weights are used at many places of a sample
+LARGEST_ALONE = 2**25  # the same of a run alone whose weights are used at many places of a sample
+LARGEST_CONVOLUTIONS = 2**27  # the same of convolutions without norms, alone or in a stack
 LARGE = 2**20  # weights from which on a rule may be fused
 GPU_BUILD_SECONDS = 4.0  # that it takes to compile a program for a GPU
 GPU_UPDATE_SECONDS = 60e-6  # that it saves of a replayed update: the starts of some dozens of kernels
@@ -154,7 +155,9 @@ def _compiling_pays(stack: Stack, whole: Whole, updates_left: int, say: Say) -> 
     saved = updates_left * (overhead * len(layout.names) + NUMBER_SECONDS * numbers)
     build = BUILD_SECONDS * len(layout.names) * (1 + (steps - 1) / 2) * whole.rule_groups
     multiplications = stack.runs[0].multiplications
-    most = LARGEST if runs > 1 or multiplications <= layout.size else LARGEST_CONVOLUTIONS
+    most = LARGEST if runs > 1 or multiplications <= layout.size else LARGEST_ALONE
+    if any(len(shape) == 4 for shape in layout.shapes) and not any("norm" in name for name in layout.names):
+        most = LARGEST_CONVOLUTIONS
     pays = multiplications * stack.batches.bs <= most and saved > 2 * build
     if pays and stack.dtype == torch.float64:
         say(
