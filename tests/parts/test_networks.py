@@ -139,8 +139,9 @@ def test_layers_are_named_as_their_parameters_and_the_module_evaluates(name: str
 class Reference(nn.Module):
     """LeNet as everybody writes it."""
 
-    def __init__(self, norm) -> None:
+    def __init__(self, norm, f=torch.tanh) -> None:
         super().__init__()
+        self.f = f
         norms = {
             "none": lambda n: nn.Identity(),
             "batch": nn.BatchNorm2d,
@@ -152,9 +153,9 @@ class Reference(nn.Module):
         self.hidden, self.linear = nn.Linear(6, 5), nn.Linear(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(torch.tanh(self.norm1(self.conv1(x))), 2)
-        x = F.max_pool2d(torch.tanh(self.norm2(self.conv2(x))), 2)
-        return self.linear(torch.tanh(self.hidden(x.flatten(1))))
+        x = F.max_pool2d(self.f(self.norm1(self.conv1(x))), 2)
+        x = F.max_pool2d(self.f(self.norm2(self.conv2(x))), 2)
+        return self.linear(self.f(self.hidden(x.flatten(1))))
 
 
 def same_as_torch(ours: RowModule, reference: nn.Module, x: Tensor) -> None:
@@ -181,6 +182,14 @@ def same_as_torch(ours: RowModule, reference: nn.Module, x: Tensor) -> None:
 def test_a_lenet_is_torch_s(norm: str) -> None:
     ours = CNN(channels=[4, 6], hidden=[5], norm=norm, groups=2).build(IMAGE, 3, activations.tanh).double()
     same_as_torch(ours, Reference(norm), samples(IMAGE))
+
+
+def test_relu_behind_pooling_is_relu_before_it_also_where_numbers_are_equal() -> None:
+    ours = CNN(channels=[4, 6], hidden=[5]).build(IMAGE, 3, activations.Activation("relu")).double()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.copy_((2 * parameter).round() / 2)
+    same_as_torch(ours, Reference("none", F.relu), samples(IMAGE).round())
 
 
 class Recurrent(nn.Module):
