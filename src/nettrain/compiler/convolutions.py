@@ -1,9 +1,9 @@
 """Convolutions and pooling of images (n, C, H, W) in terms of copies and products of windows.
 
-Images are held with their channels last. What lies under a kernel at each of its places is a view of them, whose product
-with the kernels is the convolution. A processor has code for such products (`windows` in windows.h), which hold results in
-registers while they go through the views; elsewhere the views are copied, and the product is one of matrices (im2col;
-Chellapilla et al., 2006).
+Images are held with their channels last. What lies under a kernel at each of its places is a view of them, whose
+product with the kernels is the convolution. A processor has code for such products (`windows` in windows.h), which hold
+results in registers while they go through the views; elsewhere the views are copied, and the product is one of matrices
+(im2col; Chellapilla et al., 2006).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -104,14 +104,15 @@ def image_steps(loop: Loop, images: int) -> dict[int, int] | None:
     steps: dict[int, int] = {}
     for statement in loop.statements:
         dims = _dims(statement)
-        if statement.op == "arange" or not loop.elementwise and statement.op != CONTRACTION:
+        if statement.op == "arange" or not (loop.elementwise or statement.op == CONTRACTION):
             return None  # the numbers of an arange go through all images
         for name, access in _named(statement):
             step = 0
             if (dim := dims.get(name)) is not None:
                 step = access.strides[dim]
-                rest = [(n - 1) * abs(s) for d, (n, s) in enumerate(zip(access.shape, access.strides)) if d != dim]
-                if access.shape[dim] != images or (step and access.offset + sum(rest) >= step):
+                inside = (i for i in range(len(access.shape)) if i != dim)
+                reach = access.offset + sum((access.shape[i] - 1) * abs(access.strides[i]) for i in inside)
+                if access.shape[dim] != images or (step and reach >= step):
                     return None
             if steps.setdefault(access.buffer, step) != step:
                 return None
@@ -140,14 +141,13 @@ def _dims(statement: Statement) -> dict[str, int]:
 
 def _of_image(statement: Statement) -> Statement:
     """The same for one image."""
-    dims = _dims(statement)
-    if statement.op != CONTRACTION:
-        cut = {name: _without(access) if name in dims or len(access.shape) == len(statement.out.shape) else access for name, access in _named(statement)}
-    else:
+    dims, rank = _dims(statement), len(statement.out.shape)
+    if statement.op == CONTRACTION:
         cut = {name: _one(access, dims[name]) if name in dims else access for name, access in _named(statement)}
-        cut |= {} if "out" in dims else {"more": "image > 0"}
-    out = cut.pop("out")
-    return Statement(statement.op, out, statement.operands | cut)
+    else:
+        cut = {name: _without(access) if len(access.shape) == rank else access for name, access in _named(statement)}
+    operands = {**statement.operands, **cut, **({} if "out" in dims else {"more": "image > 0"})}
+    return Statement(statement.op, operands.pop("out"), operands)
 
 
 def _without(access: Access) -> Access:

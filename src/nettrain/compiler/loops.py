@@ -90,7 +90,7 @@ def apart(one: Loop, other: Loop) -> bool:
 
 
 def _orders(statement: Statement) -> set[tuple[int, ...]]:
-    """In which orders a statement goes through the memory of what it writes and reads: from large steps to small ones."""
+    """In which orders of dimensions a statement's tensors lie in memory, each from the largest step to the smallest."""
     shape, orders = statement.out.shape, set()
     for access in (statement.out, *statement.reads):
         strides = access.broadcast(shape)

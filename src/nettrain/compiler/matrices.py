@@ -49,11 +49,11 @@ def _contraction(statement: Statement) -> list[str]:
     a, b, kind = o["a"], o["b"], c_type(c.dtype)
     apart = len(c.shape) == 4
     image = 0 if apart else 2
-    (p, q, k, l), steps = ([v[d] for d in range(5) if d != image] for v in (a.shape, a.strides))
+    (*rows, k1, k2), steps = ([v[d] for d in range(5) if d != image] for v in (a.shape, a.strides))
     *bs, one = b.strides
     if (one != 1 and c.shape[-1] > 1) or len(b.shape) + len(c.shape) != 7:
         raise CannotCompile("there is no code for a product of windows that lie like these")
-    sizes = [p, q, c.shape[-1], k, l, *steps, *bs[-2:], *c.strides[-3:-1]]
+    sizes = [*rows, c.shape[-1], k1, k2, *steps, *bs[-2:], *c.strides[-3:-1]]
     bias = "nullptr" if o["bias"] is None else pointer(o["bias"])
     places = [a.shape[image], a.strides[image], 0 if apart else bs[0], c.strides[0] if apart else 0]
     places.append(o.get("more", "false"))
