@@ -141,8 +141,8 @@ def _pooled_backward(d: Tensor, x: Tensor, *options: Any) -> Tensor:
     *windows, number = options
     n, channels, height, width = x.shape
     of_x = torch.empty(n, height, width, channels, dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
-    for size, dim in ((height, 2), (width, 3)):  # what is in no window
-        of_x.narrow(dim, whole := size // d.shape[dim] * d.shape[dim], size - whole).zero_()
+    for size, kernel, dim in zip((height, width), windows[0], (2, 3), strict=True):  # what is in no window
+        of_x.narrow(dim, whole := size // kernel * kernel, size - whole).zero_()
     d = _copied(d.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     for i, part in enumerate(_pools(of_x, *windows)):
         part.copy_(_chosen(d, number, i))
