@@ -51,8 +51,10 @@ class Access:
 
     def overlaps(self, other: "Access") -> bool:
         """Whether they may have an element in common; of views of the same kind, whether they have one."""
+        if self.buffer != other.buffer:
+            return False
         (a, b), (c, d) = self.span, other.span
-        if self.buffer != other.buffer or a > d or c > b:
+        if a > d or c > b:
             return False
         if (self.shape, self.strides) != (other.shape, other.strides):
             return True
