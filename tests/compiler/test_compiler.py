@@ -139,6 +139,7 @@ BINARY = {
     "minimum": torch.minimum,
     "addcmul": lambda x, y: torch.addcmul(x, x, y, value=-0.5),
     "addcdiv": lambda x, y: torch.addcdiv(x, y, x, value=3),
+    "nettrain::chosen": lambda x, y: torch.ops.nettrain.chosen(x, y, 1.0),
     "lerp": lambda x, y: torch.lerp(x, y, 0.3) + torch.lerp(x, y, 0.8),
     "copy": lambda x, y: x.clone().copy_(y),
     "where": lambda x, y: torch.where(x > y, x, y),
