@@ -79,7 +79,7 @@ def _batch(batch: Batch, target: Target, recording: Recording, single: Collectio
     """Loops for one image after the other, in which a buffer begins where the image lies."""
     moving = {buffer: step for buffer, step in batch.steps.items() if step and buffer not in single}
     outside = [f"const auto p{buffer} = b{buffer} + image * {step};" for buffer, step in moving.items()]
-    inside = [f"{c_type(recording.dtypes[buffer])}{target.pointer} b{buffer} = p{buffer};" for buffer in moving]
+    inside = [f"{stored_type(recording.dtypes[buffer])}{target.pointer} b{buffer} = p{buffer};" for buffer in moving]
     body = [line for part in batch.parts() for line in _code(part, target, ())]
     return [f"for (int64_t image = 0; image < {batch.images}; image++) {{", *outside, "{", *inside, *body, "}}"]
 
