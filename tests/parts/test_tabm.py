@@ -33,7 +33,7 @@ def by_hand(p: dict[str, Tensor], i: int, x: Tensor) -> Tensor:
     for layer in ("layers.0", "layers.1"):
         W, r, s, b = (p[f"{layer}.{name}"] for name in ("weight", "before", "after", "bias"))
         x = torch.tanh(s[i] * ((r[i] * x) @ W.T) + b[i])
-    return x @ p["weight"][i].T + p["bias"][i]
+    return x @ p["last.weight"][i].T + p["last.bias"][i]
 
 
 def test_its_logits_are_the_mean_of_those_of_perceptrons_with_adapters():
@@ -51,7 +51,7 @@ def test_at_first_they_differ_by_signs_and_their_last_layer_alone():
     for ones in (first.after, second.before, second.after):
         assert (ones == 1).all()
     assert (first.bias == 0).all()
-    assert len(set(model.weight[:, 0, 0].tolist())) == 8
+    assert len(set(model.last["weight"][:, 0, 0].tolist())) == 8
 
 
 @pytest.mark.parametrize(

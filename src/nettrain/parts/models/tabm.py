@@ -48,15 +48,19 @@ class SharedEnsemble(EntryModule):
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         scale = 0.1 * (gain(activation) if config.hidden else 1.0) / widths[-1] ** 0.5
-        self.weight = nn.Parameter(torch.randn(config.k, outputs, widths[-1]) * scale)
-        self.bias = nn.Parameter(torch.zeros(config.k, outputs))
+        self.last = nn.ParameterDict(
+            {
+                "weight": torch.randn(config.k, outputs, widths[-1]) * scale,
+                "bias": torch.zeros(config.k, outputs),
+            }
+        )
 
     def layer_outputs(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Iterator[tuple[str, Tensor]]:
         for name, z in self._each(parameters, x, noise):
-            yield name, self.together(z) if name == "weight" else z.flatten(-2)
+            yield name, self.together(z) if name == "last" else z.flatten(-2)
 
     def hidden_units(self, parameters: Tensors, x: X) -> Iterator[tuple[str, Tensor]]:
-        return ((name, z) for name, z in self.layer_outputs(parameters, x) if name != "weight")
+        return ((name, z) for name, z in self.layer_outputs(parameters, x) if name != "last")
 
     def trained_logits(self, parameters: Tensors, x: X, noise: Noise | None = None) -> Tensor:
         for _, z in self._each(parameters, x, noise):  # noqa: B007
@@ -78,9 +82,9 @@ class SharedEnsemble(EntryModule):
             h = h * after.unsqueeze(-3) + bias.unsqueeze(-3)
             yield f"layers.{i}", h
             h = functional.dropout(self.activation(h), noise, i, 2)
-        weight, bias = parameters["weight"].unsqueeze(-4), parameters["bias"].unsqueeze(-3)
+        weight, bias = parameters["last.weight"].unsqueeze(-4), parameters["last.bias"].unsqueeze(-3)
         z = (h.unsqueeze(-2) * weight).sum(-1) + bias  # as elementwise operations, which compile
-        yield "weight", z.movedim(-2, 0).contiguous()
+        yield "last", z.movedim(-2, 0).contiguous()
 
 
 class _Adapted(nn.Module):
