@@ -30,3 +30,19 @@ def test_private_names_of_hydra_are_known_in_one_place(path):
 
 def test_the_places_that_know_private_names_have_some():
     assert all(private_imports(SOURCE / path) for path in KNOWING)
+
+
+@pytest.mark.parametrize("words", [["-m"], ["hydra.mode=MULTIRUN"], ["--config-dir", "mine", "experiment=many"]])
+def test_whatever_says_that_it_is_a_sweep_makes_it_one(command, tmp_path, monkeypatch, words):
+    """Also a config of somebody's, in whatever folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "many.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {optimizer: 'sgd,adam'}\n"
+    )
+    ended = command(
+        *words, "data=iris", "epochs=1", "figures=never", *(["optimizer=sgd,adam"] if len(words) < 2 else [])
+    )
+    assert ended.code == 0, ended.err
+    (results,) = tmp_path.rglob("results.csv")
+    assert len(results.read_text().splitlines()) == 3
