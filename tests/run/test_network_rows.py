@@ -10,6 +10,7 @@ from nettrain.errors import ConfigError
 from nettrain.preparation.rows import refusal, row_bytes
 from nettrain.training.engines.choose import choose_engine
 from nettrain.training.stack.stack import Stack
+from nettrain.training.trainer import Trainer
 
 SMALL = ["debug.samples=70", "bs=32", "epochs=4"]  # the last batch is smaller
 IMAGES, SEQUENCES = "data=digits_images", "data=digits_rows"
@@ -95,6 +96,12 @@ def test_dropout_of_somebody_else_s_module_is_each_row_s_own(here, modules, name
     losses = [row.last["train_loss"] for row in together]
     assert len(set(losses)) == 3
     assert refusal(together[0].run) is None
+
+
+def test_attention_of_somebody_else_s_module_says_nothing_of_torch_s_own_shortcomings(here, modules, recwarn):
+    words = [SEQUENCES, "model._target_=noisy_modules.Attentive", "debug.samples=40", "epochs=1"]
+    Trainer(setups(here, *words, rows=["seed=1", "seed=2"]), CPU).run()
+    assert not [str(warning.message) for warning in recwarn if "file us an issue" in str(warning.message)]
 
 
 @pytest.mark.sample(3)
