@@ -32,7 +32,7 @@ from nettrain.vector import Layout, constants
 Tensors = dict[str, Tensor]
 
 # What vmap computes row by row is no fault that whoever trains attention could mend, or should report.
-torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
 
 EVALUATION_ROWS = 16_384  # samples per forward pass without autograd: many enough to be fast, few enough for memory
 EVALUATION_NUMBERS = 2**20  # of x in such a pass, where samples are no vectors: layers may hold many times as many
