@@ -345,3 +345,13 @@ def test_a_callback_sees_all_members_and_can_end_the_run(tmp_path):
     words = "data=iris members=3 epochs=9 figures=never quiet=true"
     summary = nettrain.train(words, folder=tmp_path / "run", callbacks=[End()]).summary
     assert (summary["epochs"], summary["seen"], summary["reason"]) == (3, 3.0, "callbacks.End: enough")
+
+
+def test_folds_of_a_single_row_have_no_r2_each_but_one_together(tmp_path):
+    table = load_diabetes(as_frame=True).frame.iloc[:9]
+    words = "folds=9 data.target=target data.test_fraction=0 epochs=2 figures=never quiet=true"
+    summary = nettrain.train(words, folder=tmp_path / "run", data=table).summary
+    assert summary["status"] == "completed"
+    assert np.isfinite(summary["best_val_r2"])
+    assert summary["spread_val_r2"] is None
+    assert summary["spread_val_loss"] > 0

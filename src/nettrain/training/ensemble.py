@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -179,7 +180,8 @@ class Ensemble(RunState):
 
     def _spread(self, name: str, values: Sequence[float]) -> None:
         self.spreads[f"members_{name}"] = statistics.fmean(values)
-        self.spreads[f"spread_{name}"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        # statistics.stdev raises AttributeError for numbers that are not finite, as R² of a single row is not.
+        self.spreads[f"spread_{name}"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
     def _members(self) -> dict[str, Any]:
         bad = len(self.members) - len(self._good) if self.last else 0
