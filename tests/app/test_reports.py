@@ -854,3 +854,17 @@ def test_a_key_with_very_many_values_has_no_heat_map():
     assert [name for name in names if name.startswith("heat_map")] == ["heat_map_b_c"]
     names = [picture.name for picture in sweep_pictures(Comparison(runs[:60]))]
     assert sum(name.startswith("heat_map") for name in names) == 3
+
+
+def test_the_surface_of_a_large_network_has_fewer_samples_and_says_how_many(tmp_path):
+    table = pandas.DataFrame(np.random.default_rng(0).normal(size=(302, 1500)))
+    table.columns = [f"x{i}" for i in table.columns]
+    words = "data.target=x0 model=tabm epochs=2 quiet=true figures=always recipe=plain data.test_fraction=0"
+    shown = {}
+    for drop in (["x1"], list(table.columns[20:])):
+        folder = tmp_path / str(len(drop))
+        nettrain.train(words, folder=folder, data=table.drop(columns=drop))
+        text = (folder / "report.html").read_text()
+        shown[len(drop)] = int(re.search(r"the loss on (?:all|the first) (\d+) training", text)[1])
+    assert shown[1480] == 256
+    assert 16 <= shown[1] < 100

@@ -17,6 +17,9 @@ from nettrain.samples import ready
 
 Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
+COUNTED = 2**15  # weights from which on a surface's cost is looked at
+MULTIPLICATIONS = 2**34  # of a surface at most: it has fewer cells, and of fewer samples, where the network is large
+AT_ONCE = 2**31  # of these at a time: what they take lies in memory
 
 
 def find(pictures: list[Picture], name: str, missing: Sequence[str] = ()) -> Picture:
@@ -116,6 +119,16 @@ def frames(run: RunFolder) -> list[tuple[int, Picture]]:
     return [(epochs[i], Picture(name, titles[i], name, partial(arguments, w[i], titles[i]))) for i in chosen]
 
 
+def _multiplications(run: RunFolder, row: np.ndarray) -> int:
+    """Those of the matrix products and convolutions of a sample."""
+    from torch.utils.flop_counter import FlopCounterMode  # late: most networks are too small to be counted
+
+    x = ready(run.data.rows(row), run.data.inputs, next(run.model.parameters()).dtype)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run.model.eval()(x)
+    return int(counter.get_total_flops()) // 2
+
+
 def _surfaces(run: RunFolder) -> list[Picture]:
     """The loss on the training split around the path of the weights."""
     if run.trajectory is None or len(run.trajectory[0]) < 2:
@@ -128,6 +141,12 @@ def _surfaces(run: RunFolder) -> list[Picture]:
     few = size <= 3
     rows = run.data.splits["train"][: 4096 if few else 256]
     grid = 41 if few else 25 if isinstance(run.model, RowModule) else 13
+    at_once = 2**13  # samples
+    if size >= COUNTED:
+        each = _multiplications(run, rows[:1])
+        grid = grid if grid**2 * len(rows) * each <= MULTIPLICATIONS else 13
+        rows = rows[: max(16, int(MULTIPLICATIONS / (grid**2 * max(each, 1))))]
+        at_once = min(at_once, AT_ONCE // max(each, 1))
     x, y = ready(run.data.rows(rows), run.data.inputs, w.dtype), torch.as_tensor(run.data.y[rows])
     y = y if run.encoder.classes else y.to(w.dtype)
     weights = None if run.data.weights is None else torch.as_tensor(run.data.weights[rows], dtype=w.dtype)
@@ -135,7 +154,7 @@ def _surfaces(run: RunFolder) -> list[Picture]:
     @torch.no_grad()
     def loss(cells: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(cells, dtype=w.dtype)
-        chunk = max(1, 2**13 // len(rows)) if isinstance(run.model, RowModule) else 1
+        chunk = max(1, at_once // len(rows)) if isinstance(run.model, RowModule) else 1
         parts = [part if chunk > 1 else part[0] for part in at.split(chunk)]
         return (
             torch.cat([run.objective.value(part, x, y, weights=weights).reshape(-1) for part in parts]).double().numpy()
