@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nettrain.inputs import Input, Inputs, each, one_of
 
@@ -89,3 +89,12 @@ def example(inputs: Inputs, samples: int, dtype: torch.dtype) -> X:
         return torch.full(shape, input.vocabulary - 1) if input.kind == "ids" else torch.zeros(shape, dtype=dtype)
 
     return each(tensor, inputs)
+
+
+def multiplications(module: nn.Module, inputs: Inputs, dtype: torch.dtype) -> int:
+    """Those of the module's forward pass for one sample, in convolutions and matrix products."""
+    from torch.utils.flop_counter import FlopCounterMode  # late: who only predicts needs none
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval()(example(inputs, 2, dtype))
+    return int(counter.get_total_flops()) // 4  # a product and a sum, of two samples

@@ -62,7 +62,7 @@ def check_support(head: Head, table: Table) -> None:
 
 def check_clipping(clip: bool, head: Head) -> None:
     """Raise `ConfigError` where predictions are to be clipped and a head's outputs are no predicted numbers."""
-    if clip and not isinstance(getattr(head, "head", head), Location):
+    if clip and not isinstance(head, Location):
         what = "classes" if head.for_classes else "more of a target than a number that may be clipped"
         raise ConfigError(
             f"data.clip_predictions=true: head={head.name} predicts {what}; use head=identity_mse or huber."

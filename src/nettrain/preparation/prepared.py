@@ -7,9 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nettrain.config.build import saved_container
 from nettrain.config.schema import Config
@@ -29,7 +27,7 @@ from nettrain.preparation.baseline import baseline
 from nettrain.preparation.monitor import Monitor, choose_monitor
 from nettrain.random import seeded
 from nettrain.registry import is_ours
-from nettrain.samples import example
+from nettrain.samples import multiplications
 from nettrain.storage.yaml_text import yaml_text
 from nettrain.vector import Layout
 
@@ -199,6 +197,5 @@ class PreparedRun:
         """Those of a forward pass for one sample, in convolutions and matrix products; P where a sample is a vector."""
         if is_vector(self.data.inputs):
             return self.parameters
-        with FlopCounterMode(display=False) as counter, torch.no_grad(), seeded(0):
-            self.model.eval()(example(self.data.inputs, 2, self.config.dtype))
-        return int(counter.get_total_flops()) // 4 * max(1, len(self.members))  # a product and a sum, of two samples
+        with seeded(0):
+            return multiplications(self.model, self.data.inputs, self.config.dtype) * max(1, len(self.members))

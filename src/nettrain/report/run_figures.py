@@ -13,7 +13,7 @@ from nettrain.parts.models import RowModule
 from nettrain.report.pictures import Arguments, Picture
 from nettrain.report.prediction_figures import function_over_inputs, function_pictures, predictions
 from nettrain.results.run_folder import RunFolder
-from nettrain.samples import ready
+from nettrain.samples import multiplications, ready
 
 Columns = Mapping[str, np.ndarray]
 FRAMES = 8  # of a figure over the epochs; TensorBoard's slider has ten places
@@ -119,16 +119,6 @@ def frames(run: RunFolder) -> list[tuple[int, Picture]]:
     return [(epochs[i], Picture(name, titles[i], name, partial(arguments, w[i], titles[i]))) for i in chosen]
 
 
-def _multiplications(run: RunFolder, row: np.ndarray) -> int:
-    """Those of the matrix products and convolutions of a sample."""
-    from torch.utils.flop_counter import FlopCounterMode  # late: most networks are too small to be counted
-
-    x = ready(run.data.rows(row), run.data.inputs, next(run.model.parameters()).dtype)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        run.model.eval()(x)
-    return int(counter.get_total_flops()) // 2
-
-
 def _surfaces(run: RunFolder) -> list[Picture]:
     """The loss on the training split around the path of the weights."""
     if run.trajectory is None or len(run.trajectory[0]) < 2:
@@ -143,7 +133,7 @@ def _surfaces(run: RunFolder) -> list[Picture]:
     grid = 41 if few else 25 if isinstance(run.model, RowModule) else 13
     at_once = 2**13  # samples
     if size >= COUNTED:
-        each = _multiplications(run, rows[:1])
+        each = multiplications(run.model, run.data.inputs, w.dtype)
         grid = grid if grid**2 * len(rows) * each <= MULTIPLICATIONS else 13
         rows = rows[: max(16, int(MULTIPLICATIONS / (grid**2 * max(each, 1))))]
         at_once = min(at_once, AT_ONCE // max(each, 1))
