@@ -1,5 +1,7 @@
 """TabM: by hand, one perceptron after another; the gradient of the mean of their losses; rows, engines, types."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,9 @@ import nettrain
 from nettrain.objective import Objective
 from nettrain.parts import activations
 from nettrain.parts.heads import IdentityMSE, SoftmaxCE
+from nettrain.parts.models import Entry
 from nettrain.parts.models.tabm import SharedEnsemble, TabM
+from nettrain.parts.periodic import Periodic
 from nettrain.random import Noise
 from nettrain.vector import Layout, flatten
 
@@ -94,6 +98,33 @@ def test_rows_are_single_runs(shared):
         z_alone, g_alone = Objective(model, SoftmaxCE()).gradient(w[k].clone(), row, CLASSES, alone)
         assert torch.allclose(z[k], z_alone)
         assert torch.allclose(g[k], g_alone)
+
+
+def test_categories_are_embedded_and_numbers_have_waves_before_the_first_layer():
+    """Torch's embeddings and the waves by hand; the rest is the network of what they give."""
+    torch.manual_seed(0)
+    entry = Entry(4, vocabularies=(5,), periodic=Periodic(3, 2, 0.5))
+    model = SharedEnsemble(TabM(k=K, hidden=[5, 6]), 2, activations.tanh, entry).double()
+    x = torch.cat([X[:, :3], torch.tensor([0.0, 4, 2, 1, 3, 3, 0], dtype=torch.float64)[:, None]], 1)
+    p = dict(model.named_parameters())
+    waves = torch.cos(2 * torch.pi * x[:, :3, None] * p["periodic.frequency"] + p["periodic.phase"])
+    of_numbers = [(waves * p["periodic.weight"][j]).sum(-1) + p["periodic.bias"][j] for j in range(3)]
+    entered = torch.cat([x[:, :3], F.embedding(x[:, 3].long(), p["embeddings.0.weight"]), *of_numbers], 1)
+    assert torch.allclose(model(x), sum(by_hand(p, i, entered) for i in range(K)) / K)
+
+
+def test_a_table_with_embedded_categories_compiles_and_predicts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    city = rng.integers(30, size=200)
+    pd.DataFrame({"a": rng.normal(size=200), "city": city.astype(str), "y": city % 2}).to_csv("t.csv", index=False)
+    words = ["data=csv", "data.path=t.csv", "data.target=y", "data.categorical=[city]", "data.embed_above=10"]
+    words += ["model.periodic=4", "data.numbers=standard", "model.k=3", "epochs=3", "quiet=true"]
+    runs = [nettrain.train([*words, f"engine={engine}"], folder=engine) for engine in ("eager", "compiled")]
+    assert runs[0].config.model.name == "tabm"
+    eager, compiled = (run.predict("t.csv")["probability_1"].to_numpy(float) for run in runs)
+    np.testing.assert_allclose(compiled, eager, atol=1e-4)
+    assert np.ptp(eager) > 0
 
 
 WORDS = [
