@@ -151,6 +151,16 @@ def test_auto_compiles_where_that_saves_more_than_it_takes(here):
             assert "engine     compiled: it saves about 72 s of 1000000 updates" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], "eager"), (["model.dropout=0.1"], "compiled"), (["model=tabm", "model.k=8"], "compiled")],
+)
+def test_auto_compiles_sooner_where_units_are_dropped_or_weights_shared(here, words, expected):
+    (setup,) = setups(here, "data=iris", "bs=8", "precision=float32", *words, rows=[""])
+    engine = choose_engine(Trainer([setup], CPU).stack, "auto", 10**4, 1, lambda: False, lambda _: None)
+    assert engine.name == expected
+
+
 def test_in_float64_auto_is_eager_for_a_row_and_for_the_run_alone_and_says_what_that_costs(here):
     runs = setups(here, "data=iris", "bs=8", rows=["seed=1", "seed=2"])
     for together in runs[:1], runs:
